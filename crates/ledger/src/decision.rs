@@ -1,0 +1,295 @@
+//! The body of a decision record: everything needed to evaluate the question again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use magistrate_model::{
+    ActionUid, Caller, Cause, Channel, Digest, DurabilityClass, EntityData, EntityUid, Environment, GrantInForce,
+    Instant, Missing, Notice, Query, Question, Record, Revision, ScopeName, Span, Verdict,
+};
+use minicbor::decode::Error;
+use sha2::{Digest as _, Sha256};
+
+use crate::cbor::{
+    self, Encoded, In, Out, all, expect_array, expect_key, optional, parsed, put_all, put_digest, put_input,
+    put_instant, put_optional, put_record, put_uid, refused,
+};
+
+/// What was asked, what was known and what was answered.
+///
+/// Stored entities are not repeated: they follow from the revision, and `entities_digest` proves that
+/// those found again are those that were seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// What was asked, asserted data included.
+    pub query: Query,
+    /// The clock of the request.
+    pub instant: Instant,
+    /// Roles in force for the resource, with their ancestors.
+    pub roles: BTreeSet<EntityUid>,
+    /// Roles held directly, ancestors left out.
+    pub direct_roles: BTreeSet<EntityUid>,
+    /// Scopes in force, each with the action group it opened.
+    pub scopes: BTreeMap<ScopeName, ActionUid>,
+    /// The grants behind roles and scopes.
+    pub grants: Vec<GrantInForce>,
+    /// `context.facts` as supplied.
+    pub supplied: Option<Record>,
+    /// The entity that did not exist, if one did not.
+    pub missing: Option<Missing>,
+    /// Digest over the entities the evaluator saw, in uid order.
+    pub entities_digest: Digest,
+    /// What was answered.
+    pub verdict: Verdict,
+}
+
+const FIELDS: u64 = 27;
+
+impl DecisionRecord {
+    /// The record of a verdict on a question.
+    pub fn of(question: &Question, verdict: &Verdict) -> Self {
+        let facts = &question.facts;
+        Self {
+            query: question.query.clone(),
+            instant: facts.instant,
+            roles: facts.roles.iter().map(|role| role.uid.clone()).collect(),
+            direct_roles: facts.direct_roles.clone(),
+            scopes: facts.scopes.clone(),
+            grants: facts.grants.clone(),
+            supplied: facts.supplied.clone(),
+            missing: facts.missing.clone(),
+            entities_digest: entities_digest(facts.entities.iter().map(AsRef::as_ref)),
+            verdict: verdict.clone(),
+        }
+    }
+
+    pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
+        out.map(FIELDS)?;
+        self.put_query(out)?;
+        self.put_facts(out)?;
+        self.put_verdict(out)
+    }
+
+    fn put_query(&self, out: &mut Out<'_>) -> Encoded {
+        let query = &self.query;
+        put_input(out.u8(0)?, &query.principal)?;
+        put_uid(out.u8(1)?, query.action.uid())?;
+        put_input(out.u8(2)?, &query.resource)?;
+        put_record(out.u8(3)?, &query.context)?;
+        put_environment(out.u8(4)?, &query.environment)?;
+        put_optional(out.u8(5)?, query.at_least_revision, |out, it| {
+            out.u64(it.number()).map(drop)
+        })?;
+        put_optional(out.u8(6)?, query.request_id.as_ref(), |out, it| {
+            out.str(it.as_str()).map(drop)
+        })?;
+        out.u8(7)?.bool(query.explain)?;
+        let caller = out.u8(8)?.array(2)?;
+        put_optional(caller, query.caller.address, |out, it| {
+            out.str(&it.to_string()).map(drop)
+        })?;
+        caller.str(query.caller.channel.name()).map(drop)
+    }
+
+    fn put_facts(&self, out: &mut Out<'_>) -> Encoded {
+        put_instant(out.u8(9)?, self.instant)?;
+        put_all(out.u8(10)?, self.roles.iter(), put_uid)?;
+        put_all(out.u8(11)?, self.direct_roles.iter(), put_uid)?;
+        put_all(out.u8(12)?, self.scopes.iter(), |out, (name, group)| {
+            put_uid(out.array(2)?.str(name.as_str())?, group.uid())
+        })?;
+        put_all(out.u8(13)?, self.grants.iter(), |out, grant| {
+            put_all(out.array(2)?.str(grant.id.as_str())?, grant.confers.iter(), put_uid)
+        })?;
+        put_optional(out.u8(14)?, self.supplied.as_ref(), put_record)?;
+        put_optional(out.u8(15)?, self.missing.as_ref(), |out, missing| {
+            let (role, uid) = missing_parts(missing);
+            put_uid(out.array(2)?.u8(role)?, uid)
+        })?;
+        put_digest(out.u8(16)?, &self.entities_digest)
+    }
+
+    fn put_verdict(&self, out: &mut Out<'_>) -> Encoded {
+        let verdict = &self.verdict;
+        out.u8(17)?.str(verdict.cause.name())?;
+        put_all(out.u8(18)?, verdict.determining.iter(), |out, it| {
+            out.str(it.as_str()).map(drop)
+        })?;
+        put_all(out.u8(19)?, verdict.errored.iter(), |out, it| {
+            out.str(it.as_str()).map(drop)
+        })?;
+        put_all(out.u8(20)?, verdict.grants.iter(), |out, it| {
+            out.str(it.as_str()).map(drop)
+        })?;
+        put_all(out.u8(21)?, verdict.advice.iter(), put_notice)?;
+        put_all(out.u8(22)?, verdict.obligations.iter(), put_notice)?;
+        out.u8(23)?.u64(verdict.revision.number())?;
+        put_digest(out.u8(24)?, &verdict.policy_set_digest)?;
+        put_optional(out.u8(25)?, verdict.valid_until, put_instant)?;
+        let tail = out.u8(26)?.array(2)?.i64(verdict.cache_for.micros())?;
+        tail.str(verdict.class.name()).map(drop)
+    }
+
+    pub(crate) fn take(input: &mut In<'_>) -> Result<Self, Error> {
+        if input.map()? != Some(FIELDS) {
+            return Err(refused(format_args!("a decision has {FIELDS} fields")));
+        }
+        let query = take_query(input)?;
+        Ok(Self {
+            query,
+            instant: field(input, 9, cbor::instant)?,
+            roles: field(input, 10, cbor::uids)?,
+            direct_roles: field(input, 11, cbor::uids)?,
+            scopes: field(input, 12, |input| all(input, take_scope))?.into_iter().collect(),
+            grants: field(input, 13, |input| all(input, take_grant))?,
+            supplied: field(input, 14, |input| optional(input, cbor::record))?,
+            missing: field(input, 15, |input| optional(input, take_missing))?,
+            entities_digest: field(input, 16, cbor::digest)?,
+            verdict: take_verdict(input)?,
+        })
+    }
+}
+
+/// Digest over entities in uid order, each in its canonical encoding.
+pub(crate) fn entities_digest<'a>(entities: impl Iterator<Item = &'a EntityData>) -> Digest {
+    let mut entities: Vec<_> = entities.collect();
+    entities.sort_by_key(|entity| &entity.uid);
+    let mut hash = Sha256::new();
+    for entity in entities {
+        let bytes = cbor::encode(|out| cbor::put_entity(out, entity));
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+    Digest::new(hash.finalize().into())
+}
+
+fn field<T>(input: &mut In<'_>, key: u8, take: impl FnOnce(&mut In<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    expect_key(input, key)?;
+    take(input)
+}
+
+fn take_query(input: &mut In<'_>) -> Result<Query, Error> {
+    Ok(Query {
+        principal: field(input, 0, cbor::input_entity)?,
+        action: ActionUid::new(field(input, 1, cbor::uid)?).map_err(refused)?,
+        resource: field(input, 2, cbor::input_entity)?,
+        context: field(input, 3, cbor::record)?,
+        environment: field(input, 4, take_environment)?,
+        at_least_revision: field(input, 5, |input| {
+            optional(input, |input| input.u64().map(Revision::new))
+        })?,
+        request_id: field(input, 6, |input| optional(input, parsed))?,
+        explain: field(input, 7, |input| input.bool())?,
+        caller: field(input, 8, take_caller)?,
+    })
+}
+
+fn put_environment(out: &mut Out<'_>, environment: &Environment) -> Encoded {
+    out.array(3)?;
+    put_optional(out, environment.source_ip, |out, it| out.str(&it.to_string()).map(drop))?;
+    put_optional(out, environment.user_agent.as_deref(), |out, it| out.str(it).map(drop))?;
+    put_all(out, environment.attributes.iter(), |out, (name, value)| {
+        out.array(2)?.str(name)?.str(value).map(drop)
+    })
+}
+
+fn take_environment(input: &mut In<'_>) -> Result<Environment, Error> {
+    expect_array(input, 3)?;
+    Ok(Environment {
+        source_ip: optional(input, parsed)?,
+        user_agent: optional(input, cbor::text)?,
+        attributes: all(input, |input| {
+            expect_array(input, 2)?;
+            Ok((cbor::text(input)?, cbor::text(input)?))
+        })?
+        .into_iter()
+        .collect(),
+    })
+}
+
+fn take_caller(input: &mut In<'_>) -> Result<Caller, Error> {
+    expect_array(input, 2)?;
+    let address = optional(input, parsed)?;
+    let channel = Channel::named(input.str()?).ok_or_else(|| refused("an unknown channel"))?;
+    Ok(Caller { address, channel })
+}
+
+fn take_scope(input: &mut In<'_>) -> Result<(ScopeName, ActionUid), Error> {
+    expect_array(input, 2)?;
+    Ok((parsed(input)?, ActionUid::new(cbor::uid(input)?).map_err(refused)?))
+}
+
+fn take_grant(input: &mut In<'_>) -> Result<GrantInForce, Error> {
+    expect_array(input, 2)?;
+    Ok(GrantInForce {
+        id: parsed(input)?,
+        confers: cbor::uids(input)?,
+    })
+}
+
+fn missing_parts(missing: &Missing) -> (u8, &EntityUid) {
+    match missing {
+        Missing::Principal(uid) => (0, uid),
+        Missing::Resource(uid) => (1, uid),
+        Missing::Other(uid) => (2, uid),
+    }
+}
+
+fn take_missing(input: &mut In<'_>) -> Result<Missing, Error> {
+    expect_array(input, 2)?;
+    match (input.u8()?, cbor::uid(input)?) {
+        (0, uid) => Ok(Missing::Principal(uid)),
+        (1, uid) => Ok(Missing::Resource(uid)),
+        (2, uid) => Ok(Missing::Other(uid)),
+        (other, _) => Err(refused(format_args!("{other} names no missing party"))),
+    }
+}
+
+fn put_notice(out: &mut Out<'_>, notice: &Notice) -> Encoded {
+    out.array(3)?
+        .str(notice.policy_id.as_str())?
+        .str(&notice.name)?
+        .str(&notice.value)
+        .map(drop)
+}
+
+fn take_notice(input: &mut In<'_>) -> Result<Notice, Error> {
+    expect_array(input, 3)?;
+    Ok(Notice {
+        policy_id: parsed(input)?,
+        name: input.str()?.to_owned(),
+        value: input.str()?.to_owned(),
+    })
+}
+
+fn take_verdict(input: &mut In<'_>) -> Result<Verdict, Error> {
+    let cause = field(input, 17, |input| {
+        Cause::named(input.str()?).ok_or_else(|| refused("an unknown cause"))
+    })?;
+    let determining = field(input, 18, |input| all(input, parsed))?;
+    let errored = field(input, 19, |input| all(input, parsed))?;
+    let grants = field(input, 20, |input| all(input, parsed))?;
+    let advice = field(input, 21, |input| all(input, take_notice))?;
+    let obligations = field(input, 22, |input| all(input, take_notice))?;
+    let revision = field(input, 23, |input| input.u64().map(Revision::new))?;
+    let policy_set_digest = field(input, 24, cbor::digest)?;
+    let valid_until = field(input, 25, |input| optional(input, cbor::instant))?;
+    let (cache_for, class) = field(input, 26, take_tail)?;
+    Ok(Verdict {
+        cause,
+        determining,
+        errored,
+        grants,
+        advice,
+        obligations,
+        revision,
+        policy_set_digest,
+        valid_until,
+        cache_for,
+        class,
+    })
+}
+
+fn take_tail(input: &mut In<'_>) -> Result<(Span, DurabilityClass), Error> {
+    expect_array(input, 2)?;
+    Ok((Span::from_micros(input.i64()?), parsed(input)?))
+}

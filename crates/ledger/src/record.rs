@@ -1,0 +1,225 @@
+//! Records: the envelope around a body, and what a store keeps of it.
+
+use magistrate_model::{Digest, DurabilityClass, Instant, Question, Verdict};
+use minicbor::decode::{Decoder, Error};
+
+use crate::cbor::{self, Encoded, In, Out, expect_key, parsed, put_instant, refused};
+use crate::decision::DecisionRecord;
+use crate::leaf::leaf;
+use crate::stream::{DecisionId, StreamId};
+
+/// The version of the record format. A reader refuses versions it does not know.
+const VERSION: u8 = 1;
+/// Fields of the envelope.
+const FIELDS: u64 = 8;
+/// The kind of a decision record.
+const DECISION: u8 = 0;
+
+/// 16 random bytes in each record: without them the leaf of a guessable record would reveal it.
+pub type Nonce = [u8; 16];
+
+/// A record that still lacks its place in a stream.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    body: Vec<u8>,
+    index: IndexColumns,
+    recorded_at: Instant,
+    class: DurabilityClass,
+}
+
+/// The columns a store indexes, derived from the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexColumns {
+    /// The principal, in Cedar's notation.
+    pub principal: String,
+    /// The action, in Cedar's notation.
+    pub action: String,
+    /// The resource, in Cedar's notation.
+    pub resource: String,
+    /// `allow` or `deny`.
+    pub decision: &'static str,
+    /// The cause's name.
+    pub cause: &'static str,
+    /// The caller's own id for the request.
+    pub request_id: Option<String>,
+}
+
+impl IndexColumns {
+    /// The columns of a record. A verifier derives them again from the bytes and compares.
+    pub fn of(record: &DecisionRecord) -> Self {
+        Self {
+            principal: record.query.principal.uid().to_string(),
+            action: record.query.action.to_string(),
+            resource: record.query.resource.uid().to_string(),
+            decision: record.verdict.decision().name(),
+            cause: record.verdict.cause.name(),
+            request_id: record.query.request_id.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl Draft {
+    /// Encodes the record of a verdict, all but its envelope.
+    pub fn decision(question: &Question, verdict: &Verdict) -> Self {
+        let record = DecisionRecord::of(question, verdict);
+        Self {
+            body: cbor::encode(|out| record.put(out)),
+            index: IndexColumns::of(&record),
+            recorded_at: record.instant,
+            class: verdict.class,
+        }
+    }
+
+    /// The class the record asks for.
+    pub fn class(&self) -> DurabilityClass {
+        self.class
+    }
+
+    pub(crate) fn seal(self, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> SealedRecord {
+        let bytes = cbor::encode(|out| self.put(out, id, class, nonce));
+        let leaf = leaf(id.stream, id.seq, &bytes);
+        SealedRecord {
+            id,
+            leaf,
+            bytes,
+            class,
+            recorded_at: self.recorded_at,
+            index: self.index,
+        }
+    }
+
+    fn put(&self, out: &mut Out<'_>, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> Encoded {
+        out.map(FIELDS)?.u8(0)?.u8(VERSION)?.u8(1)?.u8(DECISION)?;
+        out.u8(2)?.bytes(id.stream.as_bytes())?.u8(3)?.u64(id.seq)?;
+        put_instant(out.u8(4)?, self.recorded_at)?;
+        out.u8(5)?.str(class.name())?.u8(6)?.bytes(&nonce)?;
+        out.u8(7)?.writer_mut().extend_from_slice(&self.body);
+        Ok(())
+    }
+}
+
+/// A numbered record, ready to be made durable. Its bytes are hashed as they are stored and never
+/// encoded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// Its stream and place.
+    pub id: DecisionId,
+    /// Its leaf.
+    pub leaf: Digest,
+    /// The record.
+    pub bytes: Vec<u8>,
+    /// The class it is committed at.
+    pub class: DurabilityClass,
+    /// When it was decided; its UTC day is the partition it belongs to.
+    pub recorded_at: Instant,
+    /// What stores index.
+    pub index: IndexColumns,
+}
+
+/// Bytes are not a record this version understands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRecord {
+    /// The bytes do not follow the format.
+    #[error("not a record: {0}")]
+    Format(String),
+    /// The bytes say the same as a record, but not in its one canonical form.
+    #[error("not in canonical form")]
+    NotCanonical,
+    /// The bytes belong to another place.
+    #[error("the record says it is {found}, not {expected}")]
+    Misplaced {
+        /// Where it was found.
+        expected: DecisionId,
+        /// Where it says it belongs.
+        found: DecisionId,
+    },
+}
+
+/// A decision read back from history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedDecision {
+    /// Its stream and place.
+    pub id: DecisionId,
+    /// Its leaf, computed from the bytes just read.
+    pub leaf: Digest,
+    /// The class it was committed at.
+    pub class: DurabilityClass,
+    /// When it was decided.
+    pub recorded_at: Instant,
+    /// What was asked, known and answered.
+    pub record: DecisionRecord,
+}
+
+impl RecordedDecision {
+    /// Reads a record found at `id`, refusing anything but its one canonical form.
+    pub fn decode(id: DecisionId, bytes: &[u8]) -> Result<Self, InvalidRecord> {
+        let (decoded, nonce) = take(&mut Decoder::new(bytes)).map_err(|e| InvalidRecord::Format(e.to_string()))?;
+        if decoded.id != id {
+            return Err(InvalidRecord::Misplaced {
+                expected: id,
+                found: decoded.id,
+            });
+        }
+        match decoded.encode(nonce) == bytes {
+            true => Ok(Self {
+                leaf: leaf(id.stream, id.seq, bytes),
+                ..decoded
+            }),
+            false => Err(InvalidRecord::NotCanonical),
+        }
+    }
+
+    fn encode(&self, nonce: Nonce) -> Vec<u8> {
+        let draft = Draft {
+            body: cbor::encode(|out| self.record.put(out)),
+            index: IndexColumns::of(&self.record),
+            recorded_at: self.recorded_at,
+            class: self.class,
+        };
+        draft.seal(self.id, self.class, nonce).bytes
+    }
+}
+
+fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
+    if input.map()? != Some(FIELDS) {
+        return Err(refused("the envelope has another number of fields"));
+    }
+    expect_key(input, 0)?;
+    let version = input.u8()?;
+    if version != VERSION {
+        return Err(refused(format_args!("version {version} is newer than this program")));
+    }
+    expect_key(input, 1)?;
+    if input.u8()? != DECISION {
+        return Err(refused("not a decision"));
+    }
+    expect_key(input, 2)?;
+    let stream = StreamId::new(sixteen(input.bytes()?)?);
+    expect_key(input, 3)?;
+    let id = DecisionId {
+        stream,
+        seq: input.u64()?,
+    };
+    expect_key(input, 4)?;
+    let recorded_at = cbor::instant(input)?;
+    expect_key(input, 5)?;
+    let class = parsed(input)?;
+    expect_key(input, 6)?;
+    let nonce = sixteen(input.bytes()?)?;
+    expect_key(input, 7)?;
+    let record = DecisionRecord::take(input)?;
+    Ok((
+        RecordedDecision {
+            id,
+            leaf: Digest::ZERO,
+            class,
+            recorded_at,
+            record,
+        },
+        nonce,
+    ))
+}
+
+fn sixteen(bytes: &[u8]) -> Result<[u8; 16], Error> {
+    bytes.try_into().map_err(|_| refused("16 bytes were expected"))
+}

@@ -1,0 +1,296 @@
+//! The JSON forms of values, entities, scopes and grants, shared by rows, files and command output.
+//!
+//! References and extension values use Cedar's JSON escapes, `{"__entity": {"type", "id"}}` and
+//! `{"__extn": {"fn", "arg"}}`. Reading is strict: a repeated key is an error, never the last one wins.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value as Json, json};
+
+use crate::entity::EntityData;
+use crate::grant::{Conferred, Grant};
+use crate::scope::ScopeDeclaration;
+use crate::uid::{EntityUid, InvalidUid, printable};
+use crate::value::{AttributeName, ExtensionFunction, Record, Value};
+
+/// Why JSON is not a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJson {
+    /// The text is not JSON, or repeats a key.
+    #[error("not accepted as JSON: {0}")]
+    Syntax(String),
+    /// Something inside is not a value.
+    #[error("`{path}` {why}")]
+    Value {
+        /// Where, such as `context.device`.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl InvalidJson {
+    fn at(path: &str, why: impl Into<String>) -> Self {
+        Self::Value {
+            path: path.to_owned(),
+            why: why.into(),
+        }
+    }
+
+    fn uid(path: &str, why: &InvalidUid) -> Self {
+        Self::at(path, format!("is not accepted: {why}"))
+    }
+}
+
+/// A JSON document in which no object repeats a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StrictJson(pub Json);
+
+/// Reads a JSON text, refusing repeated keys.
+pub fn parse(text: &str) -> Result<Json, InvalidJson> {
+    serde_json::from_str::<StrictJson>(text)
+        .map(|strict| strict.0)
+        .map_err(|e| InvalidJson::Syntax(e.to_string()))
+}
+
+/// Reads a record; `path` names it in errors.
+pub fn record_from(json: &Json, path: &str) -> Result<Record, InvalidJson> {
+    let Json::Object(map) = json else {
+        return Err(InvalidJson::at(path, "must be an object"));
+    };
+    map.iter()
+        .map(|(name, json)| attribute_from(name, json, path))
+        .collect()
+}
+
+fn attribute_from(name: &str, json: &Json, path: &str) -> Result<(AttributeName, Value), InvalidJson> {
+    let inner = format!("{path}.{}", printable(name));
+    let name = AttributeName::new(name)
+        .map_err(|why| InvalidJson::at(&inner, format!("has a name that is not accepted: {why}")))?;
+    Ok((name, value_from(json, &inner)?))
+}
+
+/// Reads a value; `path` names it in errors.
+pub fn value_from(json: &Json, path: &str) -> Result<Value, InvalidJson> {
+    match json {
+        Json::Null => Err(InvalidJson::at(path, "is null; leave an absent attribute out")),
+        Json::Bool(value) => Ok(Value::Bool(*value)),
+        Json::Number(number) => long_from(number, path).map(Value::Long),
+        Json::String(text) => Ok(Value::String(text.as_str().into())),
+        Json::Array(items) => {
+            let items = items
+                .iter()
+                .enumerate()
+                .map(|(n, item)| value_from(item, &format!("{path}[{n}]")));
+            items.collect::<Result<_, _>>().map(Value::Set)
+        }
+        Json::Object(map) => match (map.len(), map.get("__entity"), map.get("__extn")) {
+            (1, Some(entity), _) => uid_from(entity, path).map(Value::Entity),
+            (1, _, Some(extension)) => extension_from(extension, path),
+            _ => record_from(json, path).map(Value::Record),
+        },
+    }
+}
+
+fn long_from(number: &Number, path: &str) -> Result<i64, InvalidJson> {
+    number.as_i64().ok_or_else(|| {
+        InvalidJson::at(
+            path,
+            format!("is {number}; numbers must be whole and within 64 bits, write a decimal as a string"),
+        )
+    })
+}
+
+fn extension_from(json: &Json, path: &str) -> Result<Value, InvalidJson> {
+    let function = json.get("fn").and_then(Json::as_str).and_then(ExtensionFunction::named);
+    let argument = json.get("arg").and_then(Json::as_str);
+    match (function, argument) {
+        (Some(function), Some(argument)) => Ok(Value::Extension(function, argument.into())),
+        _ => Err(InvalidJson::at(
+            path,
+            "must give `fn` (ip, decimal, datetime or duration) and `arg` in `__extn`",
+        )),
+    }
+}
+
+/// Reads `{"type": …, "id": …}` or a uid in Cedar's notation.
+pub fn uid_from(json: &Json, path: &str) -> Result<EntityUid, InvalidJson> {
+    if let Json::String(text) = json {
+        return text.parse().map_err(|why| InvalidJson::uid(path, &why));
+    }
+    match (
+        json.get("type").and_then(Json::as_str),
+        json.get("id").and_then(Json::as_str),
+    ) {
+        (Some(type_name), Some(id)) => EntityUid::from_parts(type_name, id).map_err(|why| InvalidJson::uid(path, &why)),
+        _ => Err(InvalidJson::at(path, "must give `type` and `id`")),
+    }
+}
+
+/// Reads `{"uid", "attributes", "parents"}`.
+pub fn entity_from(json: &Json) -> Result<EntityData, InvalidJson> {
+    let known = ["uid", "attributes", "parents"];
+    let map = json
+        .as_object()
+        .ok_or_else(|| InvalidJson::at("entity", "must be an object"))?;
+    if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(InvalidJson::at(
+            &printable(unknown),
+            "is not a field of an entity; give `uid`, `attributes` and `parents`",
+        ));
+    }
+    let uid = uid_from(map.get("uid").unwrap_or(&Json::Null), "uid")?;
+    let attributes = map
+        .get("attributes")
+        .map(|json| record_from(json, "attributes"))
+        .transpose()?
+        .unwrap_or_default();
+    let parents = match map.get("parents") {
+        None => Ok(std::collections::BTreeSet::new()),
+        Some(Json::Array(items)) => items
+            .iter()
+            .enumerate()
+            .map(|(n, item)| uid_from(item, &format!("parents[{n}]")))
+            .collect(),
+        Some(_) => Err(InvalidJson::at("parents", "must be an array")),
+    }?;
+    Ok(EntityData {
+        uid,
+        attributes,
+        parents,
+    })
+}
+
+/// Writes `{"type", "id"}`.
+pub fn uid(uid: &EntityUid) -> Json {
+    json!({ "type": uid.type_name().as_str(), "id": uid.id().as_str() })
+}
+
+/// Writes a record.
+pub fn record(record: &Record) -> Json {
+    Json::Object(
+        record
+            .iter()
+            .map(|(name, it)| (name.to_string(), value(it)))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+/// Writes a value.
+pub fn value(value: &Value) -> Json {
+    match value {
+        Value::Bool(it) => json!(it),
+        Value::Long(it) => json!(it),
+        Value::String(it) => json!(it.as_ref()),
+        Value::Entity(it) => json!({ "__entity": uid(it) }),
+        Value::Extension(function, argument) => {
+            json!({ "__extn": { "fn": function.name(), "arg": argument.as_ref() } })
+        }
+        Value::Set(items) => Json::Array(items.iter().map(self::value).collect()),
+        Value::Record(it) => record(it),
+    }
+}
+
+/// Writes `{"uid", "attributes", "parents"}`.
+pub fn entity(entity: &EntityData) -> Json {
+    json!({
+        "uid": uid(&entity.uid),
+        "attributes": record(&entity.attributes),
+        "parents": entity.parents.iter().map(uid).collect::<Vec<_>>(),
+    })
+}
+
+/// Writes `{"scope", "action_group", "description"}`.
+pub fn scope(scope: &ScopeDeclaration) -> Json {
+    json!({
+        "scope": scope.name.as_str(),
+        "action_group": scope.action_group.to_string(),
+        "description": scope.description,
+    })
+}
+
+/// Writes a grant with absolute times; a standing one has `"standing": true` and no `expires_at`.
+pub fn grant(grant: &Grant) -> Json {
+    let mut map = Map::new();
+    map.insert("id".into(), json!(grant.id().as_str()));
+    map.insert("holder".into(), uid(grant.holder()));
+    match grant.conferred() {
+        Conferred::Role { role, resource } => {
+            map.insert("role".into(), uid(role));
+            if let Some(resource) = resource {
+                map.insert("resource".into(), uid(resource));
+            }
+        }
+        Conferred::Scope(pattern) => drop(map.insert("scope".into(), json!(pattern.as_str()))),
+    }
+    if let Some(not_before) = grant.term().not_before() {
+        map.insert("not_before".into(), json!(not_before.to_string()));
+    }
+    match grant.term().expires_at() {
+        Some(end) => map.insert("expires_at".into(), json!(end.to_string())),
+        None => map.insert("standing".into(), json!(true)),
+    };
+    map.insert("reason".into(), json!(grant.reason()));
+    Json::Object(map)
+}
+
+impl<'de> Deserialize<'de> for StrictJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON without repeated keys")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::from(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut array = Vec::new();
+        while let Some(StrictJson(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, StrictJson(value))) = entries.next_entry::<String, StrictJson>()? {
+            if map.contains_key(&key) {
+                return Err(serde::de::Error::custom(format_args!(
+                    "the key `{}` stands twice",
+                    printable(&key)
+                )));
+            }
+            map.insert(key, value);
+        }
+        Ok(Json::Object(map))
+    }
+}

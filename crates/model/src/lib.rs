@@ -1,0 +1,37 @@
+//! The words of Magistrate: who asks, what for, what is known, what was answered, and until when it holds.
+//!
+//! Plain values without I/O. A value of one of these types is valid: bounds and character rules are
+//! checked by its only constructor, so nothing behind a door checks them again.
+
+mod bundle;
+mod change;
+mod class;
+mod dataset;
+mod entity;
+mod facts;
+mod grant;
+mod instant;
+pub mod json;
+mod query;
+mod revision;
+mod scope;
+mod text;
+mod uid;
+mod value;
+mod verdict;
+
+pub use bundle::{InvalidPolicyId, PolicyId, PolicySet, PolicyText};
+pub use change::{Actor, Authorship, Change, InvalidAuthorship, LoggedChange, Reason};
+pub use class::{DurabilityClass, UnknownClass};
+pub use dataset::{Dataset, Head};
+pub use entity::{EntityData, EntityInput};
+pub use facts::{Facts, GrantInForce, Missing, Question};
+pub use grant::{Conferred, Grant, GrantId, InvalidGrant, Term};
+pub use instant::{Instant, InvalidInstant, Span};
+pub use query::{Caller, Channel, Environment, InvalidEnvironment, Query, RequestId};
+pub use revision::{Digest, InvalidDigest, Revision};
+pub use scope::{InvalidScope, ScopeDeclaration, ScopeName, ScopePattern};
+pub use text::InvalidText;
+pub use uid::{ActionUid, EntityId, EntityUid, InvalidUid, TypeName};
+pub use value::{AttributeName, Bounds, ExtensionFunction, OutOfBounds, Record, Value};
+pub use verdict::{Cause, Decision, Notice, Verdict};
