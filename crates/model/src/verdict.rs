@@ -118,6 +118,11 @@ pub struct Notice {
     pub value: String,
 }
 
+fn quoted(policies: &[PolicyId]) -> String {
+    let quoted: Vec<String> = policies.iter().map(|id| format!("`{id}`")).collect();
+    quoted.join(", ")
+}
+
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -149,5 +154,20 @@ impl Verdict {
     /// Allow or deny.
     pub const fn decision(&self) -> Decision {
         self.cause.decision()
+    }
+
+    /// Why, in one sentence for people.
+    pub fn summary(&self) -> String {
+        let policies = quoted(&self.determining);
+        match self.cause {
+            Cause::Permitted => format!("permitted by {policies}"),
+            Cause::Forbidden => format!("forbidden by {policies}"),
+            Cause::NoPermit => "no permit policy matches; nothing is allowed unless a policy permits it".to_owned(),
+            Cause::ForbidErrored => format!("{policies} forbids but could not be evaluated, so it counts as matching"),
+            Cause::UnknownPrincipal => "the principal does not exist".to_owned(),
+            Cause::UnknownResource => "the resource does not exist".to_owned(),
+            Cause::UnknownEntity => "an entity the request needs does not exist".to_owned(),
+            Cause::ScopeCeiling => "no scope in force for the principal opens this action".to_owned(),
+        }
     }
 }
