@@ -1,1 +1,30 @@
-//! Placeholder.
+//! Answers one question from one immutable policy snapshot, with Cedar.
+//!
+//! Pure and synchronous: no clock, no I/O, no log. [`Snapshot::compile`] is the only way to a snapshot
+//! and refuses what must never be live; [`Snapshot::admit`] types a query against the schema;
+//! [`respond`] answers it. Cedar's own response is computed first and left as it is: our stricter rules
+//! are applied to it afterwards and named in the cause.
+
+mod admit;
+mod cedar;
+mod entity_types;
+mod evaluate;
+mod finding;
+mod guard;
+mod meaning;
+mod policy;
+mod roles;
+mod schema;
+mod snapshot;
+mod stack;
+mod typed;
+
+pub use entity_types::{ActionInfo, EntitySource, EntityTypeInfo, Vocabulary};
+pub use evaluate::{Unanswerable, respond};
+pub use finding::{Finding, Findings, Rule};
+pub use guard::{MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES, MAX_SOURCE_BYTES};
+pub use policy::{Effect, PolicyInfo};
+pub use snapshot::{MAX_DEREFERENCES, Snapshot, Source};
+
+#[cfg(test)]
+mod tests;

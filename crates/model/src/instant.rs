@@ -79,6 +79,21 @@ impl Instant {
         }
     }
 
+    /// The text Cedar's `datetime()` takes, with milliseconds: `2026-01-31T09:00:00.000Z`.
+    pub fn cedar_datetime(self) -> String {
+        let at = self.date_time();
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            at.year(),
+            u8::from(at.month()),
+            at.day(),
+            at.hour(),
+            at.minute(),
+            at.second(),
+            at.millisecond()
+        )
+    }
+
     fn date_time(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * MICROS_I128)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)

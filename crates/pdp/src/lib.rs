@@ -1,5 +1,27 @@
 //! The decision point: takes a query through facts, evaluation and the ledger.
+//!
+//! [`Pdp::check`] is the only public way in, and a reply can only be built from the [`Recorded`] it
+//! returns. No I/O on the path of a Check except the append. Nothing calls back up.
 
+mod check;
+mod clock;
+mod directory;
+mod error;
+mod facts;
+mod follower;
 mod ports;
+mod recorder;
+mod state;
 
+pub use check::{Batch, BatchAnswer, BatchSemantics, Pdp, Settings};
+pub use clock::Clock;
+pub use directory::Directory;
+pub use error::CheckError;
+pub use facts::gather;
+pub use follower::{FollowError, Follower, Polled};
 pub use ports::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Position};
+pub use recorder::{Recorded, Recorder};
+pub use state::{Readiness, Staleness, View};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! What a schema says in our terms: where entities come from, what actions belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use magistrate_model::{ActionUid, DurabilityClass, EntityUid, TypeName};
+
+/// Where the entities of a type come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntitySource {
+    /// The entity table is the only truth.
+    Stored,
+    /// A caller that may assert it sends attributes and parents.
+    Asserted,
+    /// Built from verified token claims.
+    Token,
+    /// Exists only through role assignments.
+    Role,
+    /// Exists only through scope assignments.
+    Scope,
+}
+
+impl EntitySource {
+    /// The value of `@source`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Asserted => "asserted",
+            Self::Token => "token",
+            Self::Role => "role",
+            Self::Scope => "scope",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::Stored, Self::Asserted, Self::Token, Self::Role, Self::Scope];
+        all.into_iter().find(|source| source.name() == name)
+    }
+
+    /// Whether entities of this source exist only through assignments.
+    pub const fn is_assigned(self) -> bool {
+        matches!(self, Self::Role | Self::Scope)
+    }
+}
+
+/// An entity type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityTypeInfo {
+    /// Where its entities come from.
+    pub source: EntitySource,
+    /// Whether its principals need a scope that opens the action (`@scopes("required")`).
+    pub scopes_required: bool,
+    /// Role and scope types its entities may be members of.
+    pub may_hold: BTreeSet<TypeName>,
+    /// The ids of an enumerated type: they exist by declaration.
+    pub enumerated: Option<BTreeSet<String>>,
+}
+
+/// An action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionInfo {
+    /// The action itself and every group it belongs to.
+    pub groups: BTreeSet<EntityUid>,
+    /// Types it applies to as principals; empty for a group.
+    pub principals: BTreeSet<TypeName>,
+    /// Types it applies to as resources; empty for a group.
+    pub resources: BTreeSet<TypeName>,
+    /// Whether its context declares `facts: Magistrate::Facts`.
+    pub declares_facts: bool,
+    /// The durability class its `@audit` asks for.
+    pub class: DurabilityClass,
+}
+
+/// The types and actions of a schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vocabulary {
+    pub(crate) types: BTreeMap<TypeName, EntityTypeInfo>,
+    pub(crate) actions: BTreeMap<ActionUid, ActionInfo>,
+}
+
+impl Vocabulary {
+    /// The entity type of this name.
+    pub fn entity_type(&self, name: &TypeName) -> Option<&EntityTypeInfo> {
+        self.types.get(name)
+    }
+
+    /// The action, or action group.
+    pub fn action(&self, action: &ActionUid) -> Option<&ActionInfo> {
+        self.actions.get(action)
+    }
+
+    /// Every entity type.
+    pub fn entity_types(&self) -> impl Iterator<Item = (&TypeName, &EntityTypeInfo)> {
+        self.types.iter()
+    }
+
+    /// Every action and action group.
+    pub fn actions(&self) -> impl Iterator<Item = (&ActionUid, &ActionInfo)> {
+        self.actions.iter()
+    }
+
+    /// Role types.
+    pub fn role_types(&self) -> impl Iterator<Item = &TypeName> {
+        self.of_source(EntitySource::Role)
+    }
+
+    /// The scope type, if the schema has one; it has at most one.
+    pub fn scope_type(&self) -> Option<&TypeName> {
+        self.of_source(EntitySource::Scope).next()
+    }
+
+    /// Where entities of this type come from; `None` for a type the schema does not declare.
+    pub fn source_of(&self, name: &TypeName) -> Option<EntitySource> {
+        self.types.get(name).map(|info| info.source)
+    }
+
+    fn of_source(&self, source: EntitySource) -> impl Iterator<Item = &TypeName> {
+        self.types
+            .iter()
+            .filter(move |(_, info)| info.source == source)
+            .map(|(name, _)| name)
+    }
+}

@@ -1,0 +1,186 @@
+//! Roles and scopes only widen: the check that makes it true.
+//!
+//! A published policy tests role and scope membership only as `principal in <literal>`, and only where
+//! holding the role can make the policy grant more or forbid less. Hence removing a grant never allows
+//! more. The proof walks a policy with a polarity: `when` of a permit and `unless` of a forbid are
+//! positive, the other two and a forbid's scope negative; `&&` and `||` keep it, `!` turns it, and
+//! everything else (conditions of `if`, operands of comparisons) counts as both.
+
+use std::collections::BTreeSet;
+
+use magistrate_model::TypeName;
+use serde_json::Value as Json;
+
+use crate::finding::{Finding, Rule};
+use crate::policy::{Effect, ParsedPolicy};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Polarity {
+    Widens,
+    Narrows,
+    Either,
+}
+
+impl Polarity {
+    fn turned(self) -> Self {
+        match self {
+            Self::Widens => Self::Narrows,
+            Self::Narrows => Self::Widens,
+            Self::Either => Self::Either,
+        }
+    }
+}
+
+/// Checks one policy against the role and scope types of its schema.
+pub(crate) fn check(policy: &ParsedPolicy, assigned: &BTreeSet<&TypeName>) -> Vec<Finding> {
+    let mut walk = Walk {
+        assigned,
+        misplaced: false,
+        narrowing: false,
+    };
+    let scope = match policy.info.effect {
+        Effect::Permit => Polarity::Widens,
+        Effect::Forbid => Polarity::Narrows,
+    };
+    walk.scope(policy.json.get("principal"), scope, true);
+    walk.scope(policy.json.get("resource"), scope, false);
+    for condition in policy
+        .json
+        .get("conditions")
+        .and_then(Json::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let when = condition.get("kind").and_then(Json::as_str) != Some("unless");
+        let polarity = if when { scope } else { scope.turned() };
+        walk.expression(condition.get("body").unwrap_or(&Json::Null), polarity);
+    }
+    let mut findings = Vec::new();
+    if walk.misplaced {
+        let message = format!(
+            "`{}` uses a role or scope other than as `principal in …`",
+            policy.info.id
+        );
+        findings.push(policy.finding(
+            Rule::RolePosition,
+            message,
+            "test membership of `principal` only; for others use groups or attributes",
+        ));
+    }
+    if walk.narrowing && policy.negative_role.is_none() {
+        let message = format!("in `{}` holding a role or scope can take access away", policy.info.id);
+        let help = "restrict by attributes, groups or facts, or state `@negative_role(\"reason\")`";
+        findings.push(policy.finding(Rule::NegativeRole, message, help));
+    }
+    findings
+}
+
+struct Walk<'a> {
+    assigned: &'a BTreeSet<&'a TypeName>,
+    misplaced: bool,
+    narrowing: bool,
+}
+
+impl Walk<'_> {
+    fn scope(&mut self, constraint: Option<&Json>, polarity: Polarity, principal: bool) {
+        let Some(constraint) = constraint else { return };
+        let inner = constraint.get("in").unwrap_or(constraint);
+        let by_membership = constraint.get("op").and_then(Json::as_str) != Some("==");
+        let entity = inner.get("entity").is_some_and(|entity| self.is_assigned(entity));
+        let kind = constraint
+            .get("entity_type")
+            .and_then(Json::as_str)
+            .is_some_and(|name| self.names(name));
+        if entity {
+            self.membership(principal && by_membership, polarity);
+        }
+        self.misplaced |= kind;
+    }
+
+    fn membership(&mut self, well_placed: bool, polarity: Polarity) {
+        self.misplaced |= !well_placed;
+        self.narrowing |= polarity != Polarity::Widens;
+    }
+
+    fn expression(&mut self, json: &Json, polarity: Polarity) {
+        match json {
+            Json::Object(map) => map
+                .iter()
+                .for_each(|(operator, operands)| self.operation(operator, operands, polarity)),
+            Json::Array(items) => items.iter().for_each(|item| self.expression(item, Polarity::Either)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+
+    fn operation(&mut self, operator: &str, operands: &Json, polarity: Polarity) {
+        let part = |name: &str| operands.get(name).unwrap_or(&Json::Null);
+        match operator {
+            "&&" | "||" => {
+                self.expression(part("left"), polarity);
+                self.expression(part("right"), polarity);
+            }
+            "!" => self.expression(part("arg"), polarity.turned()),
+            "if-then-else" => {
+                self.expression(part("if"), Polarity::Either);
+                self.expression(part("then"), polarity);
+                self.expression(part("else"), polarity);
+            }
+            "in" if self.is_membership(part("right")) => self.membership(is_principal(part("left")), polarity),
+            "is" => self.type_test(operands, polarity),
+            "Value" => self.misplaced |= self.mentions(operands),
+            _ => self.expression(operands, Polarity::Either),
+        }
+    }
+
+    fn type_test(&mut self, operands: &Json, polarity: Polarity) {
+        let left = operands.get("left").unwrap_or(&Json::Null);
+        self.misplaced |= operands
+            .get("entity_type")
+            .and_then(Json::as_str)
+            .is_some_and(|name| self.names(name));
+        match operands.get("in") {
+            Some(group) if self.is_membership(group) => self.membership(is_principal(left), polarity),
+            group => {
+                self.expression(left, Polarity::Either);
+                self.expression(group.unwrap_or(&Json::Null), Polarity::Either);
+            }
+        }
+    }
+
+    /// Whether the right side of an `in` is a role or scope literal, or a set that holds one.
+    fn is_membership(&self, json: &Json) -> bool {
+        let literal = |json: &Json| json.get("Value").is_some_and(|value| self.mentions(value));
+        literal(json)
+            || json
+                .get("Set")
+                .and_then(Json::as_array)
+                .is_some_and(|items| items.iter().any(literal))
+    }
+
+    /// Whether a literal value is, or contains, a role or scope.
+    fn mentions(&self, value: &Json) -> bool {
+        match value {
+            Json::Object(map) => map.iter().any(|(key, inner)| match key.as_str() {
+                "__entity" => self.is_assigned(inner),
+                _ => self.mentions(inner),
+            }),
+            Json::Array(items) => items.iter().any(|item| self.mentions(item)),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+        }
+    }
+
+    fn is_assigned(&self, entity: &Json) -> bool {
+        entity
+            .get("type")
+            .and_then(Json::as_str)
+            .is_some_and(|name| self.names(name))
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.assigned.iter().any(|assigned| assigned.as_str() == name)
+    }
+}
+
+fn is_principal(json: &Json) -> bool {
+    json.get("Var").and_then(Json::as_str) == Some("principal")
+}

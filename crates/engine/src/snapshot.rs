@@ -1,0 +1,257 @@
+//! Immutable policy snapshots: what is live, or what would be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::{PolicySet as CedarSet, Schema, ValidationMode, Validator};
+use magistrate_model::{ActionUid, Digest, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
+
+use crate::entity_types::Vocabulary;
+use crate::finding::{Finding, Findings, Rule};
+use crate::guard;
+use crate::meaning;
+use crate::policy::{self, ParsedPolicy, PolicyInfo, finding_of};
+use crate::roles;
+use crate::schema::{self, ParsedSchema};
+use crate::stack;
+use crate::typed;
+
+/// Attribute hops from a party of the request that a published policy may make, as in
+/// `resource.owner.manager.suspended`: entities so far away are loaded for every request.
+pub const MAX_DEREFERENCES: u32 = 4;
+
+/// A named text: a file, or a policy read back from a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The name findings show.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// A schema and its policies, parsed, checked and ready to answer. Immutable.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) cedar_schema: Schema,
+    pub(crate) cedar_policies: CedarSet,
+    pub(crate) policies: BTreeMap<PolicyId, PolicyInfo>,
+    pub(crate) time_dependent: BTreeSet<ActionUid>,
+    vocabulary: Vocabulary,
+    schema_text: String,
+    digest: Digest,
+    dereferences: u32,
+}
+
+impl Snapshot {
+    /// Parses and checks a schema and policies. Everything a published set must not hold is a finding:
+    /// all that one stage can tell are returned together.
+    pub fn compile(schema: &Source, policies: &[Source]) -> Result<Self, Findings> {
+        let compiled = stack::with_room(|| compile(schema, policies));
+        let broken = || Finding::whole((&schema.name, &schema.text), Rule::Size, "it cannot be processed", None);
+        compiled.unwrap_or_else(|| Err(vec![broken()])).map_err(Findings::of)
+    }
+
+    /// Compiles a set read back from a store.
+    pub fn of(set: &PolicySet) -> Result<Self, Findings> {
+        let schema = Source {
+            name: "schema".into(),
+            text: set.schema.to_string(),
+        };
+        let policy = |policy: &PolicyText| Source {
+            name: format!("policy {}", policy.id),
+            text: policy.text.to_string(),
+        };
+        Self::compile(&schema, &set.policies.iter().map(policy).collect::<Vec<_>>())
+    }
+
+    /// The set as texts, for a store.
+    pub fn policy_set(&self) -> PolicySet {
+        let text = |policy: &PolicyInfo| PolicyText {
+            id: policy.id.clone(),
+            text: policy.text.as_str().into(),
+        };
+        PolicySet {
+            digest: self.digest,
+            schema: self.schema_text.as_str().into(),
+            policies: self.policies.values().map(text).collect(),
+        }
+    }
+
+    /// Digest of what the schema and the policies mean.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The schema in our terms.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The policies, in id order.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &PolicyInfo> {
+        self.policies.values()
+    }
+
+    /// The policy of this id.
+    pub fn policy(&self, id: &PolicyId) -> Option<&PolicyInfo> {
+        self.policies.get(id)
+    }
+
+    /// How many attribute hops away from a party its policies read: so far entities must be loaded
+    /// (RFC 76 of Cedar, levels).
+    pub fn dereferences(&self) -> u32 {
+        self.dereferences
+    }
+
+    /// The attributes of an entity in the schema's types; `path` names them in violations.
+    pub fn typed_attributes(&self, type_name: &TypeName, given: &Record, path: &str) -> Result<Record, Vec<Violation>> {
+        typed::attributes(self.cedar_schema.as_ref(), type_name, given, path)
+    }
+}
+
+fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>> {
+    let schema_source = (schema.name.as_str(), schema.text.as_str());
+    guard::check(schema_source).map_err(|finding| vec![finding])?;
+    let parsed_schema = schema::parse(schema_source)?;
+    let parsed = parse_all(sources)?;
+    let assigned: BTreeSet<&TypeName> = assigned_types(&parsed_schema);
+    let misused: Vec<Finding> = parsed
+        .values()
+        .flat_map(|policy| roles::check(policy, &assigned))
+        .collect();
+    if !misused.is_empty() {
+        return Err(misused);
+    }
+    let cedar_policies = cedar_set(&parsed)?;
+    let dereferences = validate(&parsed_schema.cedar, &cedar_policies, &parsed)?;
+    let digest = meaning::digest(
+        &parsed_schema.json,
+        parsed.iter().map(|(id, policy)| (id, &policy.json)),
+    );
+    let policies: BTreeMap<_, _> = parsed.into_iter().map(|(id, policy)| (id, policy.info)).collect();
+    Ok(Snapshot {
+        time_dependent: time_dependent(&parsed_schema.vocabulary, &policies),
+        cedar_schema: parsed_schema.cedar,
+        vocabulary: parsed_schema.vocabulary,
+        schema_text: schema.text.clone(),
+        cedar_policies,
+        policies,
+        digest,
+        dereferences,
+    })
+}
+
+fn parse_all(sources: &[Source]) -> Result<BTreeMap<PolicyId, ParsedPolicy>, Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut parsed: BTreeMap<PolicyId, ParsedPolicy> = BTreeMap::new();
+    for source in sources {
+        let source = (source.name.as_str(), source.text.as_str());
+        match guard::check(source)
+            .map_err(|finding| vec![finding])
+            .and_then(|()| policy::parse(source))
+        {
+            Ok(policies) => policies
+                .into_iter()
+                .for_each(|policy| insert_unique(&mut parsed, policy, &mut findings)),
+            Err(found) => findings.extend(found),
+        }
+    }
+    match findings.is_empty() {
+        true => Ok(parsed),
+        false => Err(findings),
+    }
+}
+
+fn insert_unique(parsed: &mut BTreeMap<PolicyId, ParsedPolicy>, policy: ParsedPolicy, findings: &mut Vec<Finding>) {
+    let id = policy.info.id.clone();
+    match parsed.get(&id) {
+        Some(first) => {
+            let message = format!("the id `{id}` is taken by a policy in {}", first.source.0);
+            findings.push(policy.finding(Rule::Id, message, "choose another `@id`"));
+        }
+        None => drop(parsed.insert(id, policy)),
+    }
+}
+
+fn assigned_types(schema: &ParsedSchema) -> BTreeSet<&TypeName> {
+    schema
+        .vocabulary
+        .entity_types()
+        .filter(|(_, info)| info.source.is_assigned())
+        .map(|(name, _)| name)
+        .collect()
+}
+
+fn cedar_set(parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<CedarSet, Vec<Finding>> {
+    let mut set = CedarSet::new();
+    for policy in parsed.values() {
+        set.add(policy.cedar.clone())
+            .map_err(|e| vec![policy.finding(Rule::Id, e.to_string(), "choose another `@id`")])?;
+    }
+    Ok(set)
+}
+
+/// Strict validation, warnings as errors; returns the number of attribute hops the set makes.
+fn validate(schema: &Schema, set: &CedarSet, parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<u32, Vec<Finding>> {
+    let validator = Validator::new(schema.clone());
+    let result = validator.validate(set, ValidationMode::Strict);
+    let errors = result
+        .validation_errors()
+        .map(|e| located(parsed, e.policy_id(), Rule::Type, e));
+    let warnings = result
+        .validation_warnings()
+        .map(|w| located(parsed, w.policy_id(), Rule::Warning, w));
+    let findings: Vec<Finding> = errors.chain(warnings).collect();
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    if !result.validation_passed() {
+        // Strict validation that stops at its recursion limit fails without naming an error.
+        let first = parsed
+            .values()
+            .next()
+            .map(|policy| policy.finding(Rule::Size, "validation gave up", "simplify the policies"));
+        return Err(first.into_iter().collect());
+    }
+    let level = |level: &u32| {
+        validator
+            .validate_with_level(set, ValidationMode::Strict, *level)
+            .validation_passed()
+    };
+    (0..=MAX_DEREFERENCES).find(level).ok_or_else(|| {
+        let result = validator.validate_with_level(set, ValidationMode::Strict, MAX_DEREFERENCES);
+        result
+            .validation_errors()
+            .map(|e| located(parsed, e.policy_id(), Rule::Depth, e))
+            .collect()
+    })
+}
+
+fn located(
+    parsed: &BTreeMap<PolicyId, ParsedPolicy>,
+    id: &cedar_policy::PolicyId,
+    rule: Rule,
+    error: &dyn miette::Diagnostic,
+) -> Finding {
+    let id: &str = id.as_ref();
+    match parsed.values().find(|policy| policy.info.id.as_str() == id) {
+        Some(policy) => finding_of((&policy.source.0, &policy.source.1), rule, error),
+        None => finding_of((id, ""), rule, error),
+    }
+}
+
+/// Actions that some policy decides by `context.facts`.
+fn time_dependent(vocabulary: &Vocabulary, policies: &BTreeMap<PolicyId, PolicyInfo>) -> BTreeSet<ActionUid> {
+    let reading: Vec<_> = policies.values().filter(|policy| policy.reads_facts).collect();
+    let depends = |groups: &BTreeSet<magistrate_model::EntityUid>| {
+        reading.iter().any(|policy| {
+            policy
+                .actions
+                .as_ref()
+                .is_none_or(|actions| !actions.is_disjoint(groups))
+        })
+    };
+    let actions = vocabulary
+        .actions()
+        .filter(|(_, info)| info.declares_facts && depends(&info.groups));
+    actions.map(|(action, _)| action.clone()).collect()
+}

@@ -1,0 +1,224 @@
+//! A Check, from admitted query to recorded verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use magistrate_engine as engine;
+use magistrate_model::{Decision, Digest, DurabilityClass, Instant, Malformed, Query, Question, Revision, Verdict};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::CheckError;
+use crate::facts;
+use crate::follower::{Follower, Wake};
+use crate::ports::PolicySource;
+use crate::recorder::{self, Ledger, Recorded, Recorder};
+use crate::state::{Readiness, Shared, Staleness, View};
+
+/// How a batch goes on after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BatchSemantics {
+    /// Every item is answered.
+    All,
+    /// Nothing after the first deny, or the first item that is no question, is evaluated.
+    StopOnDeny,
+    /// Nothing after the first allow is evaluated.
+    StopOnAllow,
+}
+
+/// Several queries answered by one state and recorded together.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The queries; those that are no question keep their place.
+    pub items: Vec<Result<Query, Malformed>>,
+    /// The caller will not be answered by an older revision.
+    pub at_least_revision: Option<Revision>,
+    /// When to stop.
+    pub semantics: BatchSemantics,
+}
+
+/// The answers to a batch, in its order; items that were not evaluated are absent at the end.
+#[derive(Debug, Clone)]
+pub struct BatchAnswer {
+    /// The revision that answered all of them.
+    pub revision: Revision,
+    /// The policy set that answered all of them.
+    pub policy_set_digest: Digest,
+    /// One for each item evaluated.
+    pub results: Vec<Result<Recorded<Verdict>, Malformed>>,
+}
+
+/// What a decision point is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How old data may be.
+    pub staleness: Staleness,
+    /// Records that may wait to become durable; more is [`CheckError::Overloaded`].
+    pub ledger_capacity: usize,
+    /// The lowest durability class of any record.
+    pub class: DurabilityClass,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            staleness: Staleness::default(),
+            ledger_capacity: 16_384,
+            class: DurabilityClass::Process,
+        }
+    }
+}
+
+/// Followers are asked for a poll by at most so many waiting requests.
+const MAX_WAITING: usize = 256;
+/// The longest a request waits for a revision that is committed and not yet served.
+const MAX_CATCH_UP: Duration = Duration::from_millis(500);
+
+/// The decision point.
+#[derive(Debug)]
+pub struct Pdp {
+    shared: Arc<Shared>,
+    ledger: Ledger,
+    wakes: mpsc::Sender<Wake>,
+    settings: Settings,
+}
+
+impl Pdp {
+    /// A decision point, the follower that feeds it and the recorder it writes through. Nothing runs
+    /// yet: whoever calls this runs the two, and drops the `Pdp` to end them.
+    pub fn new<S: PolicySource>(source: S, settings: Settings) -> (Self, Follower<S>, Recorder) {
+        let shared = Arc::new(Shared::default());
+        let (ledger, recorder) = recorder::ledger(settings.ledger_capacity);
+        let (wakes, waking) = mpsc::channel(MAX_WAITING);
+        let follower = Follower::new(source, Arc::clone(&shared), waking);
+        (
+            Self {
+                shared,
+                ledger,
+                wakes,
+                settings,
+            },
+            follower,
+            recorder,
+        )
+    }
+
+    /// Answers a query, or says why it cannot; waits at most `patience`.
+    pub async fn check(&self, query: Query, now: Instant, patience: Duration) -> Result<Recorded<Verdict>, CheckError> {
+        let now = self.shared.tick(now);
+        let view = self.view(query.at_least_revision, now, patience).await?;
+        let slot = self.ledger.reserve(1)?;
+        let answer = self.answer(&view, query, now)?;
+        let mut recorded = slot.record(vec![answer], now, patience).await?;
+        recorded
+            .pop()
+            .ok_or_else(|| CheckError::NotRecorded("the recorder returned no receipt".to_owned()))
+    }
+
+    /// Answers the queries of a batch by one state and records the answers in one append.
+    pub async fn check_batch(&self, batch: Batch, now: Instant, patience: Duration) -> Result<BatchAnswer, CheckError> {
+        let now = self.shared.tick(now);
+        let view = self.view(batch.at_least_revision, now, patience).await?;
+        let slot = self.ledger.reserve(batch.items.len())?;
+        let (mut answers, mut outline) = (Vec::new(), Vec::new());
+        for item in batch.items {
+            let answer = item
+                .map_err(CheckError::Malformed)
+                .and_then(|query| self.answer(&view, query, now));
+            let outcome = match answer {
+                Ok(answer) => {
+                    let decision = answer.1.decision();
+                    answers.push(answer);
+                    Ok(decision)
+                }
+                Err(CheckError::Malformed(malformed)) => Err(malformed),
+                Err(error) => return Err(error),
+            };
+            let stop = stops(batch.semantics, &outcome);
+            outline.push(outcome);
+            if stop {
+                break;
+            }
+        }
+        let mut recorded = slot.record(answers, now, patience).await?.into_iter();
+        let results = outline.into_iter().map(|outcome| match outcome {
+            Ok(_) => recorded.next().map(Ok),
+            Err(malformed) => Some(Err(malformed)),
+        });
+        let results = results.collect::<Option<Vec<_>>>();
+        let results =
+            results.ok_or_else(|| CheckError::NotRecorded("the recorder returned too few receipts".to_owned()))?;
+        Ok(BatchAnswer {
+            revision: view.head.revision,
+            policy_set_digest: view.snapshot.digest(),
+            results,
+        })
+    }
+
+    /// Whether decisions can be made now.
+    pub fn readiness(&self, now: Instant) -> Readiness {
+        let now = self.shared.tick(now);
+        match self.shared.readiness(now, self.settings.staleness) {
+            Readiness::Ready { .. } if self.ledger.suspect(now) => Readiness::NotReady {
+                reasons: vec![
+                    "the last decision could not be recorded; look at the decision store and its disk".to_owned(),
+                ],
+            },
+            readiness => readiness,
+        }
+    }
+
+    /// The state being served, if any.
+    pub fn served(&self) -> Option<Arc<View>> {
+        self.shared.view()
+    }
+
+    fn answer(&self, view: &View, query: Query, now: Instant) -> Result<(Question, Verdict), CheckError> {
+        let query = view.snapshot.admit(query)?;
+        let facts = facts::gather(&query, &view.snapshot, &view.directory, now, self.shared.age(now));
+        let question = Question { query, facts };
+        let verdict = engine::respond(&view.snapshot, &question, view.head.revision);
+        let mut verdict = verdict.map_err(|unanswerable| CheckError::NotReady(unanswerable.to_string()))?;
+        verdict.class = verdict.class.max(self.settings.class);
+        Ok((question, verdict))
+    }
+
+    /// The state to answer from: at least as new as the caller asks.
+    async fn view(&self, wanted: Option<Revision>, now: Instant, patience: Duration) -> Result<Arc<View>, CheckError> {
+        let view = self.shared.current(now, self.settings.staleness)?;
+        match wanted {
+            Some(wanted) if wanted > view.head.revision => self.catch_up(wanted, now, patience).await,
+            Some(_) | None => Ok(view),
+        }
+    }
+
+    async fn catch_up(&self, wanted: Revision, now: Instant, patience: Duration) -> Result<Arc<View>, CheckError> {
+        let (wake, polled) = oneshot::channel();
+        self.wakes.try_send(wake).map_err(|_| CheckError::Overloaded {
+            retry_after: MAX_CATCH_UP,
+        })?;
+        let behind = || {
+            CheckError::NotReady(format!(
+                "revision {wanted} is not served here yet, only {}",
+                self.shared.revision()
+            ))
+        };
+        let newest = tokio::time::timeout(patience.min(MAX_CATCH_UP), polled).await;
+        let newest = newest.ok().and_then(Result::ok).flatten().ok_or_else(behind)?;
+        if newest < wanted {
+            return Err(CheckError::RevisionAhead { wanted, newest });
+        }
+        let view = self.shared.current(now, self.settings.staleness)?;
+        match view.head.revision >= wanted {
+            true => Ok(view),
+            false => Err(behind()),
+        }
+    }
+}
+
+fn stops(semantics: BatchSemantics, outcome: &Result<Decision, Malformed>) -> bool {
+    match semantics {
+        BatchSemantics::All => false,
+        BatchSemantics::StopOnDeny => *outcome != Ok(Decision::Allow),
+        BatchSemantics::StopOnAllow => *outcome == Ok(Decision::Allow),
+    }
+}

@@ -1,0 +1,200 @@
+//! The way of a verdict into the ledger, and the proof that it went.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use magistrate_ledger::{Draft, NotRecorded, Receipt, Sink, Writer};
+use magistrate_model::{Instant, Question, Span, Verdict};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::error::CheckError;
+
+/// Records a commit may hold.
+const BATCH: usize = 1_024;
+/// How long one failed append keeps readiness down; the next attempt decides anew.
+const SUSPECT_FOR: Span = Span::seconds(5);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
+/// An answer whose record is durable. Doors reply from nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded<T>(T, Receipt);
+
+impl<T> Recorded<T> {
+    /// The answer.
+    pub fn answer(&self) -> &T {
+        &self.0
+    }
+
+    /// The evidence of its record.
+    pub fn receipt(&self) -> &Receipt {
+        &self.1
+    }
+}
+
+#[derive(Debug)]
+struct Job {
+    drafts: Vec<Draft>,
+    reply: oneshot::Sender<Result<Vec<Receipt>, NotRecorded>>,
+    /// Held until the records are durable or refused: this is what bounds the queue.
+    place: OwnedSemaphorePermit,
+}
+
+/// The check path's end of the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    jobs: mpsc::UnboundedSender<Job>,
+    places: Arc<Semaphore>,
+    health: Arc<Health>,
+}
+
+/// The writing end: give it a writer and run it.
+#[derive(Debug)]
+pub struct Recorder {
+    jobs: mpsc::UnboundedReceiver<Job>,
+    health: Arc<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    /// When an append last failed, in microseconds; 0 since one succeeded.
+    failed_at: AtomicI64,
+}
+
+/// A ledger that holds at most `capacity` records that are not yet durable.
+pub(crate) fn ledger(capacity: usize) -> (Ledger, Recorder) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let health = Arc::new(Health::default());
+    let places = Arc::new(Semaphore::new(capacity));
+    (
+        Ledger {
+            jobs: sender,
+            places,
+            health: Arc::clone(&health),
+        },
+        Recorder { jobs: receiver, health },
+    )
+}
+
+/// Room in the ledger, taken before a decision is made.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    jobs: mpsc::UnboundedSender<Job>,
+    place: OwnedSemaphorePermit,
+    health: Arc<Health>,
+}
+
+impl Ledger {
+    /// Room for `records` records, or [`CheckError::Overloaded`] at once.
+    pub(crate) fn reserve(&self, records: usize) -> Result<Slot, CheckError> {
+        let overloaded = CheckError::Overloaded {
+            retry_after: RETRY_AFTER,
+        };
+        let wanted = u32::try_from(records).map_err(|_| overloaded.clone())?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_many_owned(wanted)
+            .map_err(|_| overloaded)?;
+        Ok(Slot {
+            jobs: self.jobs.clone(),
+            place,
+            health: Arc::clone(&self.health),
+        })
+    }
+
+    /// Whether an append failed lately.
+    pub(crate) fn suspect(&self, now: Instant) -> bool {
+        let failed_at = self.health.failed_at.load(Ordering::Acquire);
+        failed_at != 0 && now.micros() - failed_at < SUSPECT_FOR.micros()
+    }
+}
+
+impl Slot {
+    /// Records answers together and returns them with their receipts, in order.
+    pub(crate) async fn record(
+        self,
+        answers: Vec<(Question, Verdict)>,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Vec<Recorded<Verdict>>, CheckError> {
+        if answers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let drafts = answers
+            .iter()
+            .map(|(question, verdict)| Draft::decision(question, verdict))
+            .collect();
+        let (reply, outcome) = oneshot::channel();
+        let failed = |why: String| {
+            self.health.failed_at.store(now.micros(), Ordering::Release);
+            CheckError::NotRecorded(why)
+        };
+        self.jobs
+            .send(Job {
+                drafts,
+                reply,
+                place: self.place,
+            })
+            .map_err(|_| failed(GONE.to_owned()))?;
+        let receipts = match tokio::time::timeout(patience, outcome).await {
+            Ok(Ok(Ok(receipts))) => receipts,
+            Ok(Ok(Err(not_recorded))) => return Err(failed(not_recorded.to_string())),
+            Ok(Err(_)) => return Err(failed(GONE.to_owned())),
+            Err(_) => return Err(CheckError::NotRecorded(LATE.to_owned())),
+        };
+        Ok(answers
+            .into_iter()
+            .zip(receipts)
+            .map(|((_, verdict), receipt)| Recorded(verdict, receipt))
+            .collect())
+    }
+}
+
+const GONE: &str = "the decision could not be recorded: the recorder has stopped";
+const LATE: &str = "the decision was not recorded within the deadline; it may still appear in the history";
+
+impl Recorder {
+    /// Appends until every [`Pdp`](crate::Pdp) is gone and the queue is empty. What was reserved and
+    /// sent before that is durable or refused when this returns.
+    ///
+    /// A batch is whatever has gathered while the batch before it was committed.
+    pub async fn run<S: Sink>(mut self, mut writer: Writer<S>) {
+        while let Some(first) = self.jobs.recv().await {
+            let mut jobs = vec![first];
+            let mut records = jobs.iter().map(|job| job.drafts.len()).sum::<usize>();
+            while records < BATCH
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                records += job.drafts.len();
+                jobs.push(job);
+            }
+            self.commit(&mut writer, jobs).await;
+        }
+    }
+
+    async fn commit<S: Sink>(&self, writer: &mut Writer<S>, jobs: Vec<Job>) {
+        let mut drafts = Vec::new();
+        let mut waiting = Vec::with_capacity(jobs.len());
+        for Job {
+            drafts: own,
+            reply,
+            place,
+        } in jobs
+        {
+            waiting.push((own.len(), reply, place));
+            drafts.extend(own);
+        }
+        match writer.append(drafts).await {
+            Ok(receipts) => {
+                self.health.failed_at.store(0, Ordering::Release);
+                let mut receipts = receipts.into_iter();
+                for (count, reply, _place) in waiting {
+                    // A caller that has gone away has its record all the same.
+                    let _gone = reply.send(Ok(receipts.by_ref().take(count).collect()));
+                }
+            }
+            Err(error) => waiting
+                .into_iter()
+                .for_each(|(_, reply, _)| drop(reply.send(Err(error.clone())))),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What is being served, and whether it may still be.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use magistrate_engine::Snapshot;
+use magistrate_model::{Head, Instant, Revision, Span};
+
+use crate::directory::Directory;
+use crate::error::CheckError;
+
+/// How old data may be, counted from the last time the store confirmed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staleness {
+    /// Older is reported.
+    pub soft: Span,
+    /// Older is not served.
+    pub hard: Span,
+}
+
+impl Default for Staleness {
+    fn default() -> Self {
+        Self {
+            soft: Span::seconds(5),
+            hard: Span::seconds(300),
+        }
+    }
+}
+
+/// One consistent administrative state: policies and data of one revision.
+#[derive(Debug)]
+pub struct View {
+    /// Where the store stood.
+    pub head: Head,
+    /// The policies.
+    pub snapshot: Arc<Snapshot>,
+    /// Entities, grants and scopes.
+    pub directory: Directory,
+}
+
+/// Whether decisions can be made now, and if not, why, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Decisions can be made; remarks are worth an operator's look.
+    Ready {
+        /// Such as data older than the soft limit.
+        remarks: Vec<String>,
+    },
+    /// No decision can be made.
+    NotReady {
+        /// Each a sentence of its own.
+        reasons: Vec<String>,
+    },
+}
+
+/// State shared by the check path (reads) and the follower (writes).
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    view: ArcSwapOption<View>,
+    /// Why the store's state cannot be served although it was read.
+    fault: ArcSwapOption<String>,
+    /// When the store last confirmed the view, in microseconds.
+    confirmed_at: AtomicI64,
+    /// The latest instant any request or poll was given, in microseconds.
+    clock: AtomicI64,
+}
+
+impl Shared {
+    /// Time that never runs backwards within the process, whatever the clock does.
+    pub(crate) fn tick(&self, now: Instant) -> Instant {
+        let latest = self.clock.fetch_max(now.micros(), Ordering::AcqRel).max(now.micros());
+        Instant::from_micros(latest).unwrap_or(now)
+    }
+
+    pub(crate) fn view(&self) -> Option<Arc<View>> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.view
+            .load()
+            .as_ref()
+            .map_or(Revision::ZERO, |view| view.head.revision)
+    }
+
+    pub(crate) fn publish(&self, view: View, now: Instant) {
+        self.view.store(Some(Arc::new(view)));
+        self.confirm(now);
+    }
+
+    pub(crate) fn confirm(&self, now: Instant) {
+        self.confirmed_at.store(now.micros(), Ordering::Release);
+        self.fault.store(None);
+    }
+
+    pub(crate) fn fail(&self, why: String) {
+        self.fault.store(Some(Arc::new(why)));
+    }
+
+    pub(crate) fn age(&self, now: Instant) -> Span {
+        let confirmed = Instant::from_micros(self.confirmed_at.load(Ordering::Acquire)).unwrap_or(Instant::EPOCH);
+        now.since(confirmed).max(Span::ZERO)
+    }
+
+    /// The view to answer from, or why there is none.
+    pub(crate) fn current(&self, now: Instant, limits: Staleness) -> Result<Arc<View>, CheckError> {
+        if let Some(why) = self.fault.load().as_ref() {
+            return Err(CheckError::NotReady(why.to_string()));
+        }
+        let view = self
+            .view()
+            .ok_or_else(|| CheckError::NotReady(NOTHING_LOADED.to_owned()))?;
+        let age = self.age(now);
+        if age > limits.hard {
+            return Err(CheckError::NotReady(stale(age, limits.hard)));
+        }
+        Ok(view)
+    }
+
+    pub(crate) fn readiness(&self, now: Instant, limits: Staleness) -> Readiness {
+        match self.current(now, limits) {
+            Ok(_) if self.age(now) > limits.soft => Readiness::Ready {
+                remarks: vec![stale(self.age(now), limits.soft)],
+            },
+            Ok(_) => Readiness::Ready { remarks: Vec::new() },
+            Err(error) => Readiness::NotReady {
+                reasons: vec![error.to_string()],
+            },
+        }
+    }
+}
+
+const NOTHING_LOADED: &str = "no policy set is loaded; apply one with `magistrate policy apply`";
+
+fn stale(age: Span, limit: Span) -> String {
+    let (age, limit) = (age.whole_seconds(), limit.whole_seconds());
+    format!(
+        "the policy store has not confirmed the data for {age} s; the limit is {limit} s: look at the store and its log lines"
+    )
+}
