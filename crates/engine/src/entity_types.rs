@@ -49,7 +49,9 @@ pub struct EntityTypeInfo {
     pub source: EntitySource,
     /// Whether its principals need a scope that opens the action (`@scopes("required")`).
     pub scopes_required: bool,
-    /// Role and scope types its entities may be members of.
+    /// Types its entities may be members of, directly or through others.
+    pub member_of: BTreeSet<TypeName>,
+    /// Role and scope types among them.
     pub may_hold: BTreeSet<TypeName>,
     /// The ids of an enumerated type: they exist by declaration.
     pub enumerated: Option<BTreeSet<String>>,

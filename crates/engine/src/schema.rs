@@ -105,14 +105,7 @@ impl Reading<'_> {
             }
         }
         self.check_assigned_types(&types);
-        let memberships = self.memberships(&types);
-        for (name, info) in &mut types {
-            info.may_hold = memberships
-                .iter()
-                .filter(|(member, _)| member == name)
-                .map(|(_, held)| held.clone())
-                .collect();
-        }
+        self.note_memberships(&mut types);
         let actions = self.actions(&types);
         Vocabulary { types, actions }
     }
@@ -144,6 +137,7 @@ impl Reading<'_> {
             EntityTypeInfo {
                 source,
                 scopes_required,
+                member_of: BTreeSet::new(),
                 may_hold: BTreeSet::new(),
                 enumerated,
             },
@@ -180,14 +174,18 @@ impl Reading<'_> {
         self.core.get_entity_type(&name.as_str().parse().ok()?)
     }
 
-    /// Pairs (member, role or scope type it may be in), transitively.
-    fn memberships(&self, types: &BTreeMap<TypeName, EntityTypeInfo>) -> Vec<(TypeName, TypeName)> {
-        let assigned = types.iter().filter(|(_, info)| info.source.is_assigned());
-        let pairs = assigned.flat_map(|(held, _)| types.keys().map(move |member| (member, held)));
-        pairs
-            .filter(|(member, held)| self.may_be_in(member, held))
-            .map(|(a, b)| (a.clone(), b.clone()))
-            .collect()
+    fn note_memberships(&self, types: &mut BTreeMap<TypeName, EntityTypeInfo>) {
+        let names: Vec<(TypeName, EntitySource)> =
+            types.iter().map(|(name, info)| (name.clone(), info.source)).collect();
+        for (member, info) in types.iter_mut() {
+            let above = names.iter().filter(|(ancestor, _)| self.may_be_in(member, ancestor));
+            for (ancestor, source) in above {
+                info.member_of.insert(ancestor.clone());
+                if source.is_assigned() {
+                    info.may_hold.insert(ancestor.clone());
+                }
+            }
+        }
     }
 
     fn may_be_in(&self, member: &TypeName, ancestor: &TypeName) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{PolicySet as CedarSet, Schema, ValidationMode, Validator};
-use magistrate_model::{ActionUid, Digest, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
+use magistrate_model::{ActionUid, Digest, EntityData, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
 
 use crate::entity_types::Vocabulary;
 use crate::finding::{Finding, Findings, Rule};
@@ -100,6 +100,39 @@ impl Snapshot {
     /// (RFC 76 of Cedar, levels).
     pub fn dereferences(&self) -> u32 {
         self.dereferences
+    }
+
+    /// A stored entity (or role) in the schema's types, or how it does not fit the schema.
+    pub fn typed_entity(&self, given: EntityData) -> Result<EntityData, Vec<Violation>> {
+        let type_name = given.uid.type_name().clone();
+        let Some(info) = self.vocabulary.entity_type(&type_name) else {
+            let description = format!("`{type_name}` is not an entity type of the schema");
+            return Err(vec![Violation {
+                field: "uid.type".into(),
+                description,
+            }]);
+        };
+        let mut violations = Vec::new();
+        let attributes = self.typed_attributes(&type_name, &given.attributes, "attributes");
+        let attributes = attributes.unwrap_or_else(|found| {
+            violations.extend(found);
+            Record::new()
+        });
+        for parent in given
+            .parents
+            .iter()
+            .filter(|parent| !info.member_of.contains(parent.type_name()))
+        {
+            let description = format!("a `{type_name}` cannot be a member of `{parent}` by the schema");
+            violations.push(Violation {
+                field: "parents".into(),
+                description,
+            });
+        }
+        match violations.is_empty() {
+            true => Ok(EntityData { attributes, ..given }),
+            false => Err(violations),
+        }
     }
 
     /// The attributes of an entity in the schema's types; `path` names them in violations.

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use magistrate_engine as engine;
 use magistrate_model::{Decision, Digest, DurabilityClass, Instant, Malformed, Query, Question, Revision, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::CheckError;
-use crate::facts;
 use crate::follower::{Follower, Wake};
 use crate::ports::PolicySource;
 use crate::recorder::{self, Ledger, Recorded, Recorder};
@@ -173,11 +171,7 @@ impl Pdp {
     }
 
     fn answer(&self, view: &View, query: Query, now: Instant) -> Result<(Question, Verdict), CheckError> {
-        let query = view.snapshot.admit(query)?;
-        let facts = facts::gather(&query, &view.snapshot, &view.directory, now, self.shared.age(now));
-        let question = Question { query, facts };
-        let verdict = engine::respond(&view.snapshot, &question, view.head.revision);
-        let mut verdict = verdict.map_err(|unanswerable| CheckError::NotReady(unanswerable.to_string()))?;
+        let (question, mut verdict) = view.answer(query, now, self.shared.age(now))?;
         verdict.class = verdict.class.max(self.settings.class);
         Ok((question, verdict))
     }

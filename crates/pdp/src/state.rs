@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use magistrate_engine::Snapshot;
-use magistrate_model::{Head, Instant, Revision, Span};
+use magistrate_engine::{self as engine, Snapshot};
+use magistrate_model::{Dataset, Head, Instant, Query, Question, Revision, Span, Verdict};
 
 use crate::directory::Directory;
 use crate::error::CheckError;
+use crate::facts;
 
 /// How old data may be, counted from the last time the store confirmed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,29 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// Entities, grants and scopes.
     pub directory: Directory,
+}
+
+impl View {
+    /// A view of a dataset that is in no store: for checks and tests on files. `snapshot` is its
+    /// compiled policy set.
+    pub fn offline(snapshot: Arc<Snapshot>, dataset: Dataset) -> Self {
+        Self {
+            head: dataset.head,
+            snapshot,
+            directory: Directory::of(dataset),
+        }
+    }
+
+    /// Answers a query by this state, without recording it: for whoever is asked nothing by a PEP.
+    pub fn answer(&self, query: Query, now: Instant, age: Span) -> Result<(Question, Verdict), CheckError> {
+        let query = self.snapshot.admit(query)?;
+        let facts = facts::gather(&query, &self.snapshot, &self.directory, now, age);
+        let question = Question { query, facts };
+        match engine::respond(&self.snapshot, &question, self.head.revision) {
+            Ok(verdict) => Ok((question, verdict)),
+            Err(unanswerable) => Err(CheckError::NotReady(unanswerable.to_string())),
+        }
+    }
 }
 
 /// Whether decisions can be made now, and if not, why, in words.
