@@ -1,5 +1,25 @@
-//! Policy administration: lint, test, apply; entities, roles, scopes and grants.
+//! Policy administration: lint, test and apply policies; entities, roles, scopes and grants.
+//!
+//! What can be refused is refused before anything is written. [`plan`](plan::plan) is pure: input and
+//! what is known in, changes or problems out; [`Administration`] runs it against a store.
 
+mod administration;
+mod apply;
+mod cases;
+mod data;
+mod files;
+mod plan;
 mod ports;
+mod problem;
 
+pub use administration::{Administration, Outcome};
+pub use apply::{Applied, ApplyOptions};
+pub use cases::{Case, CaseFile, CaseReport, Party, Suite, SuiteReport, read_cases};
+pub use data::{Data, GrantText, Located, RoleText, ScopeText, read_csv_grants, read_jsonl};
+pub use files::PolicyFiles;
+pub use plan::{Known, Plan, plan};
 pub use ports::{Base, Changes, CommitError, EntityFilter, GrantFilter, PolicyMigration, Records, StoreError};
+pub use problem::{AdminError, Problem};
+
+#[cfg(test)]
+mod tests;
