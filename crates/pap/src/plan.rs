@@ -402,17 +402,16 @@ impl Planning<'_> {
     }
 
     fn check_resource(&self, resource: &EntityUid) -> Result<(), String> {
-        let of_type = |uid: &EntityUid, types: &mut dyn Iterator<Item = &TypeName>| {
-            types.any(|t| {
-                t == uid.type_name()
-                    || self
-                        .vocabulary
-                        .entity_type(t)
-                        .is_some_and(|info| info.member_of.contains(uid.type_name()))
-            })
+        let reaches = |t: &TypeName| {
+            let info = self.vocabulary.entity_type(t);
+            t == resource.type_name() || info.is_some_and(|info| info.member_of.contains(resource.type_name()))
         };
-        let mut resources = self.vocabulary.actions().flat_map(|(_, action)| &action.resources);
-        if !of_type(resource, &mut resources) {
+        if !self
+            .vocabulary
+            .actions()
+            .flat_map(|(_, action)| &action.resources)
+            .any(reaches)
+        {
             return Err(format!(
                 "no action applies to `{}` or to anything below it",
                 resource.type_name()
