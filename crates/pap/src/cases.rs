@@ -18,7 +18,7 @@ use crate::problem::AdminError;
 /// A principal or resource of a case: a uid, or a whole asserted entity.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub enum Party {
+enum Party {
     /// `Type::"id"`.
     Uid(String),
     /// `{uid, attributes, parents}`.
@@ -27,7 +27,7 @@ pub enum Party {
 
 /// JSON inside YAML.
 #[derive(Debug, Clone)]
-pub struct StrictJsonBox(Json);
+struct StrictJsonBox(Json);
 
 impl<'de> Deserialize<'de> for StrictJsonBox {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -38,9 +38,8 @@ impl<'de> Deserialize<'de> for StrictJsonBox {
 /// One case as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
-    /// What it shows.
-    pub name: String,
+struct Case {
+    name: String,
     principal: Party,
     action: String,
     resource: Party,
@@ -55,7 +54,7 @@ pub struct Case {
 /// A file of cases.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CaseFile {
+struct CaseFile {
     now: String,
     tests: Vec<Case>,
 }

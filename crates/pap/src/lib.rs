@@ -14,7 +14,7 @@ mod problem;
 
 pub use administration::{Administration, Outcome};
 pub use apply::{Applied, ApplyOptions};
-pub use cases::{Case, CaseFile, CaseReport, Party, Suite, SuiteReport, read_cases};
+pub use cases::{CaseReport, Suite, SuiteReport, read_cases};
 pub use data::{Data, GrantText, Located, RoleText, ScopeText, read_csv_grants, read_jsonl};
 pub use files::PolicyFiles;
 pub use plan::{Known, Plan, plan};

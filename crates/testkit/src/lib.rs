@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Builders, a fake clock, an in-memory store and sink, the store's conformance suite and the scenario
+//! generator. For tests and benchmarks only.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
+    reason = "test harness: a broken premise should end the test at once"
+)]
+
+mod memory;
+mod scenario;
+pub mod store_suite;
+mod world;
+
+pub use memory::{FakeClock, MemorySink, MemoryStore, Running, nonce};
+pub use scenario::{Scale, Scenario};
+pub use world::{Ask, World, example_policies, instant};
