@@ -22,6 +22,3 @@ pub use follower::{FollowError, Follower, Polled};
 pub use ports::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Position};
 pub use recorder::{Recorded, Recorder};
 pub use state::{Readiness, Staleness, View};
-
-#[cfg(test)]
-mod tests;

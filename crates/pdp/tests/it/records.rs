@@ -1,0 +1,219 @@
+//! No answer without its record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use magistrate_ledger::{DecisionId, DecisionRecord, RecordedDecision};
+use magistrate_model::{Dataset, Malformed, Query};
+use magistrate_pdp::{Batch, BatchSemantics, CheckError, Readiness, Settings};
+use magistrate_testkit::{Running, World};
+
+use crate::small_world::world;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn served(world: &World) -> Dataset {
+    Dataset {
+        policy_set: Some(world.snapshot().policy_set()),
+        ..world.dataset().clone()
+    }
+}
+
+fn query(world: &World, principal: &str) -> Query {
+    world.ask(principal, "read", "Doc::d1").query
+}
+
+#[tokio::test]
+async fn answer_carries_the_receipt_of_a_durable_record() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let answer = running
+        .pdp
+        .check(query(&world, "User::bob"), world.now(), PATIENCE)
+        .await
+        .unwrap();
+    let records = running.sink.records();
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (records[0].id, records[0].leaf),
+        (answer.receipt().id(), answer.receipt().leaf())
+    );
+    let decoded = RecordedDecision::decode(records[0].id, &records[0].bytes).unwrap();
+    assert_eq!(decoded.record.verdict, *answer.answer());
+    assert_eq!(decoded.leaf, answer.receipt().leaf());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn record_holds_what_is_needed_to_ask_again() {
+    let world = world().with("grants", r#"{"id":"g","holder":"User::\"ann\"","role":"writer","resource":"Folder::\"top\"","expires_at":"+1h","reason":"x"}"#);
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let query = query(&world, "User::ann");
+    running.pdp.check(query.clone(), world.now(), PATIENCE).await.unwrap();
+    let sealed = running.sink.records().remove(0);
+    let record = RecordedDecision::decode(sealed.id, &sealed.bytes).unwrap().record;
+    assert_eq!(record.query, query);
+    let view = running.pdp.served().unwrap();
+    let (question, verdict) = view
+        .answer(record.query.clone(), record.instant, magistrate_model::Span::ZERO)
+        .unwrap();
+    assert_eq!(DecisionRecord::of(&question, &verdict), record);
+    assert_eq!(record.grants[0].id.as_str(), "g");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn decision_that_cannot_be_recorded_is_not_answered() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    running.sink.fail(true);
+    let refused = running
+        .pdp
+        .check(query(&world, "User::bob"), world.now(), PATIENCE)
+        .await;
+    assert!(matches!(refused, Err(CheckError::NotRecorded(_))), "{refused:?}");
+    assert!(matches!(running.pdp.readiness(world.now()), Readiness::NotReady { .. }));
+    running.sink.fail(false);
+    let answer = running
+        .pdp
+        .check(query(&world, "User::bob"), world.now(), PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(answer.receipt().id().seq, 1, "nothing was kept, so the number is free");
+    assert!(matches!(running.pdp.readiness(world.now()), Readiness::Ready { .. }));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn numbers_go_on_after_a_commit_whose_outcome_was_unknown() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    running.sink.keep_and_fail_once();
+    assert!(
+        running
+            .pdp
+            .check(query(&world, "User::bob"), world.now(), PATIENCE)
+            .await
+            .is_err()
+    );
+    let answer = running
+        .pdp
+        .check(query(&world, "User::bob"), world.now(), PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(answer.receipt().id().seq, 2);
+    let numbers: Vec<u64> = running.sink.records().iter().map(|record| record.id.seq).collect();
+    assert_eq!(numbers, [1, 2], "dense, and each number once");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn full_ledger_refuses_before_deciding() {
+    let world = world();
+    let settings = Settings {
+        ledger_capacity: 2,
+        ..Settings::default()
+    };
+    let running = Running::start(served(&world), settings, world.now()).await;
+    let items = vec![Ok(query(&world, "User::bob")); 3];
+    let batch = Batch {
+        items,
+        at_least_revision: None,
+        semantics: BatchSemantics::All,
+    };
+    let refused = running.pdp.check_batch(batch, world.now(), PATIENCE).await;
+    assert!(matches!(refused, Err(CheckError::Overloaded { .. })), "{refused:?}");
+    assert!(running.sink.records().is_empty());
+    assert!(
+        running
+            .pdp
+            .check(query(&world, "User::bob"), world.now(), PATIENCE)
+            .await
+            .is_ok()
+    );
+    running.stop().await;
+}
+
+async fn batch(semantics: BatchSemantics, principals: &[&str]) -> (Vec<Option<bool>>, usize, usize) {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let item = |principal: &&str| match *principal {
+        "" => Err(Malformed::at("principal", "is missing")),
+        principal => Ok(query(&world, principal)),
+    };
+    let items = principals.iter().map(item).collect();
+    let answer = running
+        .pdp
+        .check_batch(
+            Batch {
+                items,
+                at_least_revision: None,
+                semantics,
+            },
+            world.now(),
+            PATIENCE,
+        )
+        .await
+        .unwrap();
+    let allowed = |r: &Result<_, _>| {
+        r.as_ref()
+            .ok()
+            .map(|r: &magistrate_pdp::Recorded<magistrate_model::Verdict>| {
+                r.answer().decision() == magistrate_model::Decision::Allow
+            })
+    };
+    let results = answer.results.iter().map(allowed).collect();
+    let (records, commits) = (running.sink.records().len(), running.sink.batches().len());
+    running.stop().await;
+    (results, records, commits)
+}
+
+#[tokio::test]
+async fn batch_answers_in_order_with_one_append() {
+    let (results, records, commits) = batch(BatchSemantics::All, &["User::bob", "User::ann", "", "User::bob"]).await;
+    assert_eq!(results, [Some(true), Some(false), None, Some(true)]);
+    assert_eq!((records, commits), (3, 1));
+}
+
+#[tokio::test]
+async fn batch_stops_and_records_only_what_it_evaluated() {
+    let (results, records, _) = batch(BatchSemantics::StopOnDeny, &["User::bob", "User::ann", "User::bob"]).await;
+    assert_eq!((results, records), (vec![Some(true), Some(false)], 2));
+    let (results, records, _) = batch(BatchSemantics::StopOnDeny, &["User::bob", "", "User::bob"]).await;
+    assert_eq!((results, records), (vec![Some(true), None], 1));
+    let (results, records, _) = batch(BatchSemantics::StopOnAllow, &["User::ann", "User::bob", "User::bob"]).await;
+    assert_eq!((results, records), (vec![Some(false), Some(true)], 2));
+}
+
+#[tokio::test]
+async fn concurrent_checks_share_commits_and_keep_their_own_answers() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let mut tasks = Vec::new();
+    for n in 0..200 {
+        let pdp = Arc::clone(&running.pdp);
+        let (query, now) = (
+            query(&world, if n % 2 == 0 { "User::bob" } else { "User::ann" }),
+            world.now(),
+        );
+        tasks.push(tokio::spawn(async move {
+            (n, pdp.check(query, now, PATIENCE).await.unwrap())
+        }));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for task in tasks {
+        let (n, answer) = task.await.unwrap();
+        let DecisionId { seq, .. } = answer.receipt().id();
+        assert!(seen.insert(seq), "a number is given once");
+        let sealed = running
+            .sink
+            .records()
+            .into_iter()
+            .find(|record| record.id.seq == seq)
+            .unwrap();
+        let principal = if n % 2 == 0 { "User::\"bob\"" } else { "User::\"ann\"" };
+        assert_eq!(sealed.index.principal, principal);
+    }
+    assert_eq!(seen.len(), 200);
+    running.stop().await;
+}
