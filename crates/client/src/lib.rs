@@ -1,1 +1,107 @@
-//! Placeholder.
+//! A thin client of the decision point: connect, ask, and read errors as people do.
+//!
+//! ```no_run
+//! # async fn ask() -> Result<(), magistrate_client::ClientError> {
+//! use magistrate_client::{Client, DEADLINE, check_request, entity_ref, is_allowed};
+//!
+//! let client = Client::connect("http://127.0.0.1:7700").await?;
+//! let request = check_request(
+//!     entity_ref("Company::User", "ana"),
+//!     "message:read",
+//!     entity_ref("Company::Message", "m1"),
+//! );
+//! let allowed = is_allowed(&client.check(request, DEADLINE).await?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod build;
+mod error;
+
+use std::time::Duration;
+
+pub use magistrate_proto::{structure, v1};
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+use v1::authorization_service_client::AuthorizationServiceClient;
+use v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Decision};
+
+pub use build::{asserted_entity, check_request, entity_ref, entity_uid};
+pub use error::{ClientError, FieldError, Refusal};
+
+/// A deadline that suits most callers.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest deadline that is sent; `grpc-timeout` has no room for much longer ones.
+const LONGEST: Duration = Duration::from_hours(24);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A connection to a decision point. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    service: AuthorizationServiceClient<Channel>,
+}
+
+impl Client {
+    /// Connects to `http://host:port`; the scheme may be left out.
+    pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
+        let channel = parse(endpoint)?.connect().await;
+        let channel = channel.map_err(|error| ClientError::unreachable(endpoint, &error))?;
+        Ok(Self::over(channel))
+    }
+
+    /// A client over a channel made elsewhere.
+    pub fn over(channel: Channel) -> Self {
+        Self {
+            service: AuthorizationServiceClient::new(channel),
+        }
+    }
+
+    /// Asks for one decision.
+    pub async fn check(&self, request: CheckRequest, deadline: Duration) -> Result<CheckResponse, ClientError> {
+        let answer = self.service.clone().check(within(request, deadline)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Asks for up to 1,000 decisions, answered by one state in order.
+    pub async fn check_batch(
+        &self,
+        request: CheckBatchRequest,
+        deadline: Duration,
+    ) -> Result<CheckBatchResponse, ClientError> {
+        let answer = self.service.clone().check_batch(within(request, deadline)).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+/// Whether the answer is an allow. Everything else, known to this version or not, is a no.
+pub fn is_allowed(answer: &CheckResponse) -> bool {
+    answer.decision == i32::from(Decision::Allow)
+}
+
+fn within<T>(message: T, deadline: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(deadline.min(LONGEST));
+    request
+}
+
+fn parse(endpoint: &str) -> Result<Endpoint, ClientError> {
+    let refused = |why: &str| ClientError::Endpoint {
+        endpoint: endpoint.to_owned(),
+        why: why.to_owned(),
+    };
+    let address = match endpoint.split_once("://") {
+        None => format!("http://{endpoint}"),
+        Some(("http", _)) => endpoint.to_owned(),
+        Some(("https", _)) => return Err(refused("this client does not speak TLS")),
+        Some(_) => return Err(refused("only `http` is spoken")),
+    };
+    let endpoint = Endpoint::from_shared(address).map_err(|_| refused("it does not parse"))?;
+    if endpoint.uri().host().is_none_or(str::is_empty) {
+        return Err(refused("it names no host"));
+    }
+    Ok(endpoint.connect_timeout(CONNECT).tcp_nodelay(true))
+}
+
+#[cfg(test)]
+mod tests;

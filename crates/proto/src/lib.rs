@@ -17,5 +17,7 @@ pub mod v1 {
     tonic::include_proto!("magistrate.v1");
 }
 
+pub use prost_types::{Duration, Timestamp};
+
 /// The encoded `google.protobuf.FileDescriptorSet` of the contract and its imports, comments included.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/magistrate.v1.binpb"));

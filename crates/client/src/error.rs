@@ -1,0 +1,142 @@
+//! Errors a person can act on.
+
+use std::fmt;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Why there is no answer. Never an allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The endpoint is not one.
+    #[error("cannot connect to `{endpoint}`: {why}; write `http://127.0.0.1:7700`")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answers there.
+    #[error("cannot connect to `{endpoint}`: {why}; is the server running, and is this its address?")]
+    Unreachable {
+        /// Where.
+        endpoint: String,
+        /// What the network said.
+        why: String,
+    },
+    /// The server, or the way to it, refused.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+}
+
+impl ClientError {
+    pub(crate) fn unreachable(endpoint: &str, error: &tonic::transport::Error) -> Self {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        Self::Unreachable {
+            endpoint: endpoint.to_owned(),
+            why: cause.to_string(),
+        }
+    }
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        Self::Refused(Box::new(Refusal::of(&status)))
+    }
+}
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where, such as `resource.uid.type`.
+    pub field: String,
+    /// What is wrong with it and what to send instead.
+    pub description: String,
+}
+
+/// A refusal with its details. Displays over several lines when there are details.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The gRPC code.
+    pub code: Code,
+    /// What is wrong.
+    pub message: String,
+    /// The stable reason, such as `MALFORMED`, if the server gave one.
+    pub reason: Option<String>,
+    /// The fields that are wrong, if any.
+    pub fields: Vec<FieldError>,
+    /// When to try again, if that is worth it.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    fn of(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let fields = details.bad_request().map(|it| it.field_violations.as_slice());
+        Self {
+            code: status.code(),
+            message: status.message().to_owned(),
+            reason: details.error_info().map(|info| info.reason.clone()),
+            fields: fields.unwrap_or_default().iter().map(FieldError::of).collect(),
+            retry_after: details.retry_info().and_then(|info| info.retry_delay),
+        }
+    }
+
+    /// Whether asking again, a little later, may succeed.
+    pub fn is_worth_a_retry(&self) -> bool {
+        self.retry_after.is_some() || self.code == Code::Unavailable
+    }
+}
+
+impl FieldError {
+    fn of(violation: &tonic_types::FieldViolation) -> Self {
+        Self {
+            field: violation.field.clone(),
+            description: violation.description.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fields.is_empty() {
+            true => write!(f, "{}: {}", name(self.code), self.message)?,
+            // The message says the same in one long line.
+            false => write!(f, "{}:", name(self.code))?,
+        }
+        for FieldError { field, description } in &self.fields {
+            write!(f, "\n  {field}: {description}")?;
+        }
+        match self.retry_after {
+            Some(delay) => write!(f, "\n  try again in {delay:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The code as a person reads it. tonic reports a deadline that passed as a cancellation.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "no error",
+        Code::Cancelled => "cancelled, or the deadline passed",
+        Code::Unknown => "unknown error",
+        Code::InvalidArgument => "invalid request",
+        Code::DeadlineExceeded => "deadline passed",
+        Code::NotFound => "not found",
+        Code::AlreadyExists => "already exists",
+        Code::PermissionDenied => "not permitted to ask",
+        Code::ResourceExhausted => "overloaded, or a message too large",
+        Code::FailedPrecondition => "not possible in the present state",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out of range",
+        Code::Unimplemented => "not supported by this server",
+        Code::Internal => "internal error",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data loss",
+        Code::Unauthenticated => "not authenticated",
+    }
+}
