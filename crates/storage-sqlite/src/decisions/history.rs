@@ -1,0 +1,144 @@
+//! Recorded decisions, found again.
+
+use magistrate_ledger::{DecisionId, RecordedDecision};
+use magistrate_model::{Cause, Decision, Instant, RequestId};
+use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page, Position};
+use serde_json::Value;
+
+use super::row::{self, Row};
+use super::statements::{
+    FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST, OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
+};
+use crate::fault::Fault;
+use crate::store::SqliteStore;
+
+/// Rows read at once where not every one of them will be returned.
+const CHUNK: u32 = 256;
+
+/// A place before or after every other one: instant, stream, seq.
+type Edge = (i64, [u8; 16], i64);
+const FIRST: Edge = (i64::MIN, [0; 16], i64::MIN);
+const LAST: Edge = (i64::MAX, [0xff; 16], i64::MAX);
+
+impl DecisionHistory for SqliteStore {
+    async fn search(
+        &self,
+        filter: &DecisionFilter,
+        page: Page,
+        limit: u32,
+    ) -> Result<Vec<RecordedDecision>, HistoryError> {
+        if filter.policies.is_empty() {
+            return self.rows(filter, page, limit).await?.iter().map(row::decode).collect();
+        }
+        self.search_by_policy(filter, page, limit).await
+    }
+
+    async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
+        let Ok(seq) = i64::try_from(id.seq) else {
+            return Ok(None);
+        };
+        let row: Option<Row> = sqlx::query_as(FIND)
+            .bind(id.stream.as_bytes().as_slice())
+            .bind(seq)
+            .fetch_optional(&self.decisions)
+            .await
+            .map_err(|error| unreached(&error))?;
+        row.as_ref().map(row::decode).transpose()
+    }
+}
+
+impl SqliteStore {
+    /// Determining policies are in the record only: reads on until enough match or history ends.
+    async fn search_by_policy(
+        &self,
+        filter: &DecisionFilter,
+        mut page: Page,
+        limit: u32,
+    ) -> Result<Vec<RecordedDecision>, HistoryError> {
+        let (wanted, mut found) = (usize::try_from(limit).unwrap_or(usize::MAX), Vec::new());
+        while found.len() < wanted {
+            let rows = self.rows(filter, page, CHUNK).await?;
+            for row in &rows {
+                let record = row::decode(row)?;
+                page = beyond(page, &record);
+                if is_determined_by(filter, &record) {
+                    found.push(record);
+                }
+            }
+            if rows.len() < CHUNK as usize {
+                break;
+            }
+        }
+        found.truncate(wanted);
+        Ok(found)
+    }
+
+    async fn rows(&self, filter: &DecisionFilter, page: Page, limit: u32) -> Result<Vec<Row>, HistoryError> {
+        let (instant, stream, seq) = edge(page);
+        sqlx::query_as(statement(filter, page))
+            .bind(list(&filter.principals, String::as_str))
+            .bind(list(&filter.actions, String::as_str))
+            .bind(list(&filter.resources, String::as_str))
+            .bind(filter.decision.map(Decision::name))
+            .bind(list(&filter.causes, |cause: &Cause| cause.name()))
+            .bind(filter.request_id.as_ref().map(RequestId::as_str))
+            .bind(filter.since.map_or(i64::MIN, Instant::micros))
+            .bind(filter.until.map_or(i64::MAX, Instant::micros))
+            .bind(instant)
+            .bind(stream.as_slice())
+            .bind(seq)
+            .bind(i64::from(limit))
+            .fetch_all(&self.decisions)
+            .await
+            .map_err(|error| unreached(&error))
+    }
+}
+
+fn statement(filter: &DecisionFilter, page: Page) -> &'static str {
+    match (page, filter.principals.is_empty(), filter.resources.is_empty()) {
+        (Page::NewestFirst(_), false, _) => NEWEST_BY_PRINCIPAL,
+        (Page::NewestFirst(_), true, false) => NEWEST_BY_RESOURCE,
+        (Page::NewestFirst(_), true, true) => NEWEST,
+        (Page::OldestFirst(_), false, _) => OLDEST_BY_PRINCIPAL,
+        (Page::OldestFirst(_), true, false) => OLDEST_BY_RESOURCE,
+        (Page::OldestFirst(_), true, true) => OLDEST,
+    }
+}
+
+fn edge(page: Page) -> Edge {
+    match page {
+        Page::NewestFirst(None) => LAST,
+        Page::OldestFirst(None) => FIRST,
+        Page::NewestFirst(Some(position)) | Page::OldestFirst(Some(position)) => (
+            position.recorded_at.micros(),
+            *position.id.stream.as_bytes(),
+            i64::try_from(position.id.seq).unwrap_or(i64::MAX),
+        ),
+    }
+}
+
+fn beyond(page: Page, record: &RecordedDecision) -> Page {
+    let position = Some(Position {
+        recorded_at: record.recorded_at,
+        id: record.id,
+    });
+    match page {
+        Page::NewestFirst(_) => Page::NewestFirst(position),
+        Page::OldestFirst(_) => Page::OldestFirst(position),
+    }
+}
+
+fn is_determined_by(filter: &DecisionFilter, record: &RecordedDecision) -> bool {
+    let determining = &record.record.verdict.determining;
+    determining.iter().any(|policy| filter.policies.contains(policy))
+}
+
+/// Wanted values as a JSON list; `None` when any will do.
+fn list<T>(values: &[T], text: fn(&T) -> &str) -> Option<String> {
+    let texts = || values.iter().map(text);
+    (!values.is_empty()).then(|| texts().collect::<Value>().to_string())
+}
+
+fn unreached(error: &sqlx::Error) -> HistoryError {
+    HistoryError::Unreachable(Fault::of(error).to_string())
+}

@@ -1,0 +1,8 @@
+//! The decisions file: appending through a sink, reading as history.
+
+mod history;
+mod row;
+mod sink;
+pub(crate) mod statements;
+
+pub use sink::SqliteSink;

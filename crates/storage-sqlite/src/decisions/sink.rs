@@ -1,0 +1,118 @@
+//! Appending records: one immediate transaction a batch, on a connection of its own.
+
+use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
+use magistrate_model::DurabilityClass;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::statements::{APPEND, LAST_SEQ};
+use crate::fault::Fault;
+
+/// Appends to `decisions.db`. Every record is committed at [`DurabilityClass::Database`].
+#[derive(Debug)]
+pub struct SqliteSink {
+    pub(crate) options: SqliteConnectOptions,
+    /// INVARIANT: a connection lies here only between calls and never within a transaction. It is taken out
+    /// for each call and put back when the call succeeded; a call that fails or is dropped loses it, which
+    /// rolls back, and the next call connects again.
+    connection: Option<SqliteConnection>,
+}
+
+impl SqliteSink {
+    pub(crate) async fn connect(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            connection: Some(options.connect().await?),
+            options,
+        })
+    }
+
+    async fn take(&mut self) -> Result<SqliteConnection, sqlx::Error> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.options.connect().await,
+        }
+    }
+
+    async fn append(&mut self, batch: &[SealedRecord]) -> Result<(), sqlx::Error> {
+        let mut connection = self.take().await?;
+        match append(&mut connection, batch).await {
+            Ok(()) => self.connection = Some(connection),
+            Err(error) => {
+                discard(connection).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, sqlx::Error> {
+        let mut connection = self.take().await?;
+        let last = sqlx::query_scalar(LAST_SEQ)
+            .bind(stream.as_bytes().as_slice())
+            .fetch_one(&mut connection)
+            .await?;
+        self.connection = Some(connection);
+        Ok(last)
+    }
+}
+
+impl Sink for SqliteSink {
+    fn class(&self, _asked: DurabilityClass) -> DurabilityClass {
+        DurabilityClass::Database
+    }
+
+    async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.append(batch).await.map_err(|error| failed(batch.len(), &error))
+    }
+
+    async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        let last = self.last_seq(stream).await.map_err(|error| failed(0, &error))?;
+        Ok(last.and_then(|seq| u64::try_from(seq).ok()))
+    }
+}
+
+async fn append(connection: &mut SqliteConnection, batch: &[SealedRecord]) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for record in batch {
+        insert(&mut transaction, record).await?;
+    }
+    transaction.commit().await
+}
+
+async fn insert(connection: &mut SqliteConnection, record: &SealedRecord) -> Result<(), sqlx::Error> {
+    let seq = i64::try_from(record.id.seq).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query(APPEND)
+        .bind(record.recorded_at.day())
+        .bind(record.id.stream.as_bytes().as_slice())
+        .bind(seq)
+        .bind(record.leaf.as_bytes().as_slice())
+        .bind(record.recorded_at.micros())
+        .bind(record.class.name())
+        .bind(record.index.principal.as_str())
+        .bind(record.index.action.as_str())
+        .bind(record.index.resource.as_str())
+        .bind(record.index.decision)
+        .bind(record.index.cause)
+        .bind(record.index.request_id.as_deref())
+        .bind(record.bytes.as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Closing waits until `SQLite` has rolled back and released its locks. That it fails changes nothing.
+async fn discard(connection: SqliteConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "a failed connection did not close");
+    }
+}
+
+fn failed(records: usize, error: &sqlx::Error) -> CommitFailed {
+    CommitFailed {
+        records,
+        why: format!("the decision store: {}", Fault::of(error)),
+    }
+}

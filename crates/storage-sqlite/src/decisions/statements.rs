@@ -1,0 +1,94 @@
+//! Every statement on the decisions file.
+
+use crate::statements::statements;
+
+/// The columns of a row, in the order of [`super::row::Row`].
+macro_rules! columns {
+    () => {
+        "day, stream, seq, leaf, recorded_at, class, principal, action, resource, decision, cause, request_id, body"
+    };
+}
+
+/// Records that match, in one direction, from an index that keeps them in order.
+///
+/// The bounds on the instant and the position are always given, so that the index is entered at the right
+/// place; the other fields are optional.
+macro_rules! search {
+    ($index:literal, $beyond:literal, $direction:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM decision INDEXED BY ",
+            $index,
+            " AND recorded_at >= ?7 AND recorded_at < ?8 AND (recorded_at, stream, seq) ",
+            $beyond,
+            " (?9, ?10, ?11)
+                AND (?2 IS NULL OR action IN (SELECT value FROM json_each(?2)))
+                AND (?4 IS NULL OR decision = ?4)
+                AND (?5 IS NULL OR cause IN (SELECT value FROM json_each(?5)))
+                AND (?6 IS NULL OR request_id = ?6)
+            ORDER BY recorded_at ",
+            $direction,
+            ", stream ",
+            $direction,
+            ", seq ",
+            $direction,
+            " LIMIT ?12"
+        )
+    };
+}
+
+/// By the time index: neither principals nor resources are given.
+macro_rules! by_time {
+    ($beyond:literal, $direction:literal) => {
+        search!("decision_by_time WHERE ?1 IS NULL AND ?3 IS NULL", $beyond, $direction)
+    };
+}
+
+/// By the principal index: principals are given, resources may be.
+macro_rules! by_principal {
+    ($beyond:literal, $direction:literal) => {
+        search!(
+            "decision_by_principal WHERE principal IN (SELECT value FROM json_each(?1))
+                AND (?3 IS NULL OR resource IN (SELECT value FROM json_each(?3)))",
+            $beyond,
+            $direction
+        )
+    };
+}
+
+/// By the resource index: resources are given, principals are not.
+macro_rules! by_resource {
+    ($beyond:literal, $direction:literal) => {
+        search!(
+            "decision_by_resource WHERE ?1 IS NULL AND resource IN (SELECT value FROM json_each(?3))",
+            $beyond,
+            $direction
+        )
+    };
+}
+
+statements! {
+    /// Appends one record.
+    APPEND = concat!(
+        "INSERT INTO decision (", columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+    );
+    /// The last place of a stream.
+    LAST_SEQ = "SELECT max(seq) FROM decision INDEXED BY decision_by_place WHERE stream = ?1";
+    /// The record of one place.
+    FIND = concat!(
+        "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2"
+    );
+    /// Newest first, whoever asked.
+    NEWEST = by_time!("<", "DESC");
+    /// Oldest first, whoever asked.
+    OLDEST = by_time!(">", "ASC");
+    /// Newest first, of some principals.
+    NEWEST_BY_PRINCIPAL = by_principal!("<", "DESC");
+    /// Oldest first, of some principals.
+    OLDEST_BY_PRINCIPAL = by_principal!(">", "ASC");
+    /// Newest first, on some resources.
+    NEWEST_BY_RESOURCE = by_resource!("<", "DESC");
+    /// Oldest first, on some resources.
+    OLDEST_BY_RESOURCE = by_resource!(">", "ASC");
+}

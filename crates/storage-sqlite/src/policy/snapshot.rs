@@ -1,0 +1,109 @@
+//! Reads that must be of one revision, each in one transaction.
+
+use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
+use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
+use magistrate_pdp::{LoadError, PolicySource};
+use sqlx::SqliteConnection;
+
+use super::read_error::ReadError;
+use super::{change_log, entities, grants, lineage, policy_sets, revision, scopes};
+use crate::store::SqliteStore;
+
+impl SqliteStore {
+    /// Everything as it was at a revision; `None` if the store has not come that far.
+    ///
+    /// The lineage is computed from the change log again, so this also tells whether the log still leads
+    /// to what [`PolicySource::head`] says.
+    pub async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
+        let read = async {
+            let mut transaction = self.policy.begin().await?;
+            let dataset = dataset_at(&mut transaction, revision).await?;
+            transaction.commit().await?;
+            Ok(dataset)
+        };
+        read.await.map_err(|error: ReadError| error.into())
+    }
+
+    async fn load_live(&self) -> Result<Dataset, ReadError> {
+        let mut transaction = self.policy.begin().await?;
+        let dataset = live_dataset(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(dataset)
+    }
+
+    async fn read_base(&self) -> Result<Base, ReadError> {
+        let mut transaction = self.policy.begin().await?;
+        let head = revision::head(&mut transaction).await?;
+        let base = Base {
+            revision: head.revision,
+            policy_set: policy_sets::as_of(&mut transaction, head.revision).await?,
+            scopes: scopes::live(&mut transaction).await?,
+        };
+        transaction.commit().await?;
+        Ok(base)
+    }
+
+    async fn read_head(&self) -> Result<Head, ReadError> {
+        revision::head(&mut *self.policy.acquire().await?).await
+    }
+
+    async fn read_entities(&self, filter: &EntityFilter) -> Result<Vec<EntityData>, ReadError> {
+        entities::matching(&mut *self.policy.acquire().await?, filter).await
+    }
+
+    async fn read_grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, ReadError> {
+        grants::matching(&mut *self.policy.acquire().await?, filter).await
+    }
+}
+
+impl PolicySource for SqliteStore {
+    async fn head(&self) -> Result<Head, LoadError> {
+        Ok(self.read_head().await?)
+    }
+
+    async fn load(&self) -> Result<Dataset, LoadError> {
+        Ok(self.load_live().await?)
+    }
+}
+
+impl Records for SqliteStore {
+    async fn base(&self) -> Result<Base, StoreError> {
+        Ok(self.read_base().await?)
+    }
+
+    async fn entities(&self, filter: &EntityFilter) -> Result<Vec<EntityData>, StoreError> {
+        Ok(self.read_entities(filter).await?)
+    }
+
+    async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        Ok(self.read_grants(filter).await?)
+    }
+}
+
+async fn live_dataset(connection: &mut SqliteConnection) -> Result<Dataset, ReadError> {
+    let head = revision::head(connection).await?;
+    Ok(Dataset {
+        head,
+        policy_set: policy_sets::as_of(connection, head.revision).await?,
+        scopes: scopes::live(connection).await?,
+        entities: entities::matching(connection, &EntityFilter::default()).await?,
+        grants: grants::matching(connection, &GrantFilter::default()).await?,
+    })
+}
+
+async fn dataset_at(connection: &mut SqliteConnection, wanted: Revision) -> Result<Option<Dataset>, ReadError> {
+    if revision::head(connection).await?.revision < wanted {
+        return Ok(None);
+    }
+    let log = change_log::between(connection, Revision::ZERO, wanted, None).await?;
+    Ok(Some(Dataset {
+        head: Head {
+            revision: wanted,
+            lineage: lineage::of(&log),
+        },
+        policy_set: policy_sets::as_of(connection, wanted).await?,
+        scopes: scopes::as_of(connection, wanted).await?,
+        entities: entities::as_of(connection, wanted).await?,
+        grants: grants::as_of(connection, wanted).await?,
+    }))
+}
