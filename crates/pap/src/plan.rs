@@ -56,7 +56,7 @@ pub fn plan(snapshot: &Snapshot, known: &Known, data: Data, now: Instant) -> Res
 }
 
 /// The uid of a role given as a bare id or in full.
-pub(crate) fn role_uid(vocabulary: &Vocabulary, text: &str) -> Result<EntityUid, String> {
+pub fn role_uid(vocabulary: &Vocabulary, text: &str) -> Result<EntityUid, String> {
     let types: Vec<&TypeName> = vocabulary.role_types().collect();
     if text.contains("::") {
         let uid = EntityUid::parse_shorthand(text).map_err(|e| e.to_string())?;

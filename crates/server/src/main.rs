@@ -1,2 +1,38 @@
-//! Placeholder.
-fn main() {}
+//! The `magistrate` binary: configuration, wiring, tasks, lifecycle and subcommands.
+
+mod cli;
+mod config;
+mod dev;
+mod example;
+mod exit;
+mod os;
+mod output;
+mod serve;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::output::Out;
+
+/// Evaluation recurses along policies; within the engine's limits this is far more than it needs.
+const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Out::new(cli.global.output);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(WORKER_STACK_BYTES)
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(verbs::run(cli, &out)),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    match outcome {
+        Ok(exit) => exit.code(),
+        Err(error) => exit::report(&error),
+    }
+}

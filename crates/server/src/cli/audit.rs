@@ -1,0 +1,60 @@
+//! Arguments of the history verbs.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Show the newest decisions, and new ones as they are made
+    Tail {
+        /// How many to begin with
+        #[arg(short = 'n', long, default_value_t = 10)]
+        lines: u32,
+        /// Go on until interrupted
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Find decisions: values of one option are alternatives, options narrow each other
+    Search(Box<SearchArgs>),
+    /// Show one decision in full
+    Show {
+        /// The decision's id
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// Principal; may be repeated
+    #[arg(long, value_name = "UID")]
+    pub(crate) principal: Vec<String>,
+    /// Action; may be repeated
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Vec<String>,
+    /// Resource; may be repeated
+    #[arg(long, value_name = "UID")]
+    pub(crate) resource: Vec<String>,
+    /// allow or deny
+    #[arg(long, value_parser = ["allow", "deny"])]
+    pub(crate) decision: Option<String>,
+    /// Cause, such as `no_permit`; may be repeated
+    #[arg(long)]
+    pub(crate) cause: Vec<String>,
+    /// Determining policy; may be repeated
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Vec<String>,
+    /// The caller's own id for the request
+    #[arg(long, value_name = "ID")]
+    pub(crate) request_id: Option<String>,
+    /// Since then: RFC 3339, or ago such as `7d`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before then: RFC 3339, or ago such as `1h`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// At most so many, newest first
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Older than this decision: continues a search
+    #[arg(long, value_name = "ID")]
+    pub(crate) before: Option<String>,
+}

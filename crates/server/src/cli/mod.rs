@@ -1,0 +1,99 @@
+//! The command line.
+
+mod admin;
+mod audit;
+mod check;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use admin::{
+    Authored, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
+};
+pub(crate) use audit::{AuditVerb, SearchArgs};
+pub(crate) use check::CheckArgs;
+
+use crate::output::Format;
+
+/// Magistrate decides whether a principal may do an action on a resource, and records every decision
+/// before it answers.
+///
+/// Exit codes: 0 ok, allowed, nothing to change; 1 error; 2 usage; 3 invalid policy; 4 tests failed;
+/// 5 denied (`check`); 6 changes pending (dry runs); 7 integrity failure.
+#[derive(Debug, Parser)]
+#[command(name = "magistrate", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Directory of the embedded store [default: .magistrate]
+    #[arg(long, global = true, env = "MAGISTRATE_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file [default: magistrate.toml, if there is one]
+    #[arg(long, global = true, env = "MAGISTRATE_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Namespace of action ids written without one [default: the root namespace]
+    #[arg(long, global = true, env = "MAGISTRATE_DEFAULT_NAMESPACE", value_name = "NAMESPACE")]
+    pub(crate) default_namespace: Option<String>,
+    /// Form of the output
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Start a throw-away server with the example loaded, ask it two questions and keep serving
+    Dev(DevArgs),
+    /// Serve decisions from the store
+    Serve(ServeArgs),
+    /// Create the store, or bring it to this program's schema version
+    Migrate,
+    /// Ask a server, or files, whether something is allowed
+    Check(Box<CheckArgs>),
+    /// Lint, test and apply policies
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Stored entities: users, groups, resources
+    #[command(subcommand)]
+    Entity(EntityVerb),
+    /// Roles and what they include
+    #[command(subcommand)]
+    Role(RoleVerb),
+    /// The scope catalogue
+    #[command(subcommand)]
+    Scope(ScopeVerb),
+    /// Role and scope assignments
+    #[command(subcommand)]
+    Grant(GrantVerb),
+    /// The decision history
+    #[command(subcommand)]
+    Audit(AuditVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Port on the loopback address; 0 takes a free one
+    #[arg(long, default_value_t = 7700)]
+    pub(crate) port: u16,
+    /// Policy directory to load instead of the built-in example
+    #[arg(long, value_name = "DIR")]
+    pub(crate) policies: Option<PathBuf>,
+    /// End after the two questions instead of serving on
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address of the gRPC door; loopback only until callers authenticate [default: 127.0.0.1:7700]
+    #[arg(long, env = "MAGISTRATE_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+}

@@ -1,0 +1,165 @@
+//! Configuration: flags over environment over `magistrate.toml` over defaults. Unknown keys are errors.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use magistrate_model::{DurabilityClass, Span};
+use magistrate_pdp::{Settings, Staleness};
+use serde::Deserialize;
+
+use crate::cli::Global;
+
+/// The file looked for when none is named.
+const FILE: &str = "magistrate.toml";
+/// Environment variables that are read; any other with the prefix is an error.
+const VARIABLES: [&str; 7] = [
+    "MAGISTRATE_DATA",
+    "MAGISTRATE_CONFIG",
+    "MAGISTRATE_LISTEN",
+    "MAGISTRATE_DEFAULT_NAMESPACE",
+    "MAGISTRATE_SERVER",
+    "MAGISTRATE_ACTOR",
+    "MAGISTRATE_LOG",
+];
+
+/// What is configured, resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The directory of the embedded store.
+    pub(crate) data: PathBuf,
+    /// Where the gRPC door listens.
+    pub(crate) listen: SocketAddr,
+    /// The namespace of bare action ids; empty is the root.
+    pub(crate) default_namespace: String,
+    /// Limits of the decision point.
+    pub(crate) settings: Settings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    default_namespace: Option<String>,
+    staleness: StalenessFile,
+    ledger: LedgerFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StalenessFile {
+    soft_seconds: Option<u32>,
+    hard_seconds: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LedgerFile {
+    capacity: Option<u32>,
+    class: Option<String>,
+}
+
+impl Config {
+    /// Resolves the configuration.
+    pub(crate) fn resolve(global: &Global, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
+        check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+        let file = read(global.config.as_deref())?;
+        let defaults = Settings::default();
+        let seconds =
+            |given: Option<u32>, default: Span| given.map_or(default, |seconds| Span::seconds(seconds.into()));
+        let staleness = Staleness {
+            soft: seconds(file.staleness.soft_seconds, defaults.staleness.soft),
+            hard: seconds(file.staleness.hard_seconds, defaults.staleness.hard),
+        };
+        if staleness.soft > staleness.hard {
+            bail!("`staleness.soft_seconds` is above `staleness.hard_seconds`; lower it");
+        }
+        let class = file
+            .ledger
+            .class
+            .as_deref()
+            .map(str::parse::<DurabilityClass>)
+            .transpose()
+            .context("`ledger.class`")?;
+        let capacity = file
+            .ledger
+            .capacity
+            .map_or(Ok(defaults.ledger_capacity), usize::try_from)?;
+        if capacity < 1_000 {
+            bail!("`ledger.capacity` is {capacity}; a batch of 1,000 must fit");
+        }
+        Ok(Self {
+            data: global
+                .data
+                .clone()
+                .or(file.data)
+                .unwrap_or_else(|| PathBuf::from(".magistrate")),
+            listen: listen
+                .or(file.listen)
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
+            default_namespace: global
+                .default_namespace
+                .clone()
+                .or(file.default_namespace)
+                .unwrap_or_default(),
+            settings: Settings {
+                staleness,
+                ledger_capacity: capacity,
+                class: class.unwrap_or(defaults.class),
+            },
+        })
+    }
+}
+
+fn read(named: Option<&Path>) -> anyhow::Result<File> {
+    let path = match named {
+        Some(path) => path,
+        None if Path::new(FILE).is_file() => Path::new(FILE),
+        None => return Ok(File::default()),
+    };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("`{}` is not a configuration", path.display()))
+}
+
+fn check_variables(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    for name in names.filter(|name| name.starts_with("MAGISTRATE_")) {
+        if !VARIABLES.contains(&name.as_str()) {
+            bail!(
+                "the environment sets `{name}`, which means nothing; known are {}",
+                VARIABLES.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        assert!(toml::from_str::<File>("listen = \"127.0.0.1:1\"\n[staleness]\nsoft_seconds = 3").is_ok());
+        for bad in [
+            "listen = \"127.0.0.1:1\"",
+            "[staleness]\nsoft = 3",
+            "[ledger]\ncapacity = \"many\"",
+        ] {
+            assert!(toml::from_str::<File>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_variables_are_errors() {
+        let check = |name: &str| check_variables([name.to_owned()].into_iter());
+        assert!(check("MAGISTRATE_DATA").is_ok());
+        assert!(check("HOME").is_ok());
+        assert!(
+            check("MAGISTRATE_DATTA")
+                .unwrap_err()
+                .to_string()
+                .contains("means nothing")
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! `dev`: a throw-away server with the example loaded, and two real questions to begin with.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use magistrate_client::v1::{CheckRequest, CheckResponse};
+use magistrate_client::{Client, DEADLINE, check_request, entity_ref};
+use magistrate_ledger::DecisionId;
+use magistrate_pap::{Administration, ApplyOptions, PolicyFiles};
+use magistrate_pdp::{Clock as _, DecisionHistory as _, Settings};
+use magistrate_storage_sqlite::SqliteStore;
+use tokio::sync::oneshot;
+
+use crate::cli::DevArgs;
+use crate::config::Config;
+use crate::example::{self, DemoQuestion};
+use crate::exit::Exit;
+use crate::os::{self, SystemClock};
+use crate::output::Out;
+use crate::serve::{self, Server};
+use crate::verbs;
+
+pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
+    let home = tempfile::Builder::new()
+        .prefix("magistrate-dev-")
+        .tempdir()
+        .context("cannot create a directory to throw away")?;
+    let policies = match &args.policies {
+        Some(directory) => directory.clone(),
+        None => {
+            let directory = home.path().join("policies");
+            example::write(&directory)?;
+            directory
+        }
+    };
+    let config = Config {
+        data: home.path().join("data"),
+        listen: SocketAddr::from(([127, 0, 0, 1], args.port)),
+        default_namespace: example::NAMESPACE.to_owned(),
+        settings: Settings::default(),
+    };
+    load(&config, &policies).await?;
+    let server = Server::build(&config).await.context("`--port 0` takes a free port")?;
+    let session = Session {
+        address: server.address()?,
+        data: config.data.clone(),
+        policies,
+        example: args.policies.is_none(),
+    };
+    let (ask_to_stop, stop) = oneshot::channel::<()>();
+    let demonstration = async {
+        session.demonstrate(out).await?;
+        match args.once {
+            true => drop(ask_to_stop),
+            false => {
+                session.invite(out)?;
+                serve::interrupted().await;
+                drop(ask_to_stop);
+            }
+        }
+        anyhow::Ok(())
+    };
+    let (served, shown) = tokio::join!(server.run(async { drop(stop.await) }), demonstration);
+    shown.and(served)?;
+    Ok(Exit::Ok)
+}
+
+/// Creates the store and fills it, the way an administrator would.
+async fn load(config: &Config, policies: &Path) -> anyhow::Result<()> {
+    SqliteStore::create_or_migrate(&config.data).await?;
+    let administration = Administration::new(SqliteStore::open(&config.data).await?);
+    let files = PolicyFiles::read(policies)?;
+    let authorship = verbs::authored_by(os::actor(), "loaded by `magistrate dev`", SystemClock.now())?;
+    let options = ApplyOptions {
+        name: "example".into(),
+        allow_shrink: true,
+    };
+    administration.apply(&files.compile()?, &options, &authorship).await?;
+    administration.put(&files.data()?, &authorship, false).await?;
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Session {
+    address: SocketAddr,
+    data: PathBuf,
+    policies: PathBuf,
+    example: bool,
+}
+
+impl Session {
+    /// Asks over gRPC like any client, and reads the history like any auditor.
+    async fn demonstrate(&self, out: Out) -> anyhow::Result<()> {
+        let endpoint = format!("http://{}", self.address);
+        out.line(&format!("magistrate dev: serving {endpoint}"))?;
+        out.line(
+            "UNSAFE for anything but trying it out: no caller is authenticated, whoever is on this machine may assert",
+        )?;
+        out.line(
+            "entities and environment, and everything is thrown away at the end. Only this machine can connect.\n",
+        )?;
+        if !self.example {
+            return Ok(());
+        }
+        let client = Client::connect(&endpoint).await?;
+        for question in &example::QUESTIONS {
+            let answer = client.check(request(question), DEADLINE).await?;
+            self.show(out, question, &answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn show(&self, out: Out, question: &DemoQuestion, answer: &CheckResponse) -> anyhow::Result<()> {
+        let DemoQuestion {
+            principal,
+            action,
+            resource,
+        } = question;
+        out.line(&format!(
+            "May {}::\"{}\" {action} {}::\"{}\"?",
+            principal.0, principal.1, resource.0, resource.1
+        ))?;
+        verbs::Answer::of_wire(answer).tell(out)?;
+        let id: DecisionId = answer.decision_id.parse()?;
+        let found = SqliteStore::open(&self.data).await?.find(id).await?;
+        let found = found.context("the decision is not in the history")?;
+        out.line(&format!("  in history  {}\n", verbs::decision_row(&found).join("  ")))?;
+        Ok(())
+    }
+
+    /// The lines to paste next.
+    fn invite(&self, out: Out) -> anyhow::Result<()> {
+        let program = std::env::args().next().unwrap_or_else(|| "magistrate".to_owned());
+        let data = self.data.display();
+        out.line("Try, in another terminal:\n")?;
+        out.line(&format!("  alias magistrate='{program}'; export MAGISTRATE_DATA={data} MAGISTRATE_SERVER=http://{} MAGISTRATE_DEFAULT_NAMESPACE={}", self.address, example::NAMESPACE))?;
+        for line in LINES {
+            out.line(&format!("  {line}"))?;
+        }
+        out.line(&format!(
+            "\nThe policies are in {}. Stop with Ctrl-C.",
+            self.policies.display()
+        ))?;
+        Ok(())
+    }
+}
+
+const LINES: [&str; 6] = [
+    "magistrate check Company::User::mia editDocument Company::Document::welcome",
+    "magistrate check Company::User::ana editDocument Company::Document::welcome",
+    "magistrate grant add Company::User::ana --role editor --on Company::Folder::handbook --expires +1h --reason 'trying it out'",
+    "magistrate check Company::User::ana editDocument Company::Document::welcome",
+    "magistrate audit search --decision deny",
+    "magistrate audit tail --follow",
+];
+
+fn request(question: &DemoQuestion) -> CheckRequest {
+    let DemoQuestion {
+        principal,
+        action,
+        resource,
+    } = question;
+    let request = check_request(
+        entity_ref(principal.0, principal.1),
+        *action,
+        entity_ref(resource.0, resource.1),
+    );
+    CheckRequest {
+        explain: true,
+        request_id: "magistrate-dev".into(),
+        ..request
+    }
+}

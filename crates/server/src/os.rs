@@ -1,0 +1,49 @@
+//! What only the operating system knows: the time, chance, who is logged in.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use magistrate_ledger::{Nonce, StreamId};
+use magistrate_model::Instant;
+use magistrate_pdp::Clock;
+use uuid::Uuid;
+
+/// The clock of the machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    fn now(&self) -> Instant {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros())
+            .ok()
+            .and_then(|micros| Instant::from_micros(micros).ok())
+            .unwrap_or(Instant::EPOCH)
+    }
+}
+
+/// 16 random bytes from the operating system.
+#[expect(clippy::disallowed_methods, reason = "the one place where chance comes from")]
+pub(crate) fn random() -> Nonce {
+    // The 122 random bits of a version 4 UUID (RFC 9562, section 5.4).
+    *Uuid::new_v4().as_bytes()
+}
+
+/// A stream of this process run.
+pub(crate) fn stream_id() -> StreamId {
+    StreamId::new(random())
+}
+
+/// An id for a grant made by hand.
+pub(crate) fn grant_id() -> String {
+    let digits: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("g-{digits}")
+}
+
+/// The person at the keyboard, as far as the environment tells.
+pub(crate) fn actor() -> String {
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    format!("os:{}", user.unwrap_or_else(|| "unknown".to_owned()))
+}

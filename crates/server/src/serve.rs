@@ -1,0 +1,230 @@
+//! `serve`: build everything, then start everything; soft stop, drain, hard stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use magistrate_grpc::{Door, Health};
+use magistrate_ledger::Writer;
+use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
+use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::os::{self, SystemClock};
+
+/// How often the policy store is asked for news, and readiness is looked at.
+const POLL_EVERY: Duration = Duration::from_millis(250);
+/// How long calls in flight may take once the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Everything a server is made of; nothing runs yet.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pdp: Arc<Pdp>,
+    follower: Follower<SqliteStore>,
+    recorder: Recorder,
+    writer: Writer<SqliteSink>,
+    listener: TcpListener,
+    default_namespace: String,
+}
+
+pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
+    start_log();
+    let server = Server::build(config).await?;
+    info!(address = %server.listener.local_addr()?, data = %config.data.display(), "serving; only callers on this machine are accepted");
+    server.run(interrupted()).await?;
+    info!("stopped; every answered decision is recorded");
+    Ok(Exit::Ok)
+}
+
+impl Server {
+    /// Opens the store, reads the policies and binds the listener.
+    pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
+        if !config.listen.ip().is_loopback() {
+            bail!(
+                "cannot listen on `{}`: until callers authenticate, only loopback addresses are served; use 127.0.0.1",
+                config.listen
+            );
+        }
+        let store = SqliteStore::open(&config.data).await;
+        let store = store.with_context(|| format!("cannot open the store in `{}`", config.data.display()))?;
+        let sink = store
+            .sink()
+            .await
+            .context("cannot open the decision history for writing")?;
+        let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
+        match follower.poll(SystemClock.now()).await {
+            Ok(Polled::Empty) => {
+                warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`")
+            }
+            Ok(Polled::Advanced(revision) | Polled::Unchanged(revision)) => info!(%revision, "policies loaded"),
+            Err(error) => return Err(anyhow::Error::new(error).context("cannot load the policies")),
+        }
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener
+            .with_context(|| format!("cannot listen on `{}`; is another server running there?", config.listen))?;
+        let writer = Writer::new(sink, os::stream_id(), os::random);
+        let default_namespace = config.default_namespace.clone();
+        Ok(Self {
+            pdp: Arc::new(pdp),
+            follower,
+            recorder,
+            writer,
+            listener,
+            default_namespace,
+        })
+    }
+
+    /// The address it is bound to.
+    pub(crate) fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until `stop` completes, then drains. When this returns, every decision that was answered
+    /// is durable.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tasks are spawned here, and each handle is waited for here"
+    )]
+    pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self {
+            pdp,
+            follower,
+            recorder,
+            writer,
+            listener,
+            default_namespace,
+        } = self;
+        let mut follower_ended = spawn_follower(follower)?;
+        let mut recording = tokio::spawn(recorder.run(writer));
+        let health = Health::not_ready().await;
+        let watching = tokio::spawn(watch_readiness(Arc::clone(&pdp), health.clone()));
+        let door = Door::new(pdp, SystemClock, default_namespace);
+        let (stopping, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        let mut serving = Box::pin(magistrate_grpc::serve(listener, door, health, stopped));
+        let outcome = tokio::select! {
+            ended = &mut serving => ended.context("the gRPC door failed"),
+            _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
+            _ = &mut recording => Err(anyhow!("the recorder has crashed")),
+            () = stop => {
+                let _ended = stopping.send(());
+                drain(&mut serving).await
+            }
+        };
+        drop(serving);
+        watching.abort();
+        let _aborted = watching.await;
+        settle(recording, follower_ended).await;
+        outcome
+    }
+}
+
+/// Waits for calls in flight, but not for clients that never hang up.
+async fn drain(serving: impl Future<Output = Result<(), magistrate_grpc::ServeError>>) -> anyhow::Result<()> {
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(ended) => ended.context("the gRPC door failed while it was closing"),
+        Err(_) => {
+            warn!("some connections did not close within {DRAIN:?}; closing them");
+            Ok(())
+        }
+    }
+}
+
+/// Waits until the recorder and the follower have ended. A connection that had to be cut off may still
+/// hold the decision point; nothing it is answered is lost, since answers follow their records.
+async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>) {
+    let both = async {
+        if !recording.is_finished() {
+            let _joined = recording.await;
+        }
+        let _ended = follower_ended.await;
+    };
+    if tokio::time::timeout(Duration::from_secs(1), both).await.is_err() {
+        warn!("background tasks were cut off");
+    }
+}
+
+/// Runs the follower on a thread of its own, off the serving threads; the receiver completes when it ends.
+fn spawn_follower(follower: Follower<SqliteStore>) -> anyhow::Result<oneshot::Receiver<()>> {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the follower")?;
+    let follow = move || {
+        let mut told = None;
+        runtime.block_on(follower.run(&SystemClock, POLL_EVERY, |outcome| tell(outcome, &mut told)));
+        drop(ended);
+    };
+    std::thread::Builder::new()
+        .name("follower".into())
+        .spawn(follow)
+        .context("cannot start the follower")?;
+    Ok(end)
+}
+
+/// Logs a poll that changed something; the same failure again is not news.
+fn tell(outcome: &Result<Polled, FollowError>, told: &mut Option<String>) {
+    match outcome {
+        Ok(Polled::Advanced(revision)) => info!(%revision, "serving a new revision"),
+        Ok(Polled::Unchanged(_) | Polled::Empty) if told.is_some() => info!("the policy store answers again"),
+        Ok(Polled::Unchanged(_) | Polled::Empty) => {}
+        Err(error) if told.as_deref() == Some(error.to_string().as_str()) => {}
+        Err(error) => {
+            warn!(%error, "cannot follow the policy store; serving what was loaded before, as long as it may")
+        }
+    }
+    *told = outcome.as_ref().err().map(ToString::to_string);
+}
+
+async fn watch_readiness(pdp: Arc<Pdp>, health: Health) {
+    let mut known = None;
+    loop {
+        let readiness = pdp.readiness(SystemClock.now());
+        let ready = matches!(readiness, Readiness::Ready { .. });
+        health.set(ready).await;
+        if known.as_ref() != Some(&ready) {
+            match &readiness {
+                Readiness::Ready { .. } => info!("ready"),
+                Readiness::NotReady { reasons } => warn!(reasons = reasons.join("; "), "not ready"),
+            }
+        }
+        known = Some(ready);
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+/// Completes when the process is told to stop.
+pub(crate) async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Logs to standard error; `MAGISTRATE_LOG` filters, as in `info,magistrate_pdp=debug`.
+pub(crate) fn start_log() {
+    let filter = EnvFilter::try_from_env("MAGISTRATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        true => builder.try_init(),
+        false => builder.json().try_init(),
+    };
+    drop(started);
+}

@@ -1,0 +1,121 @@
+//! `audit`: the decision history.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use magistrate_ledger::{DecisionId, RecordedDecision};
+use magistrate_model::{ActionUid, Cause, Decision, Instant};
+use magistrate_pdp::{DecisionFilter, DecisionHistory as _, Page, Position};
+use magistrate_storage_sqlite::SqliteStore;
+use serde_json::Value as Json;
+
+use super::{decision, input, store};
+use crate::cli::{AuditVerb, SearchArgs};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Out;
+
+/// How often `tail --follow` looks for new decisions.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Decisions read at a time.
+const PAGE: u32 = 500;
+
+pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant) -> anyhow::Result<Exit> {
+    let store = store::open(config).await?;
+    match verb {
+        AuditVerb::Tail { lines, follow } => tail(&store, out, lines, follow).await?,
+        AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
+        AuditVerb::Show { id } => {
+            let found = find(&store, id.parse()?).await?;
+            out.either(|| decision::page(&found), || decision::json(&found))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn search(store: &SqliteStore, config: &Config, out: Out, args: &SearchArgs, now: Instant) -> anyhow::Result<()> {
+    let filter = filter(config, args, now)?;
+    let before = match &args.before {
+        Some(id) => Some(position(&find(store, id.parse()?).await?)),
+        None => None,
+    };
+    let found = store.search(&filter, Page::NewestFirst(before), args.limit).await?;
+    let rows: Vec<_> = found.iter().map(decision::row).collect();
+    out.rows(&decision::HEADERS, &rows, || {
+        Json::Array(found.iter().map(decision::json).collect())
+    })?;
+    let more = u32::try_from(found.len()).is_ok_and(|count| count == args.limit);
+    if let (true, false, Some(last)) = (more, out.is_json(), found.last()) {
+        out.line(&format!("\nthere may be more: add --before {}", last.id))?;
+    }
+    Ok(())
+}
+
+async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow::Result<()> {
+    let all = DecisionFilter::default();
+    let mut newest = store.search(&all, Page::NewestFirst(None), lines.max(1)).await?;
+    newest.reverse();
+    let mut last = newest.last().map(position);
+    let skipped = if lines == 0 { newest.len() } else { 0 };
+    newest.iter().skip(skipped).try_for_each(|found| line(out, found))?;
+    while follow {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
+        }
+        let fresh = store.search(&all, Page::OldestFirst(last), PAGE).await?;
+        last = fresh.last().map(position).or(last);
+        fresh.iter().try_for_each(|found| line(out, found))?;
+    }
+    Ok(())
+}
+
+fn line(out: Out, found: &RecordedDecision) -> std::io::Result<()> {
+    out.either(|| decision::row(found).join("  "), || decision::json(found))
+}
+
+async fn find(store: &SqliteStore, id: DecisionId) -> anyhow::Result<RecordedDecision> {
+    store
+        .find(id)
+        .await?
+        .with_context(|| format!("there is no decision `{id}` in this history"))
+}
+
+fn position(decision: &RecordedDecision) -> Position {
+    Position {
+        recorded_at: decision.recorded_at,
+        id: decision.id,
+    }
+}
+
+fn filter(config: &Config, args: &SearchArgs, now: Instant) -> anyhow::Result<DecisionFilter> {
+    let uids = |texts: &[String]| anyhow::Ok(input::uids(texts)?.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let action = |text: &String| anyhow::Ok(ActionUid::resolve(text, &config.default_namespace)?.to_string());
+    let cause =
+        |name: &String| Cause::named(name).with_context(|| format!("`{name}` is not a cause; known are {}", causes()));
+    Ok(DecisionFilter {
+        principals: uids(&args.principal)?,
+        actions: args.action.iter().map(action).collect::<Result<_, _>>()?,
+        resources: uids(&args.resource)?,
+        decision: args.decision.as_deref().map(|name| {
+            if name == "allow" {
+                Decision::Allow
+            } else {
+                Decision::Deny
+            }
+        }),
+        causes: args.cause.iter().map(cause).collect::<Result<_, _>>()?,
+        policies: args.policy.iter().map(|id| id.parse()).collect::<Result<_, _>>()?,
+        request_id: args.request_id.as_deref().map(str::parse).transpose()?,
+        since: args.since.as_deref().map(|text| input::ago(text, now)).transpose()?,
+        until: args.until.as_deref().map(|text| input::ago(text, now)).transpose()?,
+    })
+}
+
+fn causes() -> String {
+    Cause::ALL
+        .iter()
+        .map(|cause| cause.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,49 @@
+//! One file per verb; each says what it did and how it ended.
+
+mod audit;
+mod check;
+mod decision;
+mod entity;
+mod grant;
+mod input;
+mod migrate;
+mod policy;
+mod role;
+mod scope;
+mod store;
+
+pub(crate) use check::Answer;
+pub(crate) use decision::row as decision_row;
+pub(crate) use store::authored_by;
+
+use magistrate_pdp::Clock as _;
+
+use crate::cli::{Cli, Verb};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::os::SystemClock;
+use crate::output::Out;
+use crate::{dev, serve};
+
+/// Runs a verb. The clock is read once; verbs that run on read it themselves.
+pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
+    let Cli { global, verb } = cli;
+    let listen = match &verb {
+        Verb::Serve(args) => args.listen,
+        _ => None,
+    };
+    let config = Config::resolve(&global, listen)?;
+    let now = SystemClock.now();
+    match verb {
+        Verb::Dev(args) => dev::run(&args, *out).await,
+        Verb::Serve(_) => serve::run(&config).await,
+        Verb::Migrate => migrate::run(&config, *out).await,
+        Verb::Check(args) => check::run(&config, *out, *args, now).await,
+        Verb::Policy(verb) => policy::run(&config, *out, verb, now).await,
+        Verb::Entity(verb) => entity::run(&config, *out, verb, now).await,
+        Verb::Role(verb) => role::run(&config, *out, verb, now).await,
+        Verb::Scope(verb) => scope::run(&config, *out, verb, now).await,
+        Verb::Grant(verb) => grant::run(&config, *out, verb, now).await,
+        Verb::Audit(verb) => audit::run(&config, *out, verb, now).await,
+    }
+}

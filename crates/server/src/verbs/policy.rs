@@ -1,0 +1,226 @@
+//! `policy`: lint, test, apply, status.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::bail;
+use magistrate_engine::Snapshot;
+use magistrate_model::{Instant, PolicyId, Span};
+use magistrate_pap::{Applied, ApplyOptions, Changes as _, PolicyFiles, Records as _, SuiteReport, read_cases};
+use magistrate_pdp::View;
+use serde_json::json;
+
+use super::store;
+use crate::cli::PolicyVerb;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Out;
+
+pub(crate) async fn run(config: &Config, out: Out, verb: PolicyVerb, now: Instant) -> anyhow::Result<Exit> {
+    match verb {
+        PolicyVerb::Lint { dir } => lint(out, &dir),
+        PolicyVerb::Test { dir } => test(config, out, &dir),
+        PolicyVerb::Apply {
+            dir,
+            name,
+            allow_shrink,
+            with_data,
+            authored,
+        } => {
+            let files = PolicyFiles::read(&dir)?;
+            let snapshot = files.compile()?;
+            let authorship = store::authorship(&authored, now)?;
+            let administration = store::administration(config).await?;
+            let applied = administration
+                .apply(&snapshot, &ApplyOptions { name, allow_shrink }, &authorship)
+                .await?;
+            tell(out, &applied)?;
+            match with_data {
+                true => store::put(config, out, files.data()?, &authored, now, false).await,
+                false => Ok(Exit::Ok),
+            }
+        }
+        PolicyVerb::Status => status(config, out).await,
+    }
+}
+
+fn lint(out: Out, dir: &Path) -> anyhow::Result<Exit> {
+    let compiled = PolicyFiles::read(dir)?.compile();
+    match compiled {
+        Ok(snapshot) => {
+            let (policies, digest) = (snapshot.policies().len(), snapshot.digest());
+            out.either(
+                || {
+                    format!(
+                        "{policies} policies are valid; digest {}, {} attribute hops",
+                        digest.short(),
+                        snapshot.dereferences()
+                    )
+                },
+                || json!({ "valid": true, "policies": policies, "digest": digest.to_string(), "findings": [] }),
+            )?;
+            Ok(Exit::Ok)
+        }
+        Err(findings) if out.is_json() => {
+            let json: Vec<_> = findings.as_slice().iter().map(|f| {
+                json!({ "file": f.source, "line": f.line, "column": f.column, "rule": f.rule.name(), "message": f.message, "help": f.help })
+            }).collect();
+            out.json(&json!({ "valid": false, "findings": json }))?;
+            Ok(Exit::InvalidPolicy)
+        }
+        Err(findings) => Err(magistrate_pap::AdminError::Findings(findings).into()),
+    }
+}
+
+fn test(config: &Config, out: Out, dir: &Path) -> anyhow::Result<Exit> {
+    let files = PolicyFiles::read(dir)?;
+    let snapshot = Arc::new(files.compile()?);
+    let paths = files.test_files()?;
+    if paths.is_empty() {
+        bail!("`{}` holds no tests; write cases into `tests/*.yaml`", dir.display());
+    }
+    let mut reports = Vec::new();
+    for path in paths {
+        let suite = read_cases(&path, &namespace(config, &snapshot))?;
+        let view = View::offline(Arc::clone(&snapshot), files.dataset(&snapshot, suite.now)?);
+        reports.push(suite.run(|query, at| {
+            view.answer(query, at, Span::ZERO)
+                .map(|(_, verdict)| verdict)
+                .map_err(|error| error.to_string())
+        }));
+    }
+    report(out, &snapshot, &reports)
+}
+
+/// Bare action ids in tests belong to the configured namespace, or to the schema's only one.
+pub(crate) fn namespace(config: &Config, snapshot: &Snapshot) -> String {
+    let declared: BTreeSet<_> = snapshot
+        .vocabulary()
+        .actions()
+        .map(|(action, _)| action.uid().type_name().namespace())
+        .collect();
+    match (config.default_namespace.as_str(), declared.len(), declared.first()) {
+        ("", 1, Some(only)) => (*only).to_owned(),
+        (configured, _, _) => configured.to_owned(),
+    }
+}
+
+fn report(out: Out, snapshot: &Snapshot, reports: &[SuiteReport]) -> anyhow::Result<Exit> {
+    let cases = || {
+        reports
+            .iter()
+            .flat_map(|report| report.cases.iter().map(move |case| (&report.name, case)))
+    };
+    let failed = cases().filter(|(_, case)| case.failure.is_some()).count();
+    let passed = cases().count() - failed;
+    let covered: BTreeSet<&PolicyId> = reports.iter().flat_map(|report| &report.covered).collect();
+    let uncovered: Vec<&PolicyId> = snapshot
+        .policies()
+        .map(|policy| &policy.id)
+        .filter(|id| !covered.contains(id))
+        .collect();
+    if out.is_json() {
+        let cases: Vec<_> = cases()
+            .map(|(file, case)| json!({ "file": file, "case": case.name, "failure": case.failure }))
+            .collect();
+        let uncovered: Vec<_> = uncovered.iter().map(|id| id.as_str()).collect();
+        out.json(&json!({ "passed": passed, "failed": failed, "cases": cases, "uncovered_policies": uncovered }))?;
+    } else {
+        for report in reports {
+            let failures = report.cases.iter().filter(|case| case.failure.is_some()).count();
+            let state = if failures == 0 { "ok" } else { "FAILED" };
+            out.line(&format!("{state:<7} {} ({} cases)", report.name, report.cases.len()))?;
+            for case in &report.cases {
+                if let Some(failure) = &case.failure {
+                    out.line(&format!("        {}: {failure}", case.name))?;
+                }
+            }
+        }
+        for id in &uncovered {
+            out.line(&format!("warning: no case makes `{id}` determining"))?;
+        }
+        out.line(&format!(
+            "{passed} passed, {failed} failed; {} of {} policies covered",
+            covered.len(),
+            snapshot.policies().len()
+        ))?;
+    }
+    Ok(if failed == 0 { Exit::Ok } else { Exit::TestsFailed })
+}
+
+fn tell(out: Out, applied: &Applied) -> anyhow::Result<()> {
+    let Applied {
+        revision,
+        digest,
+        changed,
+        policies,
+    } = applied;
+    out.either(
+        || match changed {
+            true => format!("{policies} policies are live as {}; revision {revision}", digest.short()),
+            false => format!("{} is live already; nothing was changed, the store is at revision {revision}", digest.short()),
+        },
+        || json!({ "revision": revision.number(), "digest": digest.to_string(), "changed": changed, "policies": policies }),
+    )?;
+    Ok(())
+}
+
+async fn status(config: &Config, out: Out) -> anyhow::Result<Exit> {
+    let store = store::open(config).await?;
+    let (base, migrations) = (store.base().await?, store.migrations().await?);
+    let live = base
+        .policy_set
+        .as_ref()
+        .map(|set| (set.digest.to_string(), set.policies.len()));
+    if !out.is_json() {
+        out.line(&match &live {
+            Some((digest, policies)) => format!("revision {}, {policies} policies live as {digest}\n", base.revision),
+            None => format!("revision {}, no policy set applied yet", base.revision),
+        })?;
+    }
+    let rows: Vec<_> = migrations
+        .iter()
+        .map(|m| {
+            let Authored { at, actor, reason } = authored(m);
+            vec![
+                m.number.to_string(),
+                m.name.clone(),
+                m.result.short(),
+                m.revision.to_string(),
+                at,
+                actor,
+                reason,
+            ]
+        })
+        .collect();
+    let json = || {
+        let migrations: Vec<_> = migrations.iter().map(|m| {
+            let Authored { at, actor, reason } = authored(m);
+            json!({ "number": m.number, "name": m.name, "base": m.base.map(|it| it.to_string()), "result": m.result.to_string(),
+                "revision": m.revision.number(), "at": at, "actor": actor, "reason": reason })
+        }).collect();
+        json!({ "revision": base.revision.number(), "digest": live.as_ref().map(|(digest, _)| digest), "migrations": migrations })
+    };
+    out.rows(
+        &["number", "name", "set", "revision", "at", "actor", "reason"],
+        &rows,
+        json,
+    )?;
+    Ok(Exit::Ok)
+}
+
+struct Authored {
+    at: String,
+    actor: String,
+    reason: String,
+}
+
+fn authored(migration: &magistrate_pap::PolicyMigration) -> Authored {
+    let authorship = &migration.authorship;
+    Authored {
+        at: authorship.at.to_string(),
+        actor: authorship.actor.to_string(),
+        reason: authorship.reason.to_string(),
+    }
+}

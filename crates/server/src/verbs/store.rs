@@ -1,0 +1,111 @@
+//! What administration verbs share: the store, authorship, and telling what a change came to.
+
+use anyhow::Context as _;
+use magistrate_model::{Authorship, Instant};
+use magistrate_pap::{Administration, Data, Outcome};
+use magistrate_storage_sqlite::SqliteStore;
+use serde_json::json;
+
+use crate::cli::{Authored, Import};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::os;
+use crate::output::Out;
+
+pub(crate) async fn open(config: &Config) -> anyhow::Result<SqliteStore> {
+    SqliteStore::open(&config.data)
+        .await
+        .with_context(|| format!("cannot open the store in `{}`", config.data.display()))
+}
+
+pub(crate) async fn administration(config: &Config) -> anyhow::Result<Administration<SqliteStore>> {
+    Ok(Administration::new(open(config).await?))
+}
+
+pub(crate) fn authorship(authored: &Authored, now: Instant) -> anyhow::Result<Authorship> {
+    authored_by(authored.actor.clone().unwrap_or_else(os::actor), &authored.reason, now)
+}
+
+/// Authorship of a change that no command line made.
+pub(crate) fn authored_by(actor: String, reason: &str, now: Instant) -> anyhow::Result<Authorship> {
+    Ok(Authorship {
+        actor: actor.parse()?,
+        reason: reason.parse()?,
+        at: now,
+    })
+}
+
+/// Puts items and tells what came of it.
+pub(crate) async fn put(
+    config: &Config,
+    out: Out,
+    data: Data,
+    authored: &Authored,
+    now: Instant,
+    dry_run: bool,
+) -> anyhow::Result<Exit> {
+    let administration = administration(config).await?;
+    let outcome = administration.put(&data, &authorship(authored, now)?, dry_run).await?;
+    tell(out, &outcome, dry_run)
+}
+
+/// Reads a file and puts its items; `add` turns its name and text into data.
+pub(crate) async fn import(
+    config: &Config,
+    out: Out,
+    import: &Import,
+    now: Instant,
+    add: impl FnOnce(&mut Data, &str, &str) -> Result<(), Vec<magistrate_pap::Problem>>,
+) -> anyhow::Result<Exit> {
+    let (name, text) = read(&import.file)?;
+    let mut data = Data::default();
+    add(&mut data, &name, &text).map_err(magistrate_pap::AdminError::Problems)?;
+    put(config, out, data, &import.authored, now, import.dry_run).await
+}
+
+/// Tells the outcome of a change.
+pub(crate) fn tell(out: Out, outcome: &Outcome, dry_run: bool) -> anyhow::Result<Exit> {
+    let Outcome {
+        revision,
+        added,
+        updated,
+        unchanged,
+        removed,
+    } = *outcome;
+    let pending = dry_run && added + updated + removed > 0;
+    let text = || {
+        let counts = [
+            (added, "added"),
+            (updated, "updated"),
+            (removed, "removed"),
+            (unchanged, "unchanged"),
+        ];
+        let counts: Vec<String> = counts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}"))
+            .collect();
+        let counts = if counts.is_empty() {
+            "nothing to do".to_owned()
+        } else {
+            counts.join(", ")
+        };
+        match dry_run {
+            true => format!("dry run: {counts}; nothing was changed, the store is at revision {revision}"),
+            false => format!("{counts}; revision {revision}"),
+        }
+    };
+    out.either(text, || {
+        json!({ "revision": revision.number(), "added": added, "updated": updated, "removed": removed, "unchanged": unchanged, "dry_run": dry_run })
+    })?;
+    Ok(if pending { Exit::ChangesPending } else { Exit::Ok })
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<(String, String)> {
+    if path.as_os_str() == "-" {
+        let text = std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok((path.display().to_string(), text))
+}
