@@ -103,10 +103,10 @@ impl FieldError {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.fields.is_empty() {
-            true => write!(f, "{}: {}", name(self.code), self.message)?,
-            // The message says the same in one long line.
-            false => write!(f, "{}:", name(self.code))?,
+        write!(f, "{}:", name(self.code))?;
+        // With fields the message says the same in one long line.
+        if self.fields.is_empty() {
+            write!(f, " {}", self.message)?;
         }
         for FieldError { field, description } in &self.fields {
             write!(f, "\n  {field}: {description}")?;

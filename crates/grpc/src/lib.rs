@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The gRPC door: wire in, `Query`; `Recorded<Verdict>`, wire out.
+//!
+//! Parsing is one mapping per direction. Nothing here decides anything, and no response is built from
+//! anything but a [`Recorded`](magistrate_pdp::Recorded) verdict.
+
+mod batch;
+mod deadline;
+mod entity;
+mod finding;
+mod health;
+mod query;
+mod reply;
+mod server;
+mod service;
+mod status;
+mod value;
+
+pub use health::Health;
+pub use server::{ServeError, serve};
+pub use service::Door;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The service: parse, ask, reply.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use magistrate_model::{Caller, Channel};
+use magistrate_pdp::{Clock, Pdp};
+use magistrate_proto::v1::authorization_service_server::AuthorizationService;
+use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse};
+use tonic::transport::server::TcpConnectInfo;
+use tonic::{Extensions, Request, Response, Status};
+
+use crate::query::Asking;
+use crate::status::{Refusal, status};
+use crate::{batch, deadline, query, reply};
+
+/// The gRPC door of a decision point.
+#[derive(Debug)]
+pub struct Door<C> {
+    pdp: Arc<Pdp>,
+    clock: C,
+    default_namespace: String,
+}
+
+impl<C: Clock> Door<C> {
+    /// A door to `pdp`. Bare action ids belong to `default_namespace`; empty is the root.
+    pub fn new(pdp: Arc<Pdp>, clock: C, default_namespace: String) -> Self {
+        Self {
+            pdp,
+            clock,
+            default_namespace,
+        }
+    }
+
+    fn asking(&self, extensions: &Extensions) -> Asking<'_> {
+        Asking {
+            caller: Caller {
+                address: address(extensions),
+                channel: Channel::Grpc,
+            },
+            default_namespace: &self.default_namespace,
+        }
+    }
+
+    async fn answer_check(&self, request: Request<CheckRequest>) -> Result<CheckResponse, Refusal> {
+        let now = self.clock.now();
+        let patience = deadline::patience(request.metadata());
+        let query = query::query(request.get_ref(), &self.asking(request.extensions()))?;
+        let explain = query.explain;
+        let recorded = self.pdp.check(query, now, patience).await?;
+        Ok(reply::check(&recorded, explain))
+    }
+
+    async fn answer_batch(&self, request: Request<CheckBatchRequest>) -> Result<CheckBatchResponse, Refusal> {
+        let now = self.clock.now();
+        let patience = deadline::patience(request.metadata());
+        let batch = batch::batch(request.get_ref(), &self.asking(request.extensions()))?;
+        let explain = request.get_ref().explain;
+        let answer = self.pdp.check_batch(batch, now, patience).await?;
+        Ok(reply::batch(&answer, explain))
+    }
+}
+
+#[tonic::async_trait]
+impl<C: Clock> AuthorizationService for Door<C> {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        respond(self.answer_check(request).await)
+    }
+
+    async fn check_batch(&self, request: Request<CheckBatchRequest>) -> Result<Response<CheckBatchResponse>, Status> {
+        respond(self.answer_batch(request).await)
+    }
+}
+
+fn respond<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
+    outcome.map(Response::new).map_err(|refusal| status(&refusal))
+}
+
+/// The peer's address; `None` only where there is no connection. A peer whose address cannot be told is
+/// not taken for this machine.
+fn address(extensions: &Extensions) -> Option<IpAddr> {
+    let connection = extensions.get::<TcpConnectInfo>()?;
+    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Some(connection.remote_addr().map_or(unknown, |address| address.ip()))
+}

@@ -1,0 +1,103 @@
+//! The one place where errors become statuses.
+
+use magistrate_model::{Malformed, Violation};
+use magistrate_pdp::CheckError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::finding::{Findings, cut};
+
+/// The domain of every reason.
+const DOMAIN: &str = "magistrate";
+
+/// Why a request gets no answer.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It brings an identity, which this server cannot verify yet.
+    Identity {
+        /// The field that does.
+        field: &'static str,
+    },
+    /// The decision point gives none.
+    Check(CheckError),
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self::Check(CheckError::Malformed(malformed))
+    }
+}
+
+impl From<CheckError> for Refusal {
+    fn from(error: CheckError) -> Self {
+        Self::Check(error)
+    }
+}
+
+/// The status of a refusal: the table of design section 4.
+pub(crate) fn status(refusal: &Refusal) -> Status {
+    match refusal {
+        Refusal::Identity { field } => {
+            let message = format!(
+                "`{field}` is not supported yet: this server does not verify tokens; leave it empty and name the \
+                 `principal`"
+            );
+            with(Code::Unimplemented, "IDENTITY_UNSUPPORTED", &message, |_| {})
+        }
+        Refusal::Check(error) => check_error(error),
+    }
+}
+
+fn check_error(error: &CheckError) -> Status {
+    let message = error.to_string();
+    match error {
+        CheckError::Malformed(malformed) => {
+            let violations = presentable(malformed.violations());
+            let message = malformed_message(&violations);
+            with(Code::InvalidArgument, "MALFORMED", &message, |details| {
+                let fields = violations
+                    .iter()
+                    .map(|it| FieldViolation::new(&it.field, &it.description));
+                details.set_bad_request(fields.collect::<Vec<_>>());
+            })
+        }
+        CheckError::Overloaded { retry_after } => with(Code::ResourceExhausted, "OVERLOADED", &message, |details| {
+            details.set_retry_info(Some(*retry_after));
+        }),
+        CheckError::NotReady(_) => with(Code::Unavailable, "NOT_READY", &message, |_| {}),
+        CheckError::NotRecorded(_) => with(Code::Unavailable, "NOT_RECORDED", &message, |_| {}),
+        CheckError::RevisionAhead { .. } => with(Code::FailedPrecondition, "REVISION_AHEAD", &message, |details| {
+            details.add_precondition_failure_violation("REVISION", "at_least_revision", message.clone());
+        }),
+    }
+}
+
+fn with(code: Code, reason: &str, message: &str, add: impl FnOnce(&mut ErrorDetails)) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    add(&mut details);
+    Status::with_error_details(code, cut(message, MESSAGE), details)
+}
+
+/// What is wrong, in one line, for clients that do not read details.
+pub(crate) fn malformed_message(violations: &[Violation]) -> String {
+    let each = violations
+        .iter()
+        .map(|it| format!("`{}`: {}", it.field, it.description));
+    let all = format!("the request is malformed: {}", each.collect::<Vec<_>>().join("; "));
+    cut(&all, MESSAGE)
+}
+
+/// Violations short and few enough for the header they travel in.
+pub(crate) fn presentable(violations: &[Violation]) -> Vec<Violation> {
+    let short = |violation: &Violation| Violation {
+        field: cut(&violation.field, FIELD),
+        description: cut(&violation.description, DESCRIPTION),
+    };
+    violations.iter().take(Findings::LIMIT).map(short).collect()
+}
+
+/// Bytes of a message, a field and a description. All of them travel in one header, and common clients
+/// accept 8 KiB.
+const MESSAGE: usize = 400;
+const FIELD: usize = 128;
+const DESCRIPTION: usize = 240;
