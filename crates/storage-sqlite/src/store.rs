@@ -6,18 +6,11 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
-use crate::decisions::SqliteSink;
+use crate::decisions::{self, SqliteSink};
 use crate::files::Files;
 use crate::migrate::{self, DECISIONS, Migrated, POLICY, Schema};
 use crate::open_error::OpenError;
-use crate::statements::statements;
-
-statements! {
-    /// Asks for the write lock and changes nothing: fails where nothing can be written.
-    PROBE_POLICY = "UPDATE revision SET value = value WHERE false";
-    /// The same for the decisions.
-    PROBE_DECISIONS = "UPDATE decision SET seq = seq WHERE false";
-}
+use crate::policy;
 
 /// Connections to one file: readers never block each other, writers wait for one another.
 const CONNECTIONS: u32 = 4;
@@ -44,8 +37,8 @@ impl SqliteStore {
     }
 
     pub(crate) async fn open_files(files: Files) -> Result<Self, OpenError> {
-        let policy = pool(&files, &files.policy(), POLICY, PROBE_POLICY).await?;
-        let decisions = pool(&files, &files.decisions(), DECISIONS, PROBE_DECISIONS).await?;
+        let policy = pool(&files, &files.policy(), POLICY, policy::statements::PROBE).await?;
+        let decisions = pool(&files, &files.decisions(), DECISIONS, decisions::statements::PROBE).await?;
         Ok(Self {
             files,
             policy,
@@ -95,7 +88,7 @@ async fn check_writable(options: &SqliteConnectOptions, path: &Path, probe: &'st
     }
 }
 
-fn pooled(options: SqliteConnectOptions) -> SqlitePool {
+pub(crate) fn pooled(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(Duration::from_secs(5))

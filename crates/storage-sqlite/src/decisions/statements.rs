@@ -73,6 +73,8 @@ statements! {
     APPEND = concat!(
         "INSERT INTO decision (", columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
     );
+    /// Takes the write lock and changes nothing: fails where nothing can be written.
+    PROBE = "UPDATE decision SET seq = seq WHERE false";
     /// The last place of a stream.
     LAST_SEQ = "SELECT max(seq) FROM decision INDEXED BY decision_by_place WHERE stream = ?1";
     /// The record of one place.

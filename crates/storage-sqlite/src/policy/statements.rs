@@ -82,6 +82,8 @@ statements! {
     HEAD = "SELECT value, lineage FROM revision WHERE id = 1";
     /// Takes the next revision; the first statement of every administrative transaction.
     ADVANCE = "UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value, lineage";
+    /// Takes the write lock and changes nothing: fails where nothing can be written.
+    PROBE = "UPDATE revision SET value = value WHERE false";
     /// Sets the lineage of the revision just taken.
     SET_LINEAGE = "UPDATE revision SET lineage = ?1 WHERE id = 1";
 

@@ -1,0 +1,168 @@
+//! What happens when the disk, the lock or the file fails under a running store.
+
+use std::time::Duration;
+
+use magistrate_ledger::{Draft, Sink, Writer};
+use magistrate_model::{Change, EntityData, Revision, Span};
+use magistrate_pap::{Changes, CommitError, StoreError};
+use magistrate_pdp::{DecisionFilter, DecisionHistory, Page, PolicySource};
+use magistrate_testkit::store_suite::sample::{authorship, sealed, stream, uid};
+use magistrate_testkit::{instant, nonce};
+use sqlx::ConnectOptions;
+
+use super::{Decided, Fresh, run};
+use crate::fault::Fault;
+use crate::store::pooled;
+use crate::{SqliteSink, SqliteStore};
+
+fn drafts(count: i64) -> Vec<Draft> {
+    let start = instant("2026-06-01T12:00:00Z");
+    let decided = |n| Decided::at(start.plus(Span::millis(n))).draft();
+    (0..count).map(decided).collect()
+}
+
+async fn recorded(store: &SqliteStore) -> Vec<u64> {
+    let found = store
+        .search(&DecisionFilter::default(), Page::OldestFirst(None), 10_000)
+        .await
+        .unwrap();
+    let mut seqs: Vec<u64> = found.iter().map(|record| record.id.seq).collect();
+    seqs.sort_unstable();
+    seqs
+}
+
+/// A sink that thinks the disk has no more pages than these.
+async fn limited(fresh: &Fresh, pages: &'static str) -> SqliteSink {
+    let options = fresh.files().options(&fresh.files().decisions());
+    SqliteSink::connect(options.pragma("max_page_count", pages))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_batch_and_nothing_else() {
+    let fresh = Fresh::new().await;
+    let mut writer = Writer::new(limited(&fresh, "100").await, stream(1), nonce);
+    writer.append(drafts(3)).await.unwrap();
+    for _ in 0..2 {
+        let refused = writer.append(drafts(1_000)).await.unwrap_err();
+        let text = refused.to_string();
+        assert!(
+            text.contains("cannot append 1000 decision records") && text.contains("the disk is full"),
+            "{text}"
+        );
+    }
+    assert_eq!(recorded(&fresh.store).await, [1, 2, 3]);
+    let receipts = writer.append(drafts(2)).await.unwrap();
+    assert_eq!(
+        receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(),
+        [4, 5]
+    );
+}
+
+#[tokio::test]
+async fn a_sink_goes_on_once_there_is_space() {
+    let fresh = Fresh::new().await;
+    let mut sink = limited(&fresh, "60").await;
+    let decided = vec![Decided::at(instant("2026-06-01T12:00:00Z")); 1_000];
+    let records = sealed(stream(1), &decided).await;
+    sink.commit(&records).await.unwrap_err();
+    assert_eq!(sink.last_committed(stream(1)).await, Ok(None));
+    sink.options = sink.options.clone().pragma("max_page_count", "100000");
+    sink.commit(&records).await.unwrap_err();
+    sink.commit(&records).await.unwrap();
+    assert_eq!(sink.last_committed(stream(1)).await, Ok(Some(1_000)));
+}
+
+#[tokio::test]
+async fn a_locked_store_refuses_and_recovers() {
+    let fresh = Fresh::new().await;
+    let impatient = SqliteStore::open_files(fresh.files().waiting(Duration::from_millis(20)))
+        .await
+        .unwrap();
+    let mut writer = Writer::new(impatient.sink().await.unwrap(), stream(1), nonce);
+    let change = [Change::PutEntity(EntityData::bare(uid("User::ana")))];
+    let (mut decisions, mut policy) = (fresh.connect("decisions.db").await, fresh.connect("policy.db").await);
+    run(&mut decisions, "BEGIN IMMEDIATE").await.unwrap();
+    run(&mut policy, "BEGIN IMMEDIATE").await.unwrap();
+    let refused = writer.append(drafts(1)).await.unwrap_err().to_string();
+    assert!(refused.contains("locked"), "{refused}");
+    let refused = impatient
+        .commit(Revision::ZERO, &change, &authorship())
+        .await
+        .unwrap_err();
+    assert!(matches!(&refused, CommitError::Store(StoreError::Unreachable(why)) if why.contains("locked")));
+    run(&mut decisions, "ROLLBACK").await.unwrap();
+    run(&mut policy, "ROLLBACK").await.unwrap();
+    assert_eq!(writer.append(drafts(1)).await.unwrap()[0].id().seq, 1);
+    impatient.commit(Revision::ZERO, &change, &authorship()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_that_is_dropped_leaves_no_transaction_behind() {
+    let fresh = Fresh::new().await;
+    let mut sink = fresh.store.sink().await.unwrap();
+    let decided = vec![Decided::at(instant("2026-06-01T12:00:00Z")); 200];
+    let records = sealed(stream(1), &decided).await;
+    let half_done = tokio::select! {
+        biased;
+        done = sink.commit(&records) => Some(done),
+        () = async { for _ in 0..40 { tokio::task::yield_now().await } } => None,
+    };
+    let last = sink.last_committed(stream(1)).await.unwrap();
+    match half_done {
+        None => assert!(last.is_none() || last == Some(200), "{last:?}"),
+        Some(done) => done.unwrap(),
+    }
+    if last.is_none() {
+        sink.commit(&records).await.unwrap();
+    }
+    assert_eq!(recorded(&fresh.store).await.len(), 200);
+}
+
+/// A transaction that `SQLite` ended by itself must not leave a pooled connection in the past.
+#[tokio::test]
+async fn a_full_disk_leaves_no_stale_reader() {
+    let mut fresh = Fresh::new().await;
+    let options = fresh.files().options(&fresh.files().policy());
+    fresh.store.policy = pooled(options.pragma("max_page_count", "60"));
+    let change = |n: usize| vec![Change::PutEntity(EntityData::bare(uid(&format!("User::u{n}")))); 1];
+    let many: Vec<Change> = (0..5_000).flat_map(change).collect();
+    for _ in 0..8 {
+        let refused = fresh.store.commit(Revision::ZERO, &many, &authorship()).await;
+        let Err(CommitError::Store(StoreError::Unreachable(why))) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(why.contains("the disk is full"), "{why}");
+    }
+    let other = SqliteStore::open(fresh.dir.path()).await.unwrap();
+    for number in 0..4 {
+        let base = Revision::new(number);
+        other.commit(base, &change(0), &authorship()).await.unwrap();
+        for _ in 0..4 {
+            assert_eq!(fresh.store.head().await.unwrap().revision, base.next());
+        }
+    }
+}
+
+#[tokio::test]
+async fn result_codes_become_our_words() {
+    let fresh = Fresh::new().await;
+    let mut connection = fresh.connect("policy.db").await;
+    let mut fault = async |sql: &'static str| {
+        let error = sqlx::raw_sql(sql).execute(&mut connection).await.unwrap_err();
+        Fault::of(&error)
+    };
+    assert_eq!(
+        fault("PRAGMA query_only = ON; UPDATE revision SET value = value").await,
+        Fault::ReadOnly
+    );
+    assert_eq!(
+        fault("PRAGMA query_only = OFF; DELETE FROM revision").await,
+        Fault::Constraint
+    );
+    assert_eq!(fault("SELECT nothing FROM nowhere").await, Fault::Unexpected);
+    let gone = fresh.files().options(&fresh.dir.path().join("gone.db")).connect().await;
+    assert_eq!(Fault::of(&gone.unwrap_err()), Fault::CannotOpen);
+    assert_eq!(Fault::of(&sqlx::Error::PoolTimedOut), Fault::Exhausted);
+}

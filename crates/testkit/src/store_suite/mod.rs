@@ -1,0 +1,114 @@
+//! The conformance suite of stores: what every store must do, as functions over a store that is empty.
+//!
+//! A store's own tests implement [`StoreUnderTest`] and say `magistrate_testkit::store_suite!(Mine);`.
+
+pub mod changes;
+pub mod history;
+pub mod paging;
+pub mod past;
+pub mod records;
+pub mod refusals;
+pub mod revisions;
+pub mod sample;
+pub mod sinks;
+
+use std::future::Future;
+
+use magistrate_ledger::Sink;
+use magistrate_model::{Change, Dataset, Revision};
+use magistrate_pap::{Changes, CommitError, Records};
+use magistrate_pdp::{DecisionHistory, PolicySource};
+
+/// A store to be tested, with what it takes to get a fresh one.
+pub trait StoreUnderTest: Sized {
+    /// The store.
+    type Store: PolicySource + Records + Changes + DecisionHistory + Clone;
+    /// Its sink.
+    type Sink: Sink;
+
+    /// An empty store, migrated.
+    fn fresh() -> impl Future<Output = Self>;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// Another sink of the store.
+    fn sink(&self) -> impl Future<Output = Self::Sink>;
+
+    /// The administrative state as it was at a revision; `None` if the store has not come that far.
+    fn load_at(&self, revision: Revision) -> impl Future<Output = Option<Dataset>>;
+}
+
+/// Commits changes on top of whatever the store holds, under a fixed authorship.
+pub async fn commit<S: StoreUnderTest>(subject: &S, changes: &[Change]) -> Result<Revision, CommitError> {
+    let base = subject.store().head().await.unwrap().revision;
+    subject.store().commit(base, changes, &sample::authorship()).await
+}
+
+/// Makes a test of every case of the suite.
+#[macro_export]
+macro_rules! store_suite {
+    ($store:ty) => {
+        $crate::store_suite! { $store =>
+            revisions {
+                revisions_are_dense_and_in_commit_order
+                a_stale_base_is_refused_and_changes_nothing
+                of_two_concurrent_committers_one_wins
+                lineage_tells_different_histories_apart
+                lineage_is_equal_after_equal_histories
+                load_is_of_one_revision_while_others_commit
+            }
+            changes {
+                every_kind_of_change_is_loaded_back_exactly
+                what_is_deleted_or_revoked_is_gone
+                changes_of_one_key_in_one_commit_leave_the_last
+                the_log_tells_what_was_there_before_and_after
+                unusual_ids_stay_distinct_and_exact
+                policy_sets_are_immutable_and_applied_in_order
+                ten_thousand_changes_are_one_revision
+            }
+            refusals {
+                an_empty_commit_is_refused
+                a_grant_id_that_exists_is_refused
+                what_does_not_exist_cannot_be_ended
+                one_refused_change_refuses_the_commit
+            }
+            records {
+                entities_are_found_by_each_field
+                entities_are_paged_in_byte_order
+                entities_are_found_by_what_they_name
+                grants_are_found_by_each_field
+                grants_are_paged_in_id_order
+                the_base_is_what_is_live
+            }
+            sinks {
+                a_batch_is_all_or_nothing
+                seq_continues_without_gaps
+                a_writer_goes_on_after_a_failed_commit
+                the_last_committed_place_is_per_stream
+                a_thousand_records_are_one_batch
+            }
+            history {
+                a_decision_is_read_back_exactly
+                an_unknown_decision_is_none
+                decisions_are_found_by_each_field
+                fields_are_combined
+                fields_that_match_nothing_find_nothing
+            }
+            paging {
+                history_is_ordered_by_instant_then_stream_then_seq
+                pages_go_both_ways_and_miss_nothing
+                pages_are_stable_under_inserts
+                pages_by_policy_read_on_until_they_are_full
+            }
+        }
+    };
+    ($store:ty => $($group:ident { $($case:ident)* })*) => {
+        $($(
+            #[tokio::test]
+            async fn $case() {
+                $crate::store_suite::$group::$case::<$store>().await;
+            }
+        )*)*
+    };
+}
