@@ -1,14 +1,16 @@
 //! Our values in Cedar's types and back. The only file that knows both spellings.
 
-use cedar_policy::{EntityId, EntityTypeName, EntityUid as CedarUid, ParseErrors, RestrictedExpression};
+use cedar_policy::{EntityId, EntityTypeName, EntityUid as CedarUid, RestrictedExpression};
 use magistrate_model::{EntityUid, ExtensionFunction, InvalidUid, TypeName, Value};
 
 /// Cedar's type name; our names are a subset of Cedar's, except for its reserved words.
-pub(crate) fn type_name(name: &TypeName) -> Result<EntityTypeName, ParseErrors> {
-    name.as_str().parse()
+fn type_name(name: &TypeName) -> Result<EntityTypeName, String> {
+    name.as_str()
+        .parse()
+        .map_err(|e: cedar_policy::ParseErrors| e.to_string())
 }
 
-pub(crate) fn uid(uid: &EntityUid) -> Result<CedarUid, ParseErrors> {
+pub(crate) fn uid(uid: &EntityUid) -> Result<CedarUid, String> {
     Ok(CedarUid::from_type_name_and_id(
         type_name(uid.type_name())?,
         EntityId::new(uid.id().as_str()),
@@ -24,9 +26,7 @@ pub(crate) fn expression(value: &Value) -> Result<RestrictedExpression, String> 
         Value::Bool(it) => Ok(RestrictedExpression::new_bool(*it)),
         Value::Long(it) => Ok(RestrictedExpression::new_long(*it)),
         Value::String(it) => Ok(RestrictedExpression::new_string(it.to_string())),
-        Value::Entity(it) => uid(it)
-            .map(RestrictedExpression::new_entity_uid)
-            .map_err(|e| e.to_string()),
+        Value::Entity(it) => uid(it).map(RestrictedExpression::new_entity_uid),
         Value::Extension(function, argument) => Ok(extension(*function, argument)),
         Value::Set(items) => items
             .iter()

@@ -13,22 +13,24 @@ pub const MAX_POLICY_BYTES: usize = 32 * 1024;
 pub const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Accepts a source that Cedar can parse within a known stack.
-pub(crate) fn check(source: (&str, &str)) -> Result<(), Finding> {
+pub(crate) fn check(source: (&str, &str)) -> Result<(), Vec<Finding>> {
     let (_, text) = source;
     if text.len() > MAX_SOURCE_BYTES {
         let message = format!("{} bytes; the limit of one file is {MAX_SOURCE_BYTES}", text.len());
-        return Err(Finding::whole(
-            source,
-            Rule::Size,
-            message,
-            Some("split it into several files".into()),
-        ));
+        let help = Some("split it into several files".into());
+        return Err(vec![Finding::whole(source, Rule::Size, message, help)]);
     }
     let mut statement = Statement::default();
     let mut scan = Scan::new(text);
     while let Some((at, token)) = scan.next() {
         if let Some((message, help)) = statement.take(at, token) {
-            return Err(Finding::at(source, (at, 1), Rule::Size, message, Some(help.into())));
+            return Err(vec![Finding::at(
+                source,
+                (at, 1),
+                Rule::Size,
+                message,
+                Some(help.into()),
+            )]);
         }
     }
     Ok(())

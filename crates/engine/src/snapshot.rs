@@ -143,7 +143,7 @@ impl Snapshot {
 
 fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>> {
     let schema_source = (schema.name.as_str(), schema.text.as_str());
-    guard::check(schema_source).map_err(|finding| vec![finding])?;
+    guard::check(schema_source)?;
     let parsed_schema = schema::parse(schema_source)?;
     let parsed = parse_all(sources)?;
     let assigned: BTreeSet<&TypeName> = assigned_types(&parsed_schema);
@@ -178,10 +178,7 @@ fn parse_all(sources: &[Source]) -> Result<BTreeMap<PolicyId, ParsedPolicy>, Vec
     let mut parsed: BTreeMap<PolicyId, ParsedPolicy> = BTreeMap::new();
     for source in sources {
         let source = (source.name.as_str(), source.text.as_str());
-        match guard::check(source)
-            .map_err(|finding| vec![finding])
-            .and_then(|()| policy::parse(source))
-        {
+        match guard::check(source).and_then(|()| policy::parse(source)) {
             Ok(policies) => policies
                 .into_iter()
                 .for_each(|policy| insert_unique(&mut parsed, policy, &mut findings)),

@@ -1,1 +1,377 @@
+use crate::*;
 
+const SCHEMA: &str = r#"
+@source("stored") entity Group in [Group];
+@source("role") entity Role in [Role];
+@source("scope") entity Scope;
+@source("stored") entity User in [Group, Role, Scope] { level: Long, manager?: User };
+@source("stored") entity Doc { owner: User, limit: Long };
+action "docs:read";
+action read in ["docs:read"] appliesTo { principal: User, resource: Doc, context: { n?: Long } };
+action edit appliesTo { principal: User, resource: Doc, context: { facts: Magistrate::Facts } };
+"#;
+
+fn source(name: &str, text: &str) -> Source {
+    Source {
+        name: name.into(),
+        text: text.into(),
+    }
+}
+
+fn compile(schema: &str, policies: &str) -> Result<Snapshot, Findings> {
+    Snapshot::compile(&source("s.cedarschema", schema), &[source("p.cedar", policies)])
+}
+
+/// Expects one finding of a rule, at a line, whose message or help holds `says`.
+fn refused(schema: &str, policies: &str, rule: Rule, line: usize, says: &str) {
+    let findings = match compile(schema, policies) {
+        Ok(_) => panic!("accepted: {policies}"),
+        Err(findings) => findings,
+    };
+    let hit = |f: &&Finding| f.rule == rule && f.line == line && format!("{} {:?}", f.message, f.help).contains(says);
+    assert!(
+        findings.as_slice().iter().any(|f| hit(&f)),
+        "wanted {rule:?} in line {line} saying `{says}`, got:\n{findings}"
+    );
+}
+
+fn policy(text: &str, rule: Rule, says: &str) {
+    refused(SCHEMA, text, rule, 1, says);
+}
+
+fn accepted(text: &str) {
+    compile(SCHEMA, text).unwrap_or_else(|findings| panic!("{findings}"));
+}
+
+#[test]
+fn what_a_published_set_must_not_hold_is_refused() {
+    policy("permit(principal, action, resource);", Rule::Id, "no `@id`");
+    policy(
+        "@id(\"Bad Id\") permit(principal, action, resource);",
+        Rule::Id,
+        "not a policy id",
+    );
+    policy(
+        "@id(\"a\") permit(principal == ?principal, action, resource);",
+        Rule::Template,
+        "template",
+    );
+    policy(
+        "@id(\"a\") permit(principal, action == Action::\"fly\", resource);",
+        Rule::Type,
+        "fly",
+    );
+    policy(
+        "@id(\"a\") permit(principal, action, resource) when { principal.size > 1 };",
+        Rule::Type,
+        "size",
+    );
+    policy(
+        "@id(\"a\") permit(principal is Doc, action, resource);",
+        Rule::Warning,
+        "",
+    );
+    policy(
+        "@id(\"a\") permit(principal, action, resource) when { principal.level > \"x\" };",
+        Rule::Type,
+        "",
+    );
+    policy(
+        "@id(\"a\") permit(principal, action resource);",
+        Rule::Syntax,
+        "unexpected token",
+    );
+    policy(
+        "@id(\"a\") @audit(\"never\") permit(principal, action, resource);",
+        Rule::Annotation,
+        "durability class",
+    );
+    policy(
+        "@id(\"a\") @advice(\"hm\") permit(principal, action, resource);",
+        Rule::Annotation,
+        "name=value",
+    );
+    policy(
+        "@id(\"a\") @status(\"many\") permit(principal, action, resource);",
+        Rule::Annotation,
+        "three digits",
+    );
+}
+
+#[test]
+fn ids_are_unique_over_all_files() {
+    let one = "@id(\"a\") permit(principal, action, resource);";
+    let findings = Snapshot::compile(
+        &source("s", SCHEMA),
+        &[source("one.cedar", one), source("two.cedar", one)],
+    )
+    .unwrap_err();
+    let finding = &findings.as_slice()[0];
+    assert_eq!((finding.rule, finding.source.as_str()), (Rule::Id, "two.cedar"));
+    assert!(finding.message.contains("one.cedar"));
+}
+
+#[test]
+fn finding_points_at_file_line_and_column() {
+    let text = "// first\n@id(\"a\")\npermit(principal, action, resource)\nwhen { principal.size > 1 };";
+    let findings = compile(SCHEMA, text).unwrap_err();
+    let finding = &findings.as_slice()[0];
+    assert_eq!(
+        (finding.source.as_str(), finding.line, finding.column),
+        ("p.cedar", 4, 8)
+    );
+    let shown = finding.to_string();
+    assert!(shown.contains("--> p.cedar:4:8"), "{shown}");
+    assert!(shown.contains("4 | when { principal.size > 1 };"), "{shown}");
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.trim_start().starts_with("|") && line.contains("^^^^")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn roles_are_tested_on_the_principal_only() {
+    let body = |condition: &str| format!("@id(\"a\") permit(principal, action, resource) when {{ {condition} }};");
+    for bad in [
+        "resource.owner in Role::\"x\"",
+        "principal == Role::\"x\"",
+        "[Role::\"x\"].contains(Role::\"y\")",
+        "principal has manager && principal.manager in Role::\"x\"",
+        "resource.owner in [Role::\"x\", Role::\"y\"]",
+    ] {
+        let findings = compile(SCHEMA, &body(bad)).unwrap_err();
+        let rules: Vec<Rule> = findings.as_slice().iter().map(|finding| finding.rule).collect();
+        assert!(rules.contains(&Rule::RolePosition), "{bad}: {findings}");
+    }
+    accepted(&body("principal in Role::\"x\""));
+    accepted(&body("principal in [Role::\"x\", Role::\"y\"] || principal.level > 3"));
+    accepted(&body("principal is User in Role::\"x\""));
+    accepted("@id(\"a\") permit(principal in Role::\"x\", action, resource);");
+    accepted("@id(\"a\") permit(principal is User in Scope::\"docs:read\", action, resource);");
+}
+
+#[test]
+fn roles_never_take_access_away() {
+    for bad in [
+        "forbid(principal in Role::\"x\", action, resource);",
+        "forbid(principal is User in Role::\"x\", action, resource);",
+        "forbid(principal, action, resource) when { principal in Role::\"x\" };",
+        "permit(principal, action, resource) unless { principal in Role::\"x\" };",
+        "permit(principal, action, resource) when { !(principal in Role::\"x\") };",
+        "permit(principal, action, resource) when { (principal in Role::\"x\") == false };",
+        "permit(principal, action, resource) when { if principal in Role::\"x\" then false else true };",
+        "forbid(principal, action, resource) unless { !(principal in Role::\"x\") };",
+        "permit(principal, action, resource) when { principal in Scope::\"docs:read\" && !(principal in [Role::\"x\"]) };",
+    ] {
+        policy(&format!("@id(\"a\") {bad}"), Rule::NegativeRole, "take access away");
+        accepted(&format!("@id(\"a\") @negative_role(\"agreed with security\") {bad}"));
+    }
+    for good in [
+        "forbid(principal, action, resource) unless { principal in Role::\"x\" };",
+        "permit(principal, action, resource) when { !(!(principal in Role::\"x\")) };",
+        "permit(principal, action, resource) when { if principal.level > 1 then principal in Role::\"x\" else false };",
+        "forbid(principal, action, resource) when { !(principal in Role::\"x\") };",
+        "forbid(principal in Group::\"x\", action, resource);",
+    ] {
+        accepted(&format!("@id(\"a\") {good}"));
+    }
+    policy(
+        "@id(\"a\") @negative_role(\" \") forbid(principal in Role::\"x\", action, resource);",
+        Rule::Annotation,
+        "no reason",
+    );
+}
+
+#[test]
+fn schema_must_keep_roles_apart_from_data() {
+    let schema = |extra: &str| {
+        format!(
+            "@source(\"role\") entity Role in [Role];\n@source(\"scope\") entity Scope;\n@source(\"stored\") entity User in [Role];\n{extra}"
+        )
+    };
+    let bad = |extra: &str, rule: Rule, says: &str| {
+        let findings = compile(&schema(extra), "").unwrap_err();
+        let hit = findings
+            .as_slice()
+            .iter()
+            .any(|f| f.rule == rule && format!("{} {:?}", f.message, f.help).contains(says));
+        assert!(hit, "{extra}: {findings}");
+    };
+    bad("entity Doc;", Rule::Model, "where its entities come from");
+    bad("@source(\"nowhere\") entity Doc;", Rule::Annotation, "names no source");
+    bad(
+        "@source(\"stored\") @scopes(\"maybe\") entity Doc;",
+        Rule::Annotation,
+        "required",
+    );
+    bad(
+        "@source(\"stored\") entity Doc { role: Role };",
+        Rule::Model,
+        "carries a role",
+    );
+    bad(
+        "@source(\"stored\") entity Doc { deep: { roles: Set<Role> } };",
+        Rule::Model,
+        "carries a role",
+    );
+    bad(
+        "@source(\"role\") entity Title { name: String };",
+        Rule::Model,
+        "has attributes",
+    );
+    bad(
+        "@source(\"stored\") entity Team; @source(\"role\") entity Title in [Team];",
+        Rule::Model,
+        "may be a member",
+    );
+    bad("@source(\"scope\") entity Other;", Rule::Model, "second scope type");
+    bad("@source(\"stored\") entity Doc tags String;", Rule::Model, "tags");
+    bad(
+        "action a appliesTo { principal: Role, resource: User, context: {} };",
+        Rule::Model,
+        "only through assignments",
+    );
+    bad(
+        "action a appliesTo { principal: User, resource: User, context: { role: Role } };",
+        Rule::Model,
+        "carries a role",
+    );
+    bad(
+        "action a appliesTo { principal: User, resource: User, context: { facts: String } };",
+        Rule::Reserved,
+        "reserved",
+    );
+    bad(
+        "@audit(\"x\") action a appliesTo { principal: User, resource: User, context: {} };",
+        Rule::Annotation,
+        "durability",
+    );
+    bad(
+        "namespace Magistrate { type T = String; }",
+        Rule::Reserved,
+        "belongs to the product",
+    );
+    bad("entity Doc = { x: Strin };", Rule::Syntax, "");
+    assert!(compile(&schema("type Ctx = { facts: Magistrate::Facts };\naction a appliesTo { principal: User, resource: User, context: Ctx };"), "").is_ok());
+}
+
+#[test]
+fn deep_or_long_sources_are_refused_before_the_parser() {
+    let condition = |text: &str| format!("@id(\"a\") permit(principal, action, resource) when {{ {text} }};");
+    let nested = |open: &str, close: &str| condition(&format!("{}true{}", open.repeat(500), close.repeat(500)));
+    policy(&nested("(", ")"), Rule::Size, "64 levels");
+    policy(&nested("[", "]"), Rule::Size, "64 levels");
+    policy(
+        &condition(&vec!["true"; 5_000].join(" && ")),
+        Rule::Size,
+        "400 operators",
+    );
+    policy(
+        &condition(&format!(
+            "{}true{}",
+            "if true then ".repeat(500),
+            " else false".repeat(500)
+        )),
+        Rule::Size,
+        "400 operators",
+    );
+    policy(
+        &condition(&format!("{}true", "!".repeat(500))),
+        Rule::Size,
+        "400 operators",
+    );
+    let schema = format!(
+        "@source(\"stored\") entity A {{ x: {}Long{} }};",
+        "Set<".repeat(500),
+        ">".repeat(500)
+    );
+    refused(&schema, "", Rule::Size, 1, "400 operators");
+    let schema = format!(
+        "@source(\"stored\") entity A {}{};",
+        "{ x: {".repeat(250),
+        "}}".repeat(250)
+    );
+    refused(&schema, "", Rule::Size, 1, "64 levels");
+    accepted(&condition(&format!("{}principal.level{} > 1", "(".repeat(50), ")".repeat(50))));
+    let brackets = "(".repeat(500);
+    accepted(&format!(
+        "// {brackets}\n@id(\"a\") permit(principal, action, resource) when {{ \"{brackets}\" == \"x\" || principal.level > 1 }};"
+    ));
+}
+
+#[test]
+fn digest_is_of_the_meaning() {
+    let digest = |policies: &str| compile(SCHEMA, policies).unwrap().digest();
+    let base = digest("@id(\"a\") permit(principal, action, resource) when { principal.level > 1 };");
+    let reformatted =
+        digest("// why\n@id(\"a\")\npermit (\n  principal,\n  action,\n  resource\n)\nwhen { (principal.level) > 1 };");
+    assert_eq!(base, reformatted);
+    assert_ne!(
+        base,
+        digest("@id(\"a\") permit(principal, action, resource) when { principal.level > 2 };")
+    );
+    assert_ne!(
+        base,
+        digest("@id(\"b\") permit(principal, action, resource) when { principal.level > 1 };")
+    );
+    assert_ne!(
+        base,
+        digest("@id(\"a\") @advice(\"x=y\") permit(principal, action, resource) when { principal.level > 1 };")
+    );
+    let other = compile(
+        &SCHEMA.replace("level: Long", "level: Long, more?: Long"),
+        "@id(\"a\") permit(principal, action, resource) when { principal.level > 1 };",
+    );
+    assert_ne!(base, other.unwrap().digest());
+}
+
+#[test]
+fn set_read_back_from_a_store_is_the_same_set() {
+    let text = "@id(\"b\") // comment\n@advice(\"x=y\") permit(principal in Role::\"x\", action, resource);\n@id(\"a\") forbid(principal, action, resource) when { principal.level > 1 };";
+    let snapshot = compile(SCHEMA, text).unwrap();
+    let again = Snapshot::of(&snapshot.policy_set()).unwrap();
+    assert_eq!(again.digest(), snapshot.digest());
+    assert_eq!(again.policy_set(), snapshot.policy_set());
+    assert_eq!(
+        again.policies().map(|policy| policy.id.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn attribute_hops_are_counted_and_bounded() {
+    let hops = |condition: &str| {
+        compile(
+            SCHEMA,
+            &format!("@id(\"a\") permit(principal, action, resource) when {{ {condition} }};"),
+        )
+        .map(|s| s.dereferences())
+    };
+    assert_eq!(hops("true").unwrap(), 0);
+    assert_eq!(hops("principal.level > 1").unwrap(), 1);
+    assert_eq!(hops("resource.owner.level > 1").unwrap(), 2);
+    let chain = |n: usize| {
+        let guard = |k: usize| format!("resource.owner{} has manager", ".manager".repeat(k));
+        let guards: Vec<String> = (0..n).map(guard).collect();
+        format!(
+            "{} && resource.owner{}.level > 1",
+            guards.join(" && "),
+            ".manager".repeat(n)
+        )
+    };
+    assert_eq!(hops(&chain(2)).unwrap(), 4);
+    assert_eq!(hops(&chain(3)).unwrap_err().as_slice()[0].rule, Rule::Depth);
+}
+
+#[test]
+fn policies_that_read_the_clock_are_known() {
+    let snapshot = compile(SCHEMA, "@id(\"a\") permit(principal, action == Action::\"edit\", resource) when { context.facts.now < datetime(\"2030-01-01\") };\n@id(\"b\") permit(principal, action == Action::\"read\", resource) when { context has n && context.n > 1 };").unwrap();
+    let reading: Vec<&str> = snapshot
+        .policies()
+        .filter(|policy| policy.reads_facts)
+        .map(|policy| policy.id.as_str())
+        .collect();
+    assert_eq!(reading, ["a"]);
+}

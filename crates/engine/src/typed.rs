@@ -161,20 +161,15 @@ impl Reading {
 
     fn extension(&mut self, function: ExtensionFunction, argument: &str, path: &str) -> Option<Value> {
         let parsed = Context::from_pairs([("value".to_owned(), cedar::extension(function, argument))]);
-        match parsed {
-            Ok(_) => Some(Value::Extension(function, argument.into())),
-            Err(_) => {
-                let name = function.name();
-                self.refuse(
-                    path,
-                    format!(
-                        "is not {name} text; send what Cedar's `{name}()` takes, such as `{}`",
-                        example(function)
-                    ),
-                );
-                None
-            }
+        if parsed.is_ok() {
+            return Some(Value::Extension(function, argument.into()));
         }
+        let (name, example) = (function.name(), example(function));
+        self.refuse(
+            path,
+            format!("is not {name} text; send what Cedar's `{name}()` takes, such as `{example}`"),
+        );
+        None
     }
 }
 

@@ -80,10 +80,10 @@ pub(crate) fn optional<T>(
     input: &mut In<'_>,
     take: impl FnOnce(&mut In<'_>) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
-    match input.datatype()? {
-        Type::Null => input.null().map(|()| None),
-        _ => take(input).map(Some),
+    if input.datatype()? == Type::Null {
+        return input.null().map(|()| None);
     }
+    take(input).map(Some)
 }
 
 pub(crate) fn expect_array(input: &mut In<'_>, length: u64) -> Result<(), Error> {
@@ -149,6 +149,10 @@ fn put_value(out: &mut Out<'_>, value: &Value) -> Encoded {
 }
 
 fn value(input: &mut In<'_>) -> Result<Value, Error> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "every other type is refused by the integer it is not"
+    )]
     match input.datatype()? {
         Type::Bool => input.bool().map(Value::Bool),
         Type::String => input.str().map(|text| Value::String(text.into())),

@@ -178,7 +178,7 @@ fn take_query(input: &mut In<'_>) -> Result<Query, Error> {
             optional(input, |input| input.u64().map(Revision::new))
         })?,
         request_id: field(input, 6, |input| optional(input, parsed))?,
-        explain: field(input, 7, |input| input.bool())?,
+        explain: field(input, 7, take_bool)?,
         caller: field(input, 8, take_caller)?,
     })
 }
@@ -292,4 +292,8 @@ fn take_verdict(input: &mut In<'_>) -> Result<Verdict, Error> {
 fn take_tail(input: &mut In<'_>) -> Result<(Span, DurabilityClass), Error> {
     expect_array(input, 2)?;
     Ok((Span::from_micros(input.i64()?), parsed(input)?))
+}
+
+fn take_bool(input: &mut In<'_>) -> Result<bool, Error> {
+    input.bool()
 }

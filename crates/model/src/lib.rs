@@ -37,3 +37,6 @@ pub use text::InvalidText;
 pub use uid::{ActionUid, EntityId, EntityUid, InvalidUid, TypeName};
 pub use value::{AttributeName, Bounds, ExtensionFunction, OutOfBounds, Record, Value};
 pub use verdict::{Cause, Decision, Notice, Verdict};
+
+#[cfg(test)]
+mod tests;

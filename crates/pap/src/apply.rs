@@ -85,7 +85,7 @@ impl<S: Records + Changes> Administration<S> {
             problems.push(Problem {
                 place: String::new(),
                 what,
-            })
+            });
         };
         let vocabulary = snapshot.vocabulary();
         let mut filter = EntityFilter {

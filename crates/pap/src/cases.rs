@@ -186,7 +186,7 @@ fn ready(case: Case, now: Instant, default_namespace: &str) -> Result<Ready, Str
         "deny" => Decision::Deny,
         other => return Err(format!("`expect` is `{other}`; write allow or deny")),
     };
-    let cause = case
+    let expected_cause = case
         .cause
         .as_deref()
         .map(|name| Cause::named(name).ok_or_else(|| unknown_cause(name)))
@@ -219,7 +219,7 @@ fn ready(case: Case, now: Instant, default_namespace: &str) -> Result<Ready, Str
         query,
         at,
         decision,
-        cause,
+        cause: expected_cause,
         policies,
     })
 }

@@ -471,14 +471,14 @@ impl Planning<'_> {
 /// same input names the same grants again. The second grant of the same to the same holder gets `-2`.
 fn derived_ids<'a>(grants: impl Iterator<Item = &'a GrantText>) -> Vec<String> {
     let mut counts: HashMap<String, usize> = HashMap::new();
-    let mut derive = |grant: &GrantText| match &grant.id {
-        Some(id) => id.clone(),
-        None => {
-            let id = content_id(grant);
-            let count = counts.entry(id.clone()).or_default();
-            *count += 1;
-            if *count == 1 { id } else { format!("{id}-{count}") }
+    let mut derive = |grant: &GrantText| {
+        if let Some(id) = &grant.id {
+            return id.clone();
         }
+        let id = content_id(grant);
+        let count = counts.entry(id.clone()).or_default();
+        *count += 1;
+        if *count == 1 { id } else { format!("{id}-{count}") }
     };
     grants.map(&mut derive).collect()
 }
@@ -498,11 +498,10 @@ fn content_id(grant: &GrantText) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let digits: String = hash
-        .finalize()
+    let digest = hash.finalize();
+    let head = digest
         .iter()
         .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("g-{digits}")
+        .fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    format!("g-{head:016x}")
 }

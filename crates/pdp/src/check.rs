@@ -161,7 +161,7 @@ impl Pdp {
                     "the last decision could not be recorded; look at the decision store and its disk".to_owned(),
                 ],
             },
-            readiness => readiness,
+            readiness @ (Readiness::Ready { .. } | Readiness::NotReady { .. }) => readiness,
         }
     }
 
