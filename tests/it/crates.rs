@@ -1,0 +1,137 @@
+//! The crates and the arrows between them: a new arrow is a design change and a row here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use magistrate_tests::workspace;
+
+/// Crate, ours it may depend on, and what it alone (or with the others named so) may use from outside.
+const ROOMS: [(&str, &[&str], &[&str]); 11] = [
+    ("model", &[], &["thiserror", "uuid", "time", "serde", "serde_json"]),
+    ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
+    (
+        "engine",
+        &["model"],
+        &[
+            "cedar-policy",
+            "cedar-policy-core",
+            "miette",
+            "serde_json",
+            "sha2",
+            "thiserror",
+        ],
+    ),
+    ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
+    (
+        "pdp",
+        &["model", "engine", "ledger"],
+        &["arc-swap", "tokio", "thiserror"],
+    ),
+    (
+        "pap",
+        &["model", "engine", "ledger"],
+        &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"],
+    ),
+    (
+        "storage-sqlite",
+        &["model", "ledger", "pdp", "pap"],
+        &["sqlx", "serde_json", "sha2", "thiserror", "tokio", "tracing"],
+    ),
+    (
+        "grpc",
+        &["model", "proto", "pdp", "pap", "ledger"],
+        &[
+            "tonic",
+            "tonic-health",
+            "tonic-reflection",
+            "tonic-types",
+            "prost",
+            "thiserror",
+            "tokio",
+            "tokio-stream",
+            "tracing",
+        ],
+    ),
+    ("client", &["proto"], &["tonic", "tonic-types", "thiserror", "tokio"]),
+    ("server", &["*"], &["*"]),
+    ("testkit", &["*"], &["*"]),
+];
+
+/// What only certain crates may name.
+const CONFINED: [(&str, &[&str]); 9] = [
+    ("cedar-policy", &["engine"]),
+    ("cedar-policy-core", &["engine"]),
+    ("sqlx", &["storage-sqlite"]),
+    ("tonic", &["proto", "grpc", "client", "server", "tests"]),
+    ("prost", &["proto", "grpc"]),
+    ("clap", &["server"]),
+    ("tracing-subscriber", &["server"]),
+    ("anyhow", &["server"]),
+    ("minicbor", &["ledger"]),
+];
+
+fn packages() -> BTreeMap<String, Package> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
+    let short = |package: Package| (package.name.trim_start_matches("magistrate-").to_owned(), package);
+    metadata.packages.into_iter().map(short).collect()
+}
+
+fn dependencies(package: &Package, kind: DependencyKind) -> BTreeSet<String> {
+    package
+        .dependencies
+        .iter()
+        .filter(|it| it.kind == kind)
+        .map(|it| it.name.clone())
+        .collect()
+}
+
+#[test]
+fn arrows_between_crates_are_those_of_the_design() {
+    let packages = packages();
+    let named: BTreeSet<&str> = ROOMS.iter().map(|(name, ..)| *name).chain(["tests"]).collect();
+    assert_eq!(
+        packages.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        named,
+        "a crate without a row"
+    );
+    for (name, ours, outside) in ROOMS {
+        for dependency in dependencies(&packages[name], DependencyKind::Normal) {
+            let (list, short) = match dependency.strip_prefix("magistrate-") {
+                Some(short) => (ours, short.to_owned()),
+                None => (outside, dependency.clone()),
+            };
+            assert!(
+                list.contains(&"*") || list.contains(&short.as_str()),
+                "`{name} -> {dependency}` is not an allowed arrow"
+            );
+        }
+    }
+}
+
+#[test]
+fn confined_crates_are_named_where_they_belong() {
+    for (name, package) in packages() {
+        for (confined, rooms) in CONFINED {
+            let uses = dependencies(&package, DependencyKind::Normal).contains(confined);
+            assert!(
+                !uses || rooms.contains(&name.as_str()),
+                "`{name}` may not use `{confined}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn testkit_is_never_shipped() {
+    for (name, package) in packages() {
+        let normal = dependencies(&package, DependencyKind::Normal);
+        assert!(
+            !normal.contains("magistrate-testkit") && !normal.contains("magistrate-tests"),
+            "`{name}` would ship test code"
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! Clients in another language: the contract is what they see.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use magistrate_tests::{Running, Store, skip, workspace};
+
+/// The Python with grpcio that the test command installs.
+fn python() -> Option<PathBuf> {
+    let python = workspace().join("target/python/bin/python");
+    let works = Command::new(&python)
+        .args(["-c", "import grpc, grpc_tools, grpc_reflection"])
+        .output();
+    works.is_ok_and(|output| output.status.success()).then_some(python)
+}
+
+fn run(test: &str, script: &str) {
+    let Some(python) = python() else {
+        skip(test, "no Python with grpcio in target/python; `tests/run` installs it");
+        return;
+    };
+    let (store, generated) = (Store::example(), Store::nowhere());
+    let running = Running::start(&store);
+    let output = Command::new(python)
+        .arg(workspace().join("tests/python").join(script))
+        .args([
+            running.url().trim_start_matches("http://"),
+            workspace().join("proto").to_str().unwrap(),
+        ])
+        .arg(generated.home())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    assert!(text(&output.stdout).contains("ok"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn client_generated_from_the_proto_gets_decisions() {
+    run("client_generated_from_the_proto_gets_decisions", "generated.py");
+}
+
+#[test]
+fn client_that_knows_only_reflection_gets_decisions() {
+    run("client_that_knows_only_reflection_gets_decisions", "reflected.py");
+}

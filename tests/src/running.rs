@@ -1,0 +1,129 @@
+//! A server process.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use magistrate_client::v1::{CheckRequest, CheckResponse};
+use magistrate_client::{Client, check_request, entity_ref};
+
+use crate::program::program;
+use crate::store::Store;
+
+/// Longer than any step of a test takes on a loaded machine; only failures wait so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `magistrate serve` on a free port. Killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    address: String,
+}
+
+impl Running {
+    /// Starts a server on a store and waits until it listens.
+    pub fn start(store: &Store) -> Self {
+        Self::with(store, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn with(store: &Store, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command
+            .current_dir(store.home())
+            .args(["--default-namespace", "Company", "serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = follow(&mut child);
+        let mut running = Self {
+            child,
+            lines,
+            address: String::new(),
+        };
+        let line = running.wait_for("\"address\"");
+        running.address = field(&line, "address");
+        running
+    }
+
+    /// The URL of the gRPC door.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits for a log line that holds `text`.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(_) => panic!(
+                    "the server never logged `{text}`; it ended with {:?}",
+                    self.child.try_wait()
+                ),
+            }
+        }
+    }
+
+    /// A client of this server.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.url()).await.unwrap()
+    }
+
+    /// Kills the process the hard way.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks the process to stop and returns its exit code.
+    pub fn terminate(&mut self) -> i32 {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    /// A Check by shorthand ids within the example's namespace.
+    pub async fn check(&self, principal: (&str, &str), action: &str, resource: (&str, &str)) -> CheckResponse {
+        self.client()
+            .await
+            .check(request(principal, action, resource), PATIENCE)
+            .await
+            .unwrap()
+    }
+}
+
+/// A request by types and ids within the example's namespace.
+pub fn request(principal: (&str, &str), action: &str, resource: (&str, &str)) -> CheckRequest {
+    let entity = |(type_name, id): (&str, &str)| entity_ref(format!("Company::{type_name}"), id);
+    CheckRequest {
+        explain: true,
+        ..check_request(entity(principal), action, entity(resource))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn follow(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    let reader = BufReader::new(child.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        for line in reader.lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// A field of a JSON log line.
+fn field(line: &str, name: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(line).unwrap();
+    json["fields"][name].as_str().unwrap().to_owned()
+}
