@@ -9,29 +9,10 @@ use magistrate_tests::workspace;
 const ROOMS: [(&str, &[&str], &[&str]); 11] = [
     ("model", &[], &["thiserror", "uuid", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
-    (
-        "engine",
-        &["model"],
-        &[
-            "cedar-policy",
-            "cedar-policy-core",
-            "miette",
-            "serde_json",
-            "sha2",
-            "thiserror",
-        ],
-    ),
+    ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
-    (
-        "pdp",
-        &["model", "engine", "ledger"],
-        &["arc-swap", "tokio", "thiserror"],
-    ),
-    (
-        "pap",
-        &["model", "engine", "ledger"],
-        &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"],
-    ),
+    ("pdp", &["model", "engine", "ledger"], &["arc-swap", "tokio", "thiserror"]),
+    ("pap", &["model", "engine", "ledger"], &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"]),
     (
         "storage-sqlite",
         &["model", "ledger", "pdp", "pap"],
@@ -71,33 +52,20 @@ const CONFINED: [(&str, &[&str]); 9] = [
 ];
 
 fn packages() -> BTreeMap<String, Package> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(workspace().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .unwrap();
+    let metadata = MetadataCommand::new().manifest_path(workspace().join("Cargo.toml")).no_deps().exec().unwrap();
     let short = |package: Package| (package.name.trim_start_matches("magistrate-").to_owned(), package);
     metadata.packages.into_iter().map(short).collect()
 }
 
 fn dependencies(package: &Package, kind: DependencyKind) -> BTreeSet<String> {
-    package
-        .dependencies
-        .iter()
-        .filter(|it| it.kind == kind)
-        .map(|it| it.name.clone())
-        .collect()
+    package.dependencies.iter().filter(|it| it.kind == kind).map(|it| it.name.clone()).collect()
 }
 
 #[test]
 fn arrows_between_crates_are_those_of_the_design() {
     let packages = packages();
     let named: BTreeSet<&str> = ROOMS.iter().map(|(name, ..)| *name).chain(["tests"]).collect();
-    assert_eq!(
-        packages.keys().map(String::as_str).collect::<BTreeSet<_>>(),
-        named,
-        "a crate without a row"
-    );
+    assert_eq!(packages.keys().map(String::as_str).collect::<BTreeSet<_>>(), named, "a crate without a row");
     for (name, ours, outside) in ROOMS {
         for dependency in dependencies(&packages[name], DependencyKind::Normal) {
             let (list, short) = match dependency.strip_prefix("magistrate-") {
@@ -117,10 +85,7 @@ fn confined_crates_are_named_where_they_belong() {
     for (name, package) in packages() {
         for (confined, rooms) in CONFINED {
             let uses = dependencies(&package, DependencyKind::Normal).contains(confined);
-            assert!(
-                !uses || rooms.contains(&name.as_str()),
-                "`{name}` may not use `{confined}`"
-            );
+            assert!(!uses || rooms.contains(&name.as_str()), "`{name}` may not use `{confined}`");
         }
     }
 }

@@ -39,23 +39,10 @@ async fn kill_loses_no_acknowledged_decision() {
     running.kill();
     tasks.join_all().await;
     let acknowledged = acknowledged.lock().unwrap().clone();
-    assert!(
-        (400..1_000).contains(&acknowledged.len()),
-        "killed in the midst: {}",
-        acknowledged.len()
-    );
-    let recorded: BTreeSet<String> = store
-        .history()
-        .iter()
-        .map(|row| row["id"].as_str().unwrap().to_owned())
-        .collect();
+    assert!((400..1_000).contains(&acknowledged.len()), "killed in the midst: {}", acknowledged.len());
+    let recorded: BTreeSet<String> = store.history().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
     let lost: Vec<_> = acknowledged.difference(&recorded).collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} acknowledged decisions are lost",
-        lost.len(),
-        acknowledged.len()
-    );
+    assert!(lost.is_empty(), "{} of {} acknowledged decisions are lost", lost.len(), acknowledged.len());
 }
 
 #[tokio::test]
@@ -64,9 +51,7 @@ async fn new_run_writes_a_new_stream_beside_the_old_one() {
     let mut streams = BTreeSet::new();
     for run in 1..=2 {
         let mut running = Running::start(&store);
-        let answer = running
-            .check(("User", "ana"), "readMessage", ("Message", "m-1001"))
-            .await;
+        let answer = running.check(("User", "ana"), "readMessage", ("Message", "m-1001")).await;
         let receipt = answer.receipt.unwrap();
         assert_eq!(receipt.seq, 1);
         assert_eq!(receipt.leaf.len(), 32);
@@ -83,34 +68,18 @@ async fn full_disk_refuses_and_recovers() {
     let store = Store::nowhere();
     let data = store.data();
     std::fs::create_dir_all(&data).unwrap();
-    let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
-        .arg(&data)
-        .output();
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&data).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        magistrate_tests::skip(
-            "full_disk_refuses_and_recovers",
-            "a small filesystem cannot be mounted here",
-        );
+        magistrate_tests::skip("full_disk_refuses_and_recovers", "a small filesystem cannot be mounted here");
         return;
     }
     let _unmount = Unmount(data.clone());
     let _ran = store.run(&["migrate"]).code(0);
     let policies = magistrate_tests::workspace().join("policies");
-    let _ran = store
-        .run(&[
-            "policy",
-            "apply",
-            policies.to_str().unwrap(),
-            "--with-data",
-            "--reason",
-            "test",
-        ])
-        .code(0);
+    let _ran = store.run(&["policy", "apply", policies.to_str().unwrap(), "--with-data", "--reason", "test"]).code(0);
     let mut running = Running::start(&store);
-    let before = running
-        .check(("User", "ana"), "readMessage", ("Message", "m-1001"))
-        .await;
+    let before = running.check(("User", "ana"), "readMessage", ("Message", "m-1001")).await;
     assert_eq!(before.decision, 1);
     fill(&data.join("ballast"));
     let client = running.client().await;
@@ -123,20 +92,13 @@ async fn full_disk_refuses_and_recovers() {
         }
         assert!(answered < 10_000, "a full disk must refuse");
     };
-    assert!(
-        refusal.contains("unavailable") && refusal.contains("could not be recorded"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("unavailable") && refusal.contains("could not be recorded"), "{refusal}");
     running.wait_for("not ready");
     std::fs::remove_file(data.join("ballast")).unwrap();
     let after = ask().await.unwrap();
     answered += 1;
     assert_eq!(after.decision, 1, "service resumes by itself");
-    assert_eq!(
-        store.history().len(),
-        answered,
-        "exactly the answered decisions are recorded"
-    );
+    assert_eq!(store.history().len(), answered, "exactly the answered decisions are recorded");
 }
 
 /// Writes until nothing more fits.

@@ -8,10 +8,7 @@ fn dev_gives_an_allow_and_a_deny_with_reasons_and_their_place_in_history() {
     let ran = magistrate(nowhere.home(), ["dev", "--once", "--port", "0"]).code(0);
     let lines: Vec<&str> = ran.out.lines().collect();
     let after = |start: &str| {
-        lines
-            .iter()
-            .position(|line| line.starts_with(start))
-            .unwrap_or_else(|| panic!("{start}: {}", ran.out))
+        lines.iter().position(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {}", ran.out))
     };
     let (allow, deny) = (after("ALLOW"), after("DENY"));
     assert!(lines[allow].contains("messages.owner.read"));
@@ -25,13 +22,9 @@ fn dev_gives_an_allow_and_a_deny_with_reasons_and_their_place_in_history() {
 #[test]
 fn example_is_valid_and_its_tests_pass() {
     let here = magistrate_tests::workspace();
-    let lint = magistrate(&here, ["-o", "json", "policy", "lint", "policies"])
-        .code(0)
-        .json();
+    let lint = magistrate(&here, ["-o", "json", "policy", "lint", "policies"]).code(0).json();
     assert!(lint["policies"].as_u64().unwrap() >= 25);
-    let tests = magistrate(&here, ["-o", "json", "policy", "test", "policies"])
-        .code(0)
-        .json();
+    let tests = magistrate(&here, ["-o", "json", "policy", "test", "policies"]).code(0).json();
     assert_eq!(tests["failed"], 0);
     assert!(tests["passed"].as_u64().unwrap() >= 60);
     assert_eq!(tests["uncovered_policies"].as_array().unwrap().len(), 0);
@@ -41,28 +34,8 @@ fn example_is_valid_and_its_tests_pass() {
 fn first_decision_needs_no_server() {
     let here = magistrate_tests::workspace();
     let ask = |principal: &str| {
-        magistrate(
-            &here,
-            [
-                "check",
-                "--offline",
-                "policies",
-                principal,
-                "readMessage",
-                "Company::Message::m-1001",
-            ],
-        )
+        magistrate(&here, ["check", "--offline", "policies", principal, "readMessage", "Company::Message::m-1001"])
     };
-    assert!(
-        ask("Company::User::ana")
-            .code(0)
-            .out
-            .starts_with("ALLOW  permitted by `messages.owner.read`")
-    );
-    assert!(
-        ask("Company::Service::payments")
-            .code(5)
-            .out
-            .starts_with("DENY  forbidden by")
-    );
+    assert!(ask("Company::User::ana").code(0).out.starts_with("ALLOW  permitted by `messages.owner.read`"));
+    assert!(ask("Company::Service::payments").code(5).out.starts_with("DENY  forbidden by"));
 }

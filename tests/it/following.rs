@@ -7,18 +7,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 async fn allowed_at(running: &Running, revision: u64) -> bool {
     let request = request(("User", "ana"), "editDocument", ("Document", "welcome"));
-    let request = CheckRequest {
-        at_least_revision: revision,
-        ..request
-    };
-    running
-        .client()
-        .await
-        .check(request, PATIENCE)
-        .await
-        .unwrap()
-        .decision()
-        == Decision::Allow
+    let request = CheckRequest { at_least_revision: revision, ..request };
+    running.client().await.check(request, PATIENCE).await.unwrap().decision() == Decision::Allow
 }
 
 #[tokio::test]
@@ -48,9 +38,7 @@ async fn grant_and_revocation_reach_the_server() {
         allowed_at(&running, revision).await,
         "the caller names the revision and is never answered by an older one"
     );
-    let revoked = store
-        .run(&["-o", "json", "grant", "revoke", "g-test", "--reason", "done"])
-        .code(0);
+    let revoked = store.run(&["-o", "json", "grant", "revoke", "g-test", "--reason", "done"]).code(0);
     assert!(!allowed_at(&running, revoked.json()["revision"].as_u64().unwrap()).await);
 }
 
@@ -62,12 +50,8 @@ async fn policy_set_reaches_the_server() {
     let policies = store.home().join("policies");
     copy(&magistrate_tests::workspace().join("policies"), &policies);
     store.file("policies/more.cedar", "@id(\"more.ana\") permit(principal == Company::User::\"ana\", action == Company::Action::\"editDocument\", resource);");
-    let applied = store
-        .run(&[
-            "-o", "json", "policy", "apply", "policies", "--reason", "test", "--name", "more",
-        ])
-        .code(0)
-        .json();
+    let applied =
+        store.run(&["-o", "json", "policy", "apply", "policies", "--reason", "test", "--name", "more"]).code(0).json();
     assert!(allowed_at(&running, applied["revision"].as_u64().unwrap()).await);
     let status = store.run(&["-o", "json", "policy", "status"]).code(0).json();
     assert_eq!(status["migrations"].as_array().unwrap().len(), 2);
@@ -79,29 +63,16 @@ async fn server_without_policies_is_not_ready_until_some_are_applied() {
     let store = Store::empty();
     let mut running = Running::start(&store);
     running.wait_for("not ready");
-    let refused = running
-        .client()
-        .await
-        .check(request(("User", "ana"), "readMessage", ("Message", "m-1001")), PATIENCE)
-        .await;
+    let refused =
+        running.client().await.check(request(("User", "ana"), "readMessage", ("Message", "m-1001")), PATIENCE).await;
     assert!(refused.unwrap_err().to_string().contains("policy apply"));
     let policies = magistrate_tests::workspace().join("policies");
-    let _ran = store
-        .run(&[
-            "policy",
-            "apply",
-            policies.to_str().unwrap(),
-            "--with-data",
-            "--reason",
-            "test",
-        ])
-        .code(0);
+    let _ran = store.run(&["policy", "apply", policies.to_str().unwrap(), "--with-data", "--reason", "test"]).code(0);
     running.wait_for("\"ready\"");
-    assert!(magistrate_client::is_allowed(
-        &running
-            .check(("User", "ana"), "readMessage", ("Message", "m-1001"))
-            .await
-    ));
+    let request =
+        CheckRequest { at_least_revision: 2, ..request(("User", "ana"), "readMessage", ("Message", "m-1001")) };
+    let answer = running.client().await.check(request, PATIENCE).await.unwrap();
+    assert!(magistrate_client::is_allowed(&answer), "policies are revision 1, data revision 2");
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

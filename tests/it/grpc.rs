@@ -30,32 +30,16 @@ async fn refusal(running: &Running, request: CheckRequest) -> Refusal {
 async fn answer_names_everything_it_was_made_of() {
     let store = Store::example();
     let running = Running::start(&store);
-    let answer = running
-        .client()
-        .await
-        .check(
-            CheckRequest {
-                request_id: "r-1".into(),
-                ..read()
-            },
-            PATIENCE,
-        )
-        .await
-        .unwrap();
+    let answer =
+        running.client().await.check(CheckRequest { request_id: "r-1".into(), ..read() }, PATIENCE).await.unwrap();
     assert_eq!((answer.decision(), answer.cause()), (Decision::Allow, Cause::Permitted));
     assert_eq!(answer.determining_policies, ["messages.owner.read"]);
     assert_eq!((answer.revision, answer.policy_set_digest.len()), (2, 64));
     let receipt = answer.receipt.clone().unwrap();
     assert_eq!(answer.decision_id, format!("{}-{}", receipt.stream, receipt.seq));
     assert_eq!(receipt.class(), DurabilityClass::Database);
-    assert_eq!(
-        answer.explanation.unwrap().summary,
-        "permitted by `messages.owner.read`"
-    );
-    let shown = store
-        .run(&["-o", "json", "audit", "show", &answer.decision_id])
-        .code(0)
-        .json();
+    assert_eq!(answer.explanation.unwrap().summary, "permitted by `messages.owner.read`");
+    let shown = store.run(&["-o", "json", "audit", "show", &answer.decision_id]).code(0).json();
     assert_eq!(shown["request_id"], "r-1");
     let leaf: String = receipt.leaf.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(shown["leaf"], leaf);
@@ -65,39 +49,19 @@ async fn answer_names_everything_it_was_made_of() {
 async fn deny_is_found_in_history_by_its_determining_policy() {
     let store = Store::example();
     let running = Running::start(&store);
-    let _allow = running
-        .check(("User", "ana"), "readMessage", ("Message", "m-1001"))
-        .await;
-    let deny = running
-        .check(("Service", "payments"), "readMessage", ("Message", "m-1001"))
-        .await;
+    let _allow = running.check(("User", "ana"), "readMessage", ("Message", "m-1001")).await;
+    let deny = running.check(("Service", "payments"), "readMessage", ("Message", "m-1001")).await;
     assert_eq!((deny.decision(), deny.cause()), (Decision::Deny, Cause::Forbidden));
     let found = store.run(&["audit", "search", "--decision", "deny"]).code(0).out;
     assert!(found.contains("guardrails.payments.no-messages") && found.contains(&deny.decision_id));
     let ids = |arguments: &[&str]| {
-        let ran = store
-            .run(&[&["-o", "json", "audit", "search"], arguments].concat())
-            .code(0)
-            .json();
-        ran.as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row["id"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        let ran = store.run(&[&["-o", "json", "audit", "search"], arguments].concat()).code(0).json();
+        ran.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(
-        ids(&["--policy", "guardrails.payments.no-messages"]),
-        [deny.decision_id.clone()]
-    );
-    assert_eq!(
-        ids(&["--principal", "Company::Service::payments", "--since", "1h"]),
-        [deny.decision_id.clone()]
-    );
+    assert_eq!(ids(&["--policy", "guardrails.payments.no-messages"]), [deny.decision_id.clone()]);
+    assert_eq!(ids(&["--principal", "Company::Service::payments", "--since", "1h"]), [deny.decision_id.clone()]);
     assert_eq!(ids(&["--action", "readMessage"]).len(), 2);
-    assert_eq!(
-        ids(&["--action", "readMessage", "--before", &deny.decision_id]).len(),
-        1
-    );
+    assert_eq!(ids(&["--action", "readMessage", "--before", &deny.decision_id]).len(), 1);
     assert_eq!(ids(&["--cause", "scope_ceiling"]).len(), 0);
     let tail = store.run(&["audit", "tail", "-n", "1"]).code(0).out;
     assert!(tail.contains(&deny.decision_id) && tail.lines().count() == 1);
@@ -107,57 +71,21 @@ async fn deny_is_found_in_history_by_its_determining_policy() {
 async fn malformed_requests_name_their_fields_and_leave_no_record() {
     let store = Store::example();
     let running = Running::start(&store);
-    let context = |record: Struct| CheckRequest {
-        context: Some(record),
-        ..read()
-    };
+    let context = |record: Struct| CheckRequest { context: Some(record), ..read() };
     let cases = [
-        (
-            CheckRequest {
-                principal: None,
-                ..read()
-            },
-            "principal",
-        ),
-        (
-            CheckRequest {
-                action: "flyAway".into(),
-                ..read()
-            },
-            "action",
-        ),
-        (
-            CheckRequest {
-                action: String::new(),
-                ..read()
-            },
-            "action",
-        ),
-        (
-            request(("Robot", "r"), "readMessage", ("Message", "m-1001")),
-            "principal.uid.type",
-        ),
-        (
-            request(("User", "a\u{202E}b"), "readMessage", ("Message", "m-1001")),
-            "principal.uid",
-        ),
-        (
-            request(("User", "a\0b"), "readMessage", ("Message", "m-1001")),
-            "principal.uid",
-        ),
-        (
-            request(("User", &"x".repeat(257)), "readMessage", ("Message", "m-1001")),
-            "principal.uid",
-        ),
+        (CheckRequest { principal: None, ..read() }, "principal"),
+        (CheckRequest { action: "flyAway".into(), ..read() }, "action"),
+        (CheckRequest { action: String::new(), ..read() }, "action"),
+        (request(("Robot", "r"), "readMessage", ("Message", "m-1001")), "principal.uid.type"),
+        (request(("User", "a\u{202E}b"), "readMessage", ("Message", "m-1001")), "principal.uid"),
+        (request(("User", "a\0b"), "readMessage", ("Message", "m-1001")), "principal.uid"),
+        (request(("User", &"x".repeat(257)), "readMessage", ("Message", "m-1001")), "principal.uid"),
         (context(Struct::from_iter([("mood", "good")])), "context.mood"),
         (context(Struct::from_iter([("n", 1), ("n", 2)])), "context.n"),
         (context(Struct::from_iter([("text", "x".repeat(20_000))])), "context"),
         (
             CheckRequest {
-                environment: Some(Environment {
-                    source_ip: "nowhere".into(),
-                    ..Environment::default()
-                }),
+                environment: Some(Environment { source_ip: "nowhere".into(), ..Environment::default() }),
                 ..read()
             },
             "environment",
@@ -166,37 +94,15 @@ async fn malformed_requests_name_their_fields_and_leave_no_record() {
     for (request, field) in cases {
         let refusal = refusal(&running, request).await;
         assert_eq!(refusal.code, Code::InvalidArgument, "{field}");
-        assert!(
-            refusal
-                .fields
-                .iter()
-                .any(|violation| violation.field.starts_with(field)),
-            "{field}: {refusal}"
-        );
+        assert!(refusal.fields.iter().any(|violation| violation.field.starts_with(field)), "{field}: {refusal}");
     }
     let half = asserted_entity(
         entity_uid("Company::Order", "o"),
-        Struct::from_iter([(
-            "total_cents",
-            Value {
-                kind: Some(magistrate_client::structure::Kind::Number(1.5)),
-            },
-        )]),
+        Struct::from_iter([("total_cents", Value { kind: Some(magistrate_client::structure::Kind::Number(1.5)) })]),
         Vec::new(),
     );
-    let refused = refusal(
-        &running,
-        CheckRequest {
-            resource: Some(half),
-            action: "readOrder".into(),
-            ..read()
-        },
-    )
-    .await;
-    assert!(
-        refused.to_string().contains("resource.attributes.total_cents"),
-        "{refused}"
-    );
+    let refused = refusal(&running, CheckRequest { resource: Some(half), action: "readOrder".into(), ..read() }).await;
+    assert!(refused.to_string().contains("resource.attributes.total_cents"), "{refused}");
     assert!(store.history().is_empty(), "what is no question is no decision");
 }
 
@@ -204,20 +110,10 @@ async fn malformed_requests_name_their_fields_and_leave_no_record() {
 async fn what_comes_later_is_unimplemented() {
     let store = Store::example();
     let running = Running::start(&store);
-    let token = refusal(
-        &running,
-        CheckRequest {
-            token: "secret-token".into(),
-            ..read()
-        },
-    )
-    .await;
+    let token = refusal(&running, CheckRequest { token: "secret-token".into(), ..read() }).await;
     assert_eq!(token.code, Code::Unimplemented);
     assert!(!token.to_string().contains("secret-token"));
-    let actor = CheckRequest {
-        actor: Some(entity_ref("Company::User", "ana")),
-        ..read()
-    };
+    let actor = CheckRequest { actor: Some(entity_ref("Company::User", "ana")), ..read() };
     assert_eq!(refusal(&running, actor).await.code, Code::Unimplemented);
 }
 
@@ -225,14 +121,7 @@ async fn what_comes_later_is_unimplemented() {
 async fn revision_nobody_committed_is_a_failed_precondition() {
     let store = Store::example();
     let running = Running::start(&store);
-    let refused = refusal(
-        &running,
-        CheckRequest {
-            at_least_revision: 99,
-            ..read()
-        },
-    )
-    .await;
+    let refused = refusal(&running, CheckRequest { at_least_revision: 99, ..read() }).await;
     assert_eq!(refused.code, Code::FailedPrecondition);
     assert!(refused.to_string().contains("99"));
 }
@@ -254,18 +143,9 @@ async fn asserted_resource_is_judged_by_its_attributes_and_recorded_with_them() 
     let own = client.check(ask("acme-shop"), PATIENCE).await.unwrap();
     assert_eq!(own.decision(), Decision::Allow);
     assert_eq!(own.grants.len(), 1, "the scope that opened it is named");
-    let write = CheckRequest {
-        action: "createOrder".into(),
-        ..ask("acme-shop")
-    };
-    assert_eq!(
-        client.check(write, PATIENCE).await.unwrap().cause(),
-        Cause::ScopeCeiling
-    );
-    let shown = store
-        .run(&["-o", "json", "audit", "show", &own.decision_id])
-        .code(0)
-        .json();
+    let write = CheckRequest { action: "createOrder".into(), ..ask("acme-shop") };
+    assert_eq!(client.check(write, PATIENCE).await.unwrap().cause(), Cause::ScopeCeiling);
+    let shown = store.run(&["-o", "json", "audit", "show", &own.decision_id]).code(0).json();
     assert_eq!(shown["resource"]["attributes"]["total_cents"], 100);
 }
 
@@ -285,16 +165,8 @@ async fn batch_is_answered_in_order_by_one_state() {
         semantics: semantics.into(),
         ..CheckBatchRequest::default()
     };
-    let items = vec![
-        item("User", "ana"),
-        item("Robot", "r"),
-        item("Service", "payments"),
-        item("User", "ana"),
-    ];
-    let all = client
-        .check_batch(batch(items.clone(), BatchSemantics::All), PATIENCE)
-        .await
-        .unwrap();
+    let items = vec![item("User", "ana"), item("Robot", "r"), item("Service", "payments"), item("User", "ana")];
+    let all = client.check_batch(batch(items.clone(), BatchSemantics::All), PATIENCE).await.unwrap();
     let decisions: Vec<Option<i32>> = all
         .results
         .into_iter()
@@ -310,23 +182,15 @@ async fn batch_is_answered_in_order_by_one_state() {
         .collect();
     assert_eq!(decisions, [Some(1), None, Some(2), Some(1)]);
     assert_eq!(store.history().len(), 3);
-    let stopped = client
-        .check_batch(batch(items, BatchSemantics::StopOnAllow), PATIENCE)
-        .await
-        .unwrap();
+    let stopped = client.check_batch(batch(items, BatchSemantics::StopOnAllow), PATIENCE).await.unwrap();
     assert_eq!(stopped.results.len(), 1);
     assert_eq!(store.history().len(), 4, "what is not evaluated is not recorded");
     for items in [Vec::new(), vec![item("User", "ana"); 1_001]] {
-        let refused = client
-            .check_batch(batch(items, BatchSemantics::All), PATIENCE)
-            .await
-            .unwrap_err();
+        let refused = client.check_batch(batch(items, BatchSemantics::All), PATIENCE).await.unwrap_err();
         assert!(matches!(refused, ClientError::Refused(refusal) if refusal.code == Code::InvalidArgument));
     }
-    let full = client
-        .check_batch(batch(vec![item("User", "ana"); 1_000], BatchSemantics::All), PATIENCE)
-        .await
-        .unwrap();
+    let full =
+        client.check_batch(batch(vec![item("User", "ana"); 1_000], BatchSemantics::All), PATIENCE).await.unwrap();
     assert_eq!(full.results.len(), 1_000);
 }
 
@@ -335,21 +199,10 @@ async fn health_follows_readiness() {
     let store = Store::example();
     let mut running = Running::start(&store);
     running.wait_for("\"ready\"");
-    let channel = tonic::transport::Endpoint::from_shared(running.url())
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
+    let channel = tonic::transport::Endpoint::from_shared(running.url()).unwrap().connect().await.unwrap();
     for service in ["", "magistrate.v1.AuthorizationService"] {
-        let request = HealthCheckRequest {
-            service: service.into(),
-        };
-        let status = HealthClient::new(channel.clone())
-            .check(request)
-            .await
-            .unwrap()
-            .into_inner()
-            .status;
+        let request = HealthCheckRequest { service: service.into() };
+        let status = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status;
         assert_eq!(status, 1, "{service:?} serves");
     }
 }

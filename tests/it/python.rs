@@ -8,9 +8,7 @@ use magistrate_tests::{Running, Store, skip, workspace};
 /// The Python with grpcio that the test command installs.
 fn python() -> Option<PathBuf> {
     let python = workspace().join("target/python/bin/python");
-    let works = Command::new(&python)
-        .args(["-c", "import grpc, grpc_tools, grpc_reflection"])
-        .output();
+    let works = Command::new(&python).args(["-c", "import grpc, grpc_tools, grpc_reflection"]).output();
     works.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
@@ -23,20 +21,12 @@ fn run(test: &str, script: &str) {
     let running = Running::start(&store);
     let output = Command::new(python)
         .arg(workspace().join("tests/python").join(script))
-        .args([
-            running.url().trim_start_matches("http://"),
-            workspace().join("proto").to_str().unwrap(),
-        ])
+        .args([running.url().trim_start_matches("http://"), workspace().join("proto").to_str().unwrap()])
         .arg(generated.home())
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).contains("ok"), "{}", text(&output.stdout));
 }
 

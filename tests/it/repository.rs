@@ -19,10 +19,7 @@ fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     files(&workspace(), &[".rs"], &mut found);
-    found
-        .into_iter()
-        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
-        .collect()
+    found.into_iter().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
@@ -37,11 +34,7 @@ fn no_file_outgrows_one_story() {
 
 #[test]
 fn no_test_is_ignored_or_unfinished() {
-    let words = [
-        concat!("#[", "ignore"),
-        concat!("todo", "!("),
-        concat!("unimplemented", "!("),
-    ];
+    let words = [concat!("#[", "ignore"), concat!("todo", "!("), concat!("unimplemented", "!(")];
     for (path, text) in sources() {
         for word in words {
             assert!(!text.contains(word), "{} holds `{word}`", path.display());
@@ -62,11 +55,7 @@ fn every_exit_code_is_documented_once() {
 #[test]
 fn every_verb_of_the_readme_exists() {
     let readme = std::fs::read_to_string(workspace().join("README.md")).unwrap();
-    let lines: Vec<&str> = readme
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.starts_with("magistrate "))
-        .collect();
+    let lines: Vec<&str> = readme.lines().map(str::trim).filter(|line| line.starts_with("magistrate ")).collect();
     assert!(lines.len() > 5, "the README shows how to use it");
     for line in lines {
         let words: Vec<&str> = line
@@ -74,11 +63,7 @@ fn every_verb_of_the_readme_exists() {
             .skip(1)
             .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
             .collect();
-        let verb: Vec<&str> = words
-            .into_iter()
-            .take(2)
-            .filter(|word| !word.starts_with('-'))
-            .collect();
+        let verb: Vec<&str> = words.into_iter().take(2).filter(|word| !word.starts_with('-')).collect();
         let known =
             |verb: &[&str]| magistrate_tests::magistrate(&workspace(), verb.iter().chain(&["--help"])).code == 0;
         assert!(known(&verb) || known(&verb[..1]), "`{line}` names no verb");

@@ -19,17 +19,12 @@ pub fn program() -> &'static Path {
         let own = std::env::current_exe().unwrap();
         let profile = own.parent().and_then(Path::parent).unwrap();
         let mut build = Command::new(env!("CARGO"));
-        build
-            .current_dir(workspace())
-            .args(["build", "--quiet", "-p", "magistrate-server", "--bin", "magistrate"]);
+        build.current_dir(workspace()).args(["build", "--quiet", "-p", "magistrate-server", "--bin", "magistrate"]);
         if profile.file_name() == Some(OsStr::new("release")) {
             build.arg("--release");
         }
         build.arg("--target-dir").arg(profile.parent().unwrap());
-        assert!(
-            build.status().unwrap().success(),
-            "the binary under test does not build"
-        );
+        assert!(build.status().unwrap().success(), "the binary under test does not build");
         profile.join("magistrate")
     })
 }
@@ -48,11 +43,7 @@ pub struct Ran {
 impl Ran {
     fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
     /// Expects an exit code.
@@ -83,11 +74,7 @@ impl Ran {
 /// Runs the binary in a directory, with no environment of ours.
 pub fn magistrate<S: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = S>) -> Ran {
     let mut command = Command::new(program());
-    command
-        .current_dir(directory)
-        .args(arguments)
-        .env("USER", "tester")
-        .env("NO_COLOR", "1");
+    command.current_dir(directory).args(arguments).env("USER", "tester").env("NO_COLOR", "1");
     Ran::of(&command.output().unwrap())
 }
 

@@ -31,16 +31,10 @@ impl Running {
     /// The same with more arguments.
     pub fn with(store: &Store, arguments: &[&str]) -> Self {
         let mut command = Command::new(program());
-        command
-            .current_dir(store.home())
-            .args(["--default-namespace", "Company", "serve", "--listen", "127.0.0.1:0"]);
+        command.current_dir(store.home()).args(["--default-namespace", "Company", "serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(&mut child);
-        let mut running = Self {
-            child,
-            lines,
-            address: String::new(),
-        };
+        let mut running = Self { child, lines, address: String::new() };
         let line = running.wait_for("\"address\"");
         running.address = field(&line, "address");
         running
@@ -57,10 +51,7 @@ impl Running {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
-                Err(_) => panic!(
-                    "the server never logged `{text}`; it ended with {:?}",
-                    self.child.try_wait()
-                ),
+                Err(_) => panic!("the server never logged `{text}`; it ended with {:?}", self.child.try_wait()),
             }
         }
     }
@@ -85,21 +76,14 @@ impl Running {
 
     /// A Check by shorthand ids within the example's namespace.
     pub async fn check(&self, principal: (&str, &str), action: &str, resource: (&str, &str)) -> CheckResponse {
-        self.client()
-            .await
-            .check(request(principal, action, resource), PATIENCE)
-            .await
-            .unwrap()
+        self.client().await.check(request(principal, action, resource), PATIENCE).await.unwrap()
     }
 }
 
 /// A request by types and ids within the example's namespace.
 pub fn request(principal: (&str, &str), action: &str, resource: (&str, &str)) -> CheckRequest {
     let entity = |(type_name, id): (&str, &str)| entity_ref(format!("Company::{type_name}"), id);
-    CheckRequest {
-        explain: true,
-        ..check_request(entity(principal), action, entity(resource))
-    }
+    CheckRequest { explain: true, ..check_request(entity(principal), action, entity(resource)) }
 }
 
 impl Drop for Running {

@@ -15,9 +15,7 @@ pub struct Store {
 impl Store {
     /// A directory with nothing in it.
     pub fn nowhere() -> Self {
-        Self {
-            home: tempfile::Builder::new().prefix("magistrate-test-").tempdir().unwrap(),
-        }
+        Self { home: tempfile::Builder::new().prefix("magistrate-test-").tempdir().unwrap() }
     }
 
     /// A migrated store without policies.
@@ -31,16 +29,8 @@ impl Store {
     pub fn example() -> Self {
         let store = Self::empty();
         let policies = workspace().join("policies");
-        let _ran = store
-            .run(&[
-                "policy",
-                "apply",
-                policies.to_str().unwrap(),
-                "--with-data",
-                "--reason",
-                "test",
-            ])
-            .code(0);
+        let _ran =
+            store.run(&["policy", "apply", policies.to_str().unwrap(), "--with-data", "--reason", "test"]).code(0);
         store
     }
 
@@ -69,9 +59,7 @@ impl Store {
 
     /// Every decision in history, as `audit search` tells it, oldest first.
     pub fn history(&self) -> Vec<serde_json::Value> {
-        let ran = self
-            .run(&["-o", "json", "audit", "search", "--limit", "1000000"])
-            .code(0);
+        let ran = self.run(&["-o", "json", "audit", "search", "--limit", "1000000"]).code(0);
         let mut found = ran.json().as_array().unwrap().clone();
         found.reverse();
         found

@@ -36,10 +36,7 @@ impl ClientError {
         while let Some(source) = cause.source() {
             cause = source;
         }
-        Self::Unreachable {
-            endpoint: endpoint.to_owned(),
-            why: cause.to_string(),
-        }
+        Self::Unreachable { endpoint: endpoint.to_owned(), why: cause.to_string() }
     }
 }
 
@@ -94,10 +91,7 @@ impl Refusal {
 
 impl FieldError {
     fn of(violation: &tonic_types::FieldViolation) -> Self {
-        Self {
-            field: violation.field.clone(),
-            description: violation.description.clone(),
-        }
+        Self { field: violation.field.clone(), description: violation.description.clone() }
     }
 }
 

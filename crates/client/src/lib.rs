@@ -52,9 +52,7 @@ impl Client {
 
     /// A client over a channel made elsewhere.
     pub fn over(channel: Channel) -> Self {
-        Self {
-            service: AuthorizationServiceClient::new(channel),
-        }
+        Self { service: AuthorizationServiceClient::new(channel) }
     }
 
     /// Asks for one decision.
@@ -86,10 +84,7 @@ fn within<T>(message: T, deadline: Duration) -> Request<T> {
 }
 
 fn parse(endpoint: &str) -> Result<Endpoint, ClientError> {
-    let refused = |why: &str| ClientError::Endpoint {
-        endpoint: endpoint.to_owned(),
-        why: why.to_owned(),
-    };
+    let refused = |why: &str| ClientError::Endpoint { endpoint: endpoint.to_owned(), why: why.to_owned() };
     let address = match endpoint.split_once("://") {
         None => format!("http://{endpoint}"),
         Some(("http", _)) => endpoint.to_owned(),

@@ -11,10 +11,7 @@ use crate::{ClientError, asserted_entity, check_request, entity_ref, entity_uid,
 
 #[test]
 fn only_an_allow_is_an_allow() {
-    let answer = |decision| CheckResponse {
-        decision,
-        ..CheckResponse::default()
-    };
+    let answer = |decision| CheckResponse { decision, ..CheckResponse::default() };
     assert!(is_allowed(&answer(Decision::Allow.into())));
     for other in [-1, 0, 2, 3, i32::MAX] {
         assert!(!is_allowed(&answer(other)), "{other}");
@@ -80,14 +77,8 @@ fn endpoints_are_checked_before_connecting() {
         "https://example.com",
         "cannot connect to `https://example.com`: this client does not speak TLS; write `http://127.0.0.1:7700`",
     );
-    check(
-        "unix:///tmp/x",
-        "cannot connect to `unix:///tmp/x`: only `http` is spoken; write `http://127.0.0.1:7700`",
-    );
-    check(
-        "a b",
-        "cannot connect to `a b`: it does not parse; write `http://127.0.0.1:7700`",
-    );
+    check("unix:///tmp/x", "cannot connect to `unix:///tmp/x`: only `http` is spoken; write `http://127.0.0.1:7700`");
+    check("a b", "cannot connect to `a b`: it does not parse; write `http://127.0.0.1:7700`");
 }
 
 #[test]
@@ -97,20 +88,11 @@ fn no_deadline_is_too_long() {
 
 #[test]
 fn reference_and_assertion_differ_by_attributes() {
-    let uid = EntityRef {
-        r#type: "Company::User".to_owned(),
-        id: "ana".to_owned(),
-    };
+    let uid = EntityRef { r#type: "Company::User".to_owned(), id: "ana".to_owned() };
     let reference = entity_ref("Company::User", "ana");
-    assert_eq!(
-        (reference.uid.as_ref(), reference.attributes.as_ref()),
-        (Some(&uid), None)
-    );
+    assert_eq!((reference.uid.as_ref(), reference.attributes.as_ref()), (Some(&uid), None));
     let asserted = asserted_entity(entity_uid("Company::User", "ana"), Struct::default(), Vec::new());
-    assert_eq!(
-        (asserted.uid.as_ref(), asserted.attributes.as_ref()),
-        (Some(&uid), Some(&Struct::default()))
-    );
+    assert_eq!((asserted.uid.as_ref(), asserted.attributes.as_ref()), (Some(&uid), Some(&Struct::default())));
     let request = check_request(reference.clone(), "read", asserted);
     assert_eq!((request.principal, request.action.as_str()), (Some(reference), "read"));
 }
@@ -120,13 +102,7 @@ async fn nobody_listening_is_said_in_words() -> Result<(), Box<dyn std::error::E
     let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let error = crate::Client::connect(&free.to_string()).await.err();
     let error = error.map(|error| error.to_string()).unwrap_or_default();
-    assert!(
-        error.starts_with(&format!("cannot connect to `{free}`: Connection refused")),
-        "{error}"
-    );
-    assert!(
-        error.ends_with("is the server running, and is this its address?"),
-        "{error}"
-    );
+    assert!(error.starts_with(&format!("cannot connect to `{free}`: Connection refused")), "{error}");
+    assert!(error.ends_with("is the server running, and is this its address?"), "{error}");
     Ok(())
 }

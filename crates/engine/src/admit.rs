@@ -16,21 +16,13 @@ impl Snapshot {
         let Some(action) = self.vocabulary().action(&query.action) else {
             return Err(Malformed::at("action", unknown_action(self, &query.action)));
         };
-        let mut admission = Admission {
-            snapshot: self,
-            violations: Vec::new(),
-        };
+        let mut admission = Admission { snapshot: self, violations: Vec::new() };
         let principal = admission.party("principal", query.principal, &action.principals, &query.action);
         let resource = admission.party("resource", query.resource, &action.resources, &query.action);
         let context = admission.context(&query.action, action, &query.context);
         match Malformed::all(admission.violations) {
             Some(malformed) => Err(malformed),
-            None => Ok(Query {
-                principal,
-                resource,
-                context,
-                ..query
-            }),
+            None => Ok(Query { principal, resource, context, ..query }),
         }
     }
 }
@@ -42,10 +34,7 @@ struct Admission<'a> {
 
 impl Admission<'_> {
     fn refuse(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.violations.push(Violation {
-            field: field.into(),
-            description: description.into(),
-        });
+        self.violations.push(Violation { field: field.into(), description: description.into() });
     }
 
     fn party(
@@ -57,19 +46,13 @@ impl Admission<'_> {
     ) -> EntityInput {
         let type_name = given.uid().type_name().clone();
         let Some(source) = self.snapshot.vocabulary().source_of(&type_name) else {
-            self.refuse(
-                format!("{field}.uid.type"),
-                format!("`{type_name}` is not an entity type of the schema"),
-            );
+            self.refuse(format!("{field}.uid.type"), format!("`{type_name}` is not an entity type of the schema"));
             return given;
         };
         if !applies.contains(&type_name) {
             let types: Vec<_> = applies.iter().map(|name| format!("`{name}`")).collect();
-            let types = if types.is_empty() {
-                "no type: it is a group of actions".to_owned()
-            } else {
-                types.join(", ")
-            };
+            let types =
+                if types.is_empty() { "no type: it is a group of actions".to_owned() } else { types.join(", ") };
             let description = format!("`{action}` has no {field} of type `{type_name}`; it applies to {types}");
             self.refuse(format!("{field}.uid.type"), description);
             return given;
@@ -83,10 +66,8 @@ impl Admission<'_> {
                 EntityInput::Reference(uid)
             }
             (_, EntityInput::Asserted(data)) => {
-                let description = format!(
-                    "`{type_name}` is {}: send its uid only, what is known of it is kept here",
-                    source.name()
-                );
+                let description =
+                    format!("`{type_name}` is {}: send its uid only, what is known of it is kept here", source.name());
                 self.refuse(format!("{field}.attributes"), description);
                 EntityInput::Asserted(data)
             }
@@ -97,32 +78,23 @@ impl Admission<'_> {
     fn asserted(&mut self, field: &'static str, data: EntityData) -> EntityData {
         let type_name = data.uid.type_name();
         let path = format!("{field}.attributes");
-        let attributes = self
-            .snapshot
-            .typed_attributes(type_name, &data.attributes, &path)
-            .unwrap_or_else(|violations| {
+        let attributes =
+            self.snapshot.typed_attributes(type_name, &data.attributes, &path).unwrap_or_else(|violations| {
                 self.violations.extend(violations);
                 Record::new()
             });
         for (n, parent) in data.parents.iter().enumerate() {
             self.check_kind(&format!("{field}.parents[{n}]"), parent);
         }
-        attributes
-            .values()
-            .for_each(|value| value.each_entity(&mut |uid| self.check_kind(&path, uid)));
+        attributes.values().for_each(|value| value.each_entity(&mut |uid| self.check_kind(&path, uid)));
         EntityData { attributes, ..data }
     }
 
     fn context(&mut self, action: &ActionUid, info: &ActionInfo, given: &Record) -> Record {
         if given.contains_key(FACTS) && info.declares_facts {
-            self.refuse(
-                format!("context.{FACTS}"),
-                "is supplied by the decision point; leave it out",
-            );
+            self.refuse(format!("context.{FACTS}"), "is supplied by the decision point; leave it out");
         }
-        given
-            .values()
-            .for_each(|value| value.each_entity(&mut |uid| self.check_kind("context", uid)));
+        given.values().for_each(|value| value.each_entity(&mut |uid| self.check_kind("context", uid)));
         let schema = self.snapshot.cedar_schema.as_ref();
         typed::context(schema, action.uid(), given, FACTS).unwrap_or_else(|violations| {
             self.violations.extend(violations);
@@ -138,10 +110,7 @@ impl Admission<'_> {
             Some(_) | None => None,
         };
         if let Some(kind) = smuggled {
-            self.refuse(
-                field,
-                format!("`{uid}` is a {kind}: it cannot be sent, only assigned or declared here"),
-            );
+            self.refuse(field, format!("`{uid}` is a {kind}: it cannot be sent, only assigned or declared here"));
         }
     }
 }

@@ -5,16 +5,11 @@ use magistrate_model::{EntityUid, ExtensionFunction, InvalidUid, TypeName, Value
 
 /// Cedar's type name; our names are a subset of Cedar's, except for its reserved words.
 fn type_name(name: &TypeName) -> Result<EntityTypeName, String> {
-    name.as_str()
-        .parse()
-        .map_err(|e: cedar_policy::ParseErrors| e.to_string())
+    name.as_str().parse().map_err(|e: cedar_policy::ParseErrors| e.to_string())
 }
 
 pub(crate) fn uid(uid: &EntityUid) -> Result<CedarUid, String> {
-    Ok(CedarUid::from_type_name_and_id(
-        type_name(uid.type_name())?,
-        EntityId::new(uid.id().as_str()),
-    ))
+    Ok(CedarUid::from_type_name_and_id(type_name(uid.type_name())?, EntityId::new(uid.id().as_str())))
 }
 
 pub(crate) fn our_uid(uid: &CedarUid) -> Result<EntityUid, InvalidUid> {
@@ -28,15 +23,11 @@ pub(crate) fn expression(value: &Value) -> Result<RestrictedExpression, String> 
         Value::String(it) => Ok(RestrictedExpression::new_string(it.to_string())),
         Value::Entity(it) => uid(it).map(RestrictedExpression::new_entity_uid),
         Value::Extension(function, argument) => Ok(extension(*function, argument)),
-        Value::Set(items) => items
-            .iter()
-            .map(expression)
-            .collect::<Result<Vec<_>, _>>()
-            .map(RestrictedExpression::new_set),
+        Value::Set(items) => {
+            items.iter().map(expression).collect::<Result<Vec<_>, _>>().map(RestrictedExpression::new_set)
+        }
         Value::Record(record) => {
-            let fields = record
-                .iter()
-                .map(|(name, value)| Ok((name.to_string(), expression(value)?)));
+            let fields = record.iter().map(|(name, value)| Ok((name.to_string(), expression(value)?)));
             let fields: Vec<_> = fields.collect::<Result<_, String>>()?;
             RestrictedExpression::new_record(fields).map_err(|e| e.to_string())
         }

@@ -116,9 +116,6 @@ impl Vocabulary {
     }
 
     fn of_source(&self, source: EntitySource) -> impl Iterator<Item = &TypeName> {
-        self.types
-            .iter()
-            .filter(move |(_, info)| info.source == source)
-            .map(|(name, _)| name)
+        self.types.iter().filter(move |(_, info)| info.source == source).map(|(name, _)| name)
     }
 }

@@ -33,10 +33,8 @@ pub fn respond(snapshot: &Snapshot, question: &Question, revision: Revision) -> 
         return Ok(parts.verdict(revision, Cause::ScopeCeiling, Vec::new(), Vec::new()));
     }
     let response = parts.ask_cedar()?;
-    let errored = ids(response
-        .diagnostics()
-        .errors()
-        .map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id()));
+    let errored =
+        ids(response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id()));
     let reasons = ids(response.diagnostics().reason());
     let errored_forbids: Vec<PolicyId> = errored.iter().filter(|id| parts.is_forbid(id)).cloned().collect();
     let (cause, determining) = match (response.decision(), reasons.is_empty(), errored_forbids.is_empty()) {
@@ -74,23 +72,13 @@ impl<'a> Parts<'a> {
         let action = snapshot.vocabulary().action(&query.action);
         let principal_type = snapshot.vocabulary().entity_type(query.principal.uid().type_name());
         match (action, principal_type) {
-            (Some(action), Some(principal_type)) => Ok(Self {
-                snapshot,
-                question,
-                action,
-                principal_type,
-            }),
-            _ => Err(Unanswerable(format!(
-                "`{}` was not admitted by this schema",
-                query.action
-            ))),
+            (Some(action), Some(principal_type)) => Ok(Self { snapshot, question, action, principal_type }),
+            _ => Err(Unanswerable(format!("`{}` was not admitted by this schema", query.action))),
         }
     }
 
     fn is_forbid(&self, id: &PolicyId) -> bool {
-        self.snapshot
-            .policy(id)
-            .is_none_or(|policy| policy.effect == Effect::Forbid)
+        self.snapshot.policy(id).is_none_or(|policy| policy.effect == Effect::Forbid)
     }
 
     /// Where scopes are required, the action must belong to a group that a scope in force opens.
@@ -100,9 +88,7 @@ impl<'a> Parts<'a> {
 
     fn opening_scopes(&self) -> impl Iterator<Item = &magistrate_model::ScopeName> {
         let scopes = self.question.facts.scopes.iter();
-        scopes
-            .filter(|(_, group)| self.action.groups.contains(group.uid()))
-            .map(|(name, _)| name)
+        scopes.filter(|(_, group)| self.action.groups.contains(group.uid())).map(|(name, _)| name)
     }
 
     fn scope_uid(&self, name: &magistrate_model::ScopeName) -> Option<EntityUid> {
@@ -119,20 +105,15 @@ impl<'a> Parts<'a> {
     fn request(&self) -> Result<Request, Unanswerable> {
         let query = &self.question.query;
         let mut context = query.context.clone();
-        if let (true, Some(name), Some(facts)) = (
-            self.action.declares_facts,
-            typed::name(FACTS),
-            &self.question.facts.supplied,
-        ) {
+        if let (true, Some(name), Some(facts)) =
+            (self.action.declares_facts, typed::name(FACTS), &self.question.facts.supplied)
+        {
             context.insert(name, Value::Record(facts.clone()));
         }
         let context = Context::from_pairs(pairs(&context)?).map_err(failed)?;
         let uid = |uid| cedar::uid(uid).map_err(failed);
-        let (principal, action, resource) = (
-            uid(query.principal.uid())?,
-            uid(query.action.uid())?,
-            uid(query.resource.uid())?,
-        );
+        let (principal, action, resource) =
+            (uid(query.principal.uid())?, uid(query.action.uid())?, uid(query.resource.uid())?);
         Request::new(principal, action, resource, context, Some(&self.snapshot.cedar_schema)).map_err(failed)
     }
 
@@ -156,32 +137,19 @@ impl<'a> Parts<'a> {
             entities.push(entity(role, &[])?);
         }
         for scope in scopes {
-            entities.push(Entity::new_no_attrs(
-                cedar::uid(&scope).map_err(failed)?,
-                HashSet::new(),
-            ));
+            entities.push(Entity::new_no_attrs(cedar::uid(&scope).map_err(failed)?, HashSet::new()));
         }
         Entities::from_entities(entities, Some(&self.snapshot.cedar_schema)).map_err(failed)
     }
 
     fn verdict(&self, revision: Revision, cause: Cause, determining: Vec<PolicyId>, errored: Vec<PolicyId>) -> Verdict {
         let policies: Vec<_> = determining.iter().filter_map(|id| self.snapshot.policy(id)).collect();
-        let asked = policies
-            .iter()
-            .map(|policy| policy.class)
-            .chain([self.action.class])
-            .max();
+        let asked = policies.iter().map(|policy| policy.class).chain([self.action.class]).max();
         Verdict {
             cause,
             grants: self.grants_used(cause, &determining),
-            advice: policies
-                .iter()
-                .flat_map(|policy| policy.advice.iter().cloned())
-                .collect(),
-            obligations: policies
-                .iter()
-                .flat_map(|policy| policy.obligations.iter().cloned())
-                .collect(),
+            advice: policies.iter().flat_map(|policy| policy.advice.iter().cloned()).collect(),
+            obligations: policies.iter().flat_map(|policy| policy.obligations.iter().cloned()).collect(),
             determining,
             errored,
             revision,
@@ -199,12 +167,7 @@ impl<'a> Parts<'a> {
         if cause == Cause::Permitted && self.principal_type.scopes_required {
             relevant.extend(self.opening_scopes().filter_map(|name| self.scope_uid(name)));
         }
-        let grants = self
-            .question
-            .facts
-            .grants
-            .iter()
-            .filter(|grant| !grant.confers.is_disjoint(&relevant));
+        let grants = self.question.facts.grants.iter().filter(|grant| !grant.confers.is_disjoint(&relevant));
         grants.map(|grant| grant.id.clone()).collect()
     }
 
@@ -228,9 +191,8 @@ fn entity(data: &EntityData, overlay: &[&EntityUid]) -> Result<Entity, Unanswera
 }
 
 fn pairs(record: &Record) -> Result<Vec<(String, cedar_policy::RestrictedExpression)>, Unanswerable> {
-    let pairs = record
-        .iter()
-        .map(|(name, value)| Ok((name.to_string(), cedar::expression(value).map_err(Unanswerable)?)));
+    let pairs =
+        record.iter().map(|(name, value)| Ok((name.to_string(), cedar::expression(value).map_err(Unanswerable)?)));
     pairs.collect()
 }
 

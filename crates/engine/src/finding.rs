@@ -83,10 +83,7 @@ impl Finding {
     ) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let excerpt = text
-            .get(line_start..)
-            .and_then(|rest| rest.lines().next())
-            .unwrap_or("");
+        let excerpt = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or("");
         let column = before.get(line_start..).map_or(0, |start| start.chars().count()) + 1;
         let marked = text.get(offset..offset.saturating_add(length)).unwrap_or("");
         let width = marked.lines().next().map_or(1, |line| line.chars().count()).max(1);
@@ -115,14 +112,7 @@ impl fmt::Display for Finding {
         writeln!(f, "{:gutter$}--> {}:{}:{}", "", self.source, self.line, self.column)?;
         writeln!(f, "{:gutter$} |", "")?;
         writeln!(f, "{} | {}", self.line, self.excerpt)?;
-        write!(
-            f,
-            "{:gutter$} | {:indent$}{}",
-            "",
-            "",
-            "^".repeat(self.width),
-            indent = self.column - 1
-        )?;
+        write!(f, "{:gutter$} | {:indent$}{}", "", "", "^".repeat(self.width), indent = self.column - 1)?;
         match &self.help {
             Some(help) => write!(f, "\n{:gutter$} = help: {help}", ""),
             None => Ok(()),

@@ -24,13 +24,7 @@ pub(crate) fn check(source: (&str, &str)) -> Result<(), Vec<Finding>> {
     let mut scan = Scan::new(text);
     while let Some((at, token)) = scan.next() {
         if let Some((message, help)) = statement.take(at, token) {
-            return Err(vec![Finding::at(
-                source,
-                (at, 1),
-                Rule::Size,
-                message,
-                Some(help.into()),
-            )]);
+            return Err(vec![Finding::at(source, (at, 1), Rule::Size, message, Some(help.into()))]);
         }
     }
     Ok(())
@@ -58,33 +52,18 @@ impl Statement {
             Token::Open => self.depth += 1,
             Token::Close => self.depth = self.depth.saturating_sub(1),
             Token::Operator => self.operators += 1,
-            Token::End if self.depth == 0 => {
-                *self = Self {
-                    start: at,
-                    ..Self::default()
-                }
-            }
+            Token::End if self.depth == 0 => *self = Self { start: at, ..Self::default() },
             Token::End | Token::Other => {}
         }
         if self.depth > MAX_NESTING {
-            return Some((
-                format!("brackets nest more than {MAX_NESTING} levels deep"),
-                "flatten the expression",
-            ));
+            return Some((format!("brackets nest more than {MAX_NESTING} levels deep"), "flatten the expression"));
         }
         if self.operators > MAX_OPERATORS {
             let message = format!("one policy holds more than {MAX_OPERATORS} operators");
-            return Some((
-                message,
-                "split it into several policies, or move the data into attributes or groups",
-            ));
+            return Some((message, "split it into several policies, or move the data into attributes or groups"));
         }
-        (at - self.start > MAX_POLICY_BYTES && self.depth == 0).then(|| {
-            (
-                format!("one policy is longer than {MAX_POLICY_BYTES} bytes"),
-                "split it into several policies",
-            )
-        })
+        (at - self.start > MAX_POLICY_BYTES && self.depth == 0)
+            .then(|| (format!("one policy is longer than {MAX_POLICY_BYTES} bytes"), "split it into several policies"))
     }
 }
 
@@ -96,10 +75,7 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(text: &'a str) -> Self {
-        Self {
-            chars: text.char_indices().peekable(),
-            previous: ' ',
-        }
+        Self { chars: text.char_indices().peekable(), previous: ' ' }
     }
 
     fn next(&mut self) -> Option<(usize, Token)> {

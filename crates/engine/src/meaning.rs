@@ -33,12 +33,7 @@ fn sorted(json: &Json) -> Json {
         Json::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| key.as_str());
-            Json::Object(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| (key.clone(), sorted(value)))
-                    .collect(),
-            )
+            Json::Object(entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect())
         }
         Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => json.clone(),

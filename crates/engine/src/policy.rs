@@ -66,15 +66,9 @@ impl ParsedPolicy {
 /// Parses the policies of one source that the guard let through.
 pub(crate) fn parse(source: (&str, &str)) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
     let set: PolicySet = source.1.parse().map_err(|errors: cedar_policy::ParseErrors| {
-        errors
-            .iter()
-            .map(|e| finding_of(source, Rule::Syntax, e))
-            .collect::<Vec<_>>()
+        errors.iter().map(|e| finding_of(source, Rule::Syntax, e)).collect::<Vec<_>>()
     })?;
-    let mut findings: Vec<Finding> = set
-        .templates()
-        .map(|template| template_finding(source, template))
-        .collect();
+    let mut findings: Vec<Finding> = set.templates().map(|template| template_finding(source, template)).collect();
     let mut parsed = Vec::new();
     for policy in set.policies() {
         match parse_one(source, policy) {
@@ -89,11 +83,7 @@ pub(crate) fn parse(source: (&str, &str)) -> Result<Vec<ParsedPolicy>, Vec<Findi
 }
 
 fn template_finding(source: (&str, &str), template: &cedar_policy::Template) -> Finding {
-    let slot = source
-        .1
-        .find("?principal")
-        .or_else(|| source.1.find("?resource"))
-        .unwrap_or(0);
+    let slot = source.1.find("?principal").or_else(|| source.1.find("?resource")).unwrap_or(0);
     let id = template.annotation("id").unwrap_or("a policy");
     let help = "name a role instead and grant it: assignments expire and carry reasons".to_owned();
     Finding::at(
@@ -120,31 +110,19 @@ fn parse_one(source: (&str, &str), policy: &Policy) -> Result<ParsedPolicy, Vec<
     let mut findings = Vec::new();
     let mut noted = |name: &str| {
         notices(&id, name, policy.annotation(name)).unwrap_or_else(|why| {
-            findings.push(refuse(
-                Rule::Annotation,
-                why,
-                "write `name=value`, several separated by `;`",
-            ));
+            findings.push(refuse(Rule::Annotation, why, "write `name=value`, several separated by `;`"));
             Vec::new()
         })
     };
     let (mut advice, obligations) = (noted("advice"), noted("obligation"));
     let class =
-        policy
-            .annotation("audit")
-            .map(str::parse)
-            .transpose()
-            .unwrap_or_else(|why: magistrate_model::UnknownClass| {
-                findings.push(refuse(Rule::Annotation, why.to_string(), "correct `@audit`"));
-                None
-            });
+        policy.annotation("audit").map(str::parse).transpose().unwrap_or_else(|why: magistrate_model::UnknownClass| {
+            findings.push(refuse(Rule::Annotation, why.to_string(), "correct `@audit`"));
+            None
+        });
     if let Some(status) = policy.annotation("status") {
         match status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit()) {
-            true => advice.push(Notice {
-                policy_id: id.clone(),
-                name: "status".into(),
-                value: status.into(),
-            }),
+            true => advice.push(Notice { policy_id: id.clone(), name: "status".into(), value: status.into() }),
             false => findings.push(refuse(
                 Rule::Annotation,
                 format!("`@status(\"{status}\")` is not a status"),
@@ -160,14 +138,9 @@ fn parse_one(source: (&str, &str), policy: &Policy) -> Result<ParsedPolicy, Vec<
             "say why holding the role may take access away",
         ));
     }
-    let json = policy
-        .to_json()
-        .map_err(|e| vec![refuse(Rule::Syntax, e.to_string(), "simplify the policy")])?;
-    let names: BTreeSet<EntityUid> = policy
-        .entity_literals()
-        .iter()
-        .filter_map(|uid| cedar::our_uid(uid).ok())
-        .collect();
+    let json = policy.to_json().map_err(|e| vec![refuse(Rule::Syntax, e.to_string(), "simplify the policy")])?;
+    let names: BTreeSet<EntityUid> =
+        policy.entity_literals().iter().filter_map(|uid| cedar::our_uid(uid).ok()).collect();
     if names.iter().any(|uid| uid.type_name().namespace() == RESERVED) {
         findings.push(refuse(
             Rule::Reserved,
@@ -194,14 +167,7 @@ fn parse_one(source: (&str, &str), policy: &Policy) -> Result<ParsedPolicy, Vec<
     };
     let cedar = policy.new_id(cedar_policy::PolicyId::new(info.id.as_str()));
     let source = (source.0.to_owned(), source.1.to_owned());
-    Ok(ParsedPolicy {
-        info,
-        cedar,
-        json,
-        negative_role,
-        source,
-        place,
-    })
+    Ok(ParsedPolicy { info, cedar, json, negative_role, source, place })
 }
 
 fn actions(constraint: &ActionConstraint) -> Option<BTreeSet<EntityUid>> {
@@ -219,27 +185,19 @@ fn notices(id: &PolicyId, annotation: &str, text: Option<&str>) -> Result<Vec<No
     let notice = |pair: &str| {
         let (name, value) = pair.split_once('=').map(|(name, value)| (name.trim(), value.trim()))?;
         let ok = !name.is_empty() && !value.is_empty();
-        ok.then(|| Notice {
-            policy_id: id.clone(),
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        ok.then(|| Notice { policy_id: id.clone(), name: name.to_owned(), value: value.to_owned() })
     };
-    pairs
-        .map(|pair| notice(pair).ok_or_else(|| format!("`@{annotation}` of `{id}` holds `{}`", pair.trim())))
-        .collect()
+    pairs.map(|pair| notice(pair).ok_or_else(|| format!("`@{annotation}` of `{id}` holds `{}`", pair.trim()))).collect()
 }
 
 /// Whether an expression reads `context.facts`, or uses the context in a way that might.
 fn reads_facts(json: &Json) -> bool {
     let is_context = |json: &Json| json.get("Var").and_then(Json::as_str) == Some("context");
     match json {
-        Json::Object(map) => map
-            .iter()
-            .any(|(key, inner)| match inner.get("left").filter(|left| is_context(left)) {
-                Some(_) if key == "." || key == "has" => inner.get("attr").and_then(Json::as_str) == Some(FACTS),
-                _ => (key == "Var" && inner.as_str() == Some("context")) || reads_facts(inner),
-            }),
+        Json::Object(map) => map.iter().any(|(key, inner)| match inner.get("left").filter(|left| is_context(left)) {
+            Some(_) if key == "." || key == "has" => inner.get("attr").and_then(Json::as_str) == Some(FACTS),
+            _ => (key == "Var" && inner.as_str() == Some("context")) || reads_facts(inner),
+        }),
         Json::Array(items) => items.iter().any(reads_facts),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
     }

@@ -33,34 +33,21 @@ impl Polarity {
 
 /// Checks one policy against the role and scope types of its schema.
 pub(crate) fn check(policy: &ParsedPolicy, assigned: &BTreeSet<&TypeName>) -> Vec<Finding> {
-    let mut walk = Walk {
-        assigned,
-        misplaced: false,
-        narrowing: false,
-    };
+    let mut walk = Walk { assigned, misplaced: false, narrowing: false };
     let scope = match policy.info.effect {
         Effect::Permit => Polarity::Widens,
         Effect::Forbid => Polarity::Narrows,
     };
     walk.scope(policy.json.get("principal"), scope, true);
     walk.scope(policy.json.get("resource"), scope, false);
-    for condition in policy
-        .json
-        .get("conditions")
-        .and_then(Json::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for condition in policy.json.get("conditions").and_then(Json::as_array).into_iter().flatten() {
         let when = condition.get("kind").and_then(Json::as_str) != Some("unless");
         let polarity = if when { scope } else { scope.turned() };
         walk.expression(condition.get("body").unwrap_or(&Json::Null), polarity);
     }
     let mut findings = Vec::new();
     if walk.misplaced {
-        let message = format!(
-            "`{}` uses a role or scope other than as `principal in …`",
-            policy.info.id
-        );
+        let message = format!("`{}` uses a role or scope other than as `principal in …`", policy.info.id);
         findings.push(policy.finding(
             Rule::RolePosition,
             message,
@@ -87,10 +74,7 @@ impl Walk<'_> {
         let inner = constraint.get("in").unwrap_or(constraint);
         let by_membership = constraint.get("op").and_then(Json::as_str) != Some("==");
         let entity = inner.get("entity").is_some_and(|entity| self.is_assigned(entity));
-        let kind = constraint
-            .get("entity_type")
-            .and_then(Json::as_str)
-            .is_some_and(|name| self.names(name));
+        let kind = constraint.get("entity_type").and_then(Json::as_str).is_some_and(|name| self.names(name));
         if entity {
             self.membership(principal && by_membership, polarity);
         }
@@ -104,9 +88,9 @@ impl Walk<'_> {
 
     fn expression(&mut self, json: &Json, polarity: Polarity) {
         match json {
-            Json::Object(map) => map
-                .iter()
-                .for_each(|(operator, operands)| self.operation(operator, operands, polarity)),
+            Json::Object(map) => {
+                map.iter().for_each(|(operator, operands)| self.operation(operator, operands, polarity))
+            }
             Json::Array(items) => items.iter().for_each(|item| self.expression(item, Polarity::Either)),
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
         }
@@ -134,10 +118,7 @@ impl Walk<'_> {
 
     fn type_test(&mut self, operands: &Json, polarity: Polarity) {
         let left = operands.get("left").unwrap_or(&Json::Null);
-        self.misplaced |= operands
-            .get("entity_type")
-            .and_then(Json::as_str)
-            .is_some_and(|name| self.names(name));
+        self.misplaced |= operands.get("entity_type").and_then(Json::as_str).is_some_and(|name| self.names(name));
         match operands.get("in") {
             Some(group) if self.is_membership(group) => self.membership(is_principal(left), polarity),
             group => {
@@ -150,11 +131,7 @@ impl Walk<'_> {
     /// Whether the right side of an `in` is a role or scope literal, or a set that holds one.
     fn is_membership(&self, json: &Json) -> bool {
         let literal = |json: &Json| json.get("Value").is_some_and(|value| self.mentions(value));
-        literal(json)
-            || json
-                .get("Set")
-                .and_then(Json::as_array)
-                .is_some_and(|items| items.iter().any(literal))
+        literal(json) || json.get("Set").and_then(Json::as_array).is_some_and(|items| items.iter().any(literal))
     }
 
     /// Whether a literal value is, or contains, a role or scope.
@@ -170,10 +147,7 @@ impl Walk<'_> {
     }
 
     fn is_assigned(&self, entity: &Json) -> bool {
-        entity
-            .get("type")
-            .and_then(Json::as_str)
-            .is_some_and(|name| self.names(name))
+        entity.get("type").and_then(Json::as_str).is_some_and(|name| self.names(name))
     }
 
     fn names(&self, name: &str) -> bool {

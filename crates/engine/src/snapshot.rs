@@ -52,23 +52,15 @@ impl Snapshot {
 
     /// Compiles a set read back from a store.
     pub fn of(set: &PolicySet) -> Result<Self, Findings> {
-        let schema = Source {
-            name: "schema".into(),
-            text: set.schema.to_string(),
-        };
-        let policy = |policy: &PolicyText| Source {
-            name: format!("policy {}", policy.id),
-            text: policy.text.to_string(),
-        };
+        let schema = Source { name: "schema".into(), text: set.schema.to_string() };
+        let policy =
+            |policy: &PolicyText| Source { name: format!("policy {}", policy.id), text: policy.text.to_string() };
         Self::compile(&schema, &set.policies.iter().map(policy).collect::<Vec<_>>())
     }
 
     /// The set as texts, for a store.
     pub fn policy_set(&self) -> PolicySet {
-        let text = |policy: &PolicyInfo| PolicyText {
-            id: policy.id.clone(),
-            text: policy.text.as_str().into(),
-        };
+        let text = |policy: &PolicyInfo| PolicyText { id: policy.id.clone(), text: policy.text.as_str().into() };
         PolicySet {
             digest: self.digest,
             schema: self.schema_text.as_str().into(),
@@ -107,10 +99,7 @@ impl Snapshot {
         let type_name = given.uid.type_name().clone();
         let Some(info) = self.vocabulary.entity_type(&type_name) else {
             let description = format!("`{type_name}` is not an entity type of the schema");
-            return Err(vec![Violation {
-                field: "uid.type".into(),
-                description,
-            }]);
+            return Err(vec![Violation { field: "uid.type".into(), description }]);
         };
         let mut violations = Vec::new();
         let attributes = self.typed_attributes(&type_name, &given.attributes, "attributes");
@@ -118,16 +107,9 @@ impl Snapshot {
             violations.extend(found);
             Record::new()
         });
-        for parent in given
-            .parents
-            .iter()
-            .filter(|parent| !info.member_of.contains(parent.type_name()))
-        {
+        for parent in given.parents.iter().filter(|parent| !info.member_of.contains(parent.type_name())) {
             let description = format!("a `{type_name}` cannot be a member of `{parent}` by the schema");
-            violations.push(Violation {
-                field: "parents".into(),
-                description,
-            });
+            violations.push(Violation { field: "parents".into(), description });
         }
         match violations.is_empty() {
             true => Ok(EntityData { attributes, ..given }),
@@ -147,19 +129,13 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
     let parsed_schema = schema::parse(schema_source)?;
     let parsed = parse_all(sources)?;
     let assigned: BTreeSet<&TypeName> = assigned_types(&parsed_schema);
-    let misused: Vec<Finding> = parsed
-        .values()
-        .flat_map(|policy| roles::check(policy, &assigned))
-        .collect();
+    let misused: Vec<Finding> = parsed.values().flat_map(|policy| roles::check(policy, &assigned)).collect();
     if !misused.is_empty() {
         return Err(misused);
     }
     let cedar_policies = cedar_set(&parsed)?;
     let dereferences = validate(&parsed_schema.cedar, &cedar_policies, &parsed)?;
-    let digest = meaning::digest(
-        &parsed_schema.json,
-        parsed.iter().map(|(id, policy)| (id, &policy.json)),
-    );
+    let digest = meaning::digest(&parsed_schema.json, parsed.iter().map(|(id, policy)| (id, &policy.json)));
     let policies: BTreeMap<_, _> = parsed.into_iter().map(|(id, policy)| (id, policy.info)).collect();
     Ok(Snapshot {
         time_dependent: time_dependent(&parsed_schema.vocabulary, &policies),
@@ -179,9 +155,7 @@ fn parse_all(sources: &[Source]) -> Result<BTreeMap<PolicyId, ParsedPolicy>, Vec
     for source in sources {
         let source = (source.name.as_str(), source.text.as_str());
         match guard::check(source).and_then(|()| policy::parse(source)) {
-            Ok(policies) => policies
-                .into_iter()
-                .for_each(|policy| insert_unique(&mut parsed, policy, &mut findings)),
+            Ok(policies) => policies.into_iter().for_each(|policy| insert_unique(&mut parsed, policy, &mut findings)),
             Err(found) => findings.extend(found),
         }
     }
@@ -203,12 +177,7 @@ fn insert_unique(parsed: &mut BTreeMap<PolicyId, ParsedPolicy>, policy: ParsedPo
 }
 
 fn assigned_types(schema: &ParsedSchema) -> BTreeSet<&TypeName> {
-    schema
-        .vocabulary
-        .entity_types()
-        .filter(|(_, info)| info.source.is_assigned())
-        .map(|(name, _)| name)
-        .collect()
+    schema.vocabulary.entity_types().filter(|(_, info)| info.source.is_assigned()).map(|(name, _)| name).collect()
 }
 
 fn cedar_set(parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<CedarSet, Vec<Finding>> {
@@ -224,12 +193,8 @@ fn cedar_set(parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<CedarSet, Vec<
 fn validate(schema: &Schema, set: &CedarSet, parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<u32, Vec<Finding>> {
     let validator = Validator::new(schema.clone());
     let result = validator.validate(set, ValidationMode::Strict);
-    let errors = result
-        .validation_errors()
-        .map(|e| located(parsed, e.policy_id(), Rule::Type, e));
-    let warnings = result
-        .validation_warnings()
-        .map(|w| located(parsed, w.policy_id(), Rule::Warning, w));
+    let errors = result.validation_errors().map(|e| located(parsed, e.policy_id(), Rule::Type, e));
+    let warnings = result.validation_warnings().map(|w| located(parsed, w.policy_id(), Rule::Warning, w));
     let findings: Vec<Finding> = errors.chain(warnings).collect();
     if !findings.is_empty() {
         return Err(findings);
@@ -242,17 +207,10 @@ fn validate(schema: &Schema, set: &CedarSet, parsed: &BTreeMap<PolicyId, ParsedP
             .map(|policy| policy.finding(Rule::Size, "validation gave up", "simplify the policies"));
         return Err(first.into_iter().collect());
     }
-    let level = |level: &u32| {
-        validator
-            .validate_with_level(set, ValidationMode::Strict, *level)
-            .validation_passed()
-    };
+    let level = |level: &u32| validator.validate_with_level(set, ValidationMode::Strict, *level).validation_passed();
     (0..=MAX_DEREFERENCES).find(level).ok_or_else(|| {
         let result = validator.validate_with_level(set, ValidationMode::Strict, MAX_DEREFERENCES);
-        result
-            .validation_errors()
-            .map(|e| located(parsed, e.policy_id(), Rule::Depth, e))
-            .collect()
+        result.validation_errors().map(|e| located(parsed, e.policy_id(), Rule::Depth, e)).collect()
     })
 }
 
@@ -273,15 +231,8 @@ fn located(
 fn time_dependent(vocabulary: &Vocabulary, policies: &BTreeMap<PolicyId, PolicyInfo>) -> BTreeSet<ActionUid> {
     let reading: Vec<_> = policies.values().filter(|policy| policy.reads_facts).collect();
     let depends = |groups: &BTreeSet<magistrate_model::EntityUid>| {
-        reading.iter().any(|policy| {
-            policy
-                .actions
-                .as_ref()
-                .is_none_or(|actions| !actions.is_disjoint(groups))
-        })
+        reading.iter().any(|policy| policy.actions.as_ref().is_none_or(|actions| !actions.is_disjoint(groups)))
     };
-    let actions = vocabulary
-        .actions()
-        .filter(|(_, info)| info.declares_facts && depends(&info.groups));
+    let actions = vocabulary.actions().filter(|(_, info)| info.declares_facts && depends(&info.groups));
     actions.map(|(action, _)| action.clone()).collect()
 }

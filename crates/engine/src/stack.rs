@@ -8,9 +8,7 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// be started or panics.
 pub(crate) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new()
-            .name("cedar-parse".into())
-            .stack_size(STACK_BYTES);
+        let builder = std::thread::Builder::new().name("cedar-parse".into()).stack_size(STACK_BYTES);
         builder.spawn_scoped(scope, work).ok()?.join().ok()
     })
 }

@@ -12,10 +12,7 @@ action edit appliesTo { principal: User, resource: Doc, context: { facts: Magist
 "#;
 
 fn source(name: &str, text: &str) -> Source {
-    Source {
-        name: name.into(),
-        text: text.into(),
-    }
+    Source { name: name.into(), text: text.into() }
 }
 
 fn compile(schema: &str, policies: &str) -> Result<Snapshot, Findings> {
@@ -46,66 +43,23 @@ fn accepted(text: &str) {
 #[test]
 fn what_a_published_set_must_not_hold_is_refused() {
     policy("permit(principal, action, resource);", Rule::Id, "no `@id`");
-    policy(
-        "@id(\"Bad Id\") permit(principal, action, resource);",
-        Rule::Id,
-        "not a policy id",
-    );
-    policy(
-        "@id(\"a\") permit(principal == ?principal, action, resource);",
-        Rule::Template,
-        "template",
-    );
-    policy(
-        "@id(\"a\") permit(principal, action == Action::\"fly\", resource);",
-        Rule::Type,
-        "fly",
-    );
-    policy(
-        "@id(\"a\") permit(principal, action, resource) when { principal.size > 1 };",
-        Rule::Type,
-        "size",
-    );
-    policy(
-        "@id(\"a\") permit(principal is Doc, action, resource);",
-        Rule::Warning,
-        "",
-    );
-    policy(
-        "@id(\"a\") permit(principal, action, resource) when { principal.level > \"x\" };",
-        Rule::Type,
-        "",
-    );
-    policy(
-        "@id(\"a\") permit(principal, action resource);",
-        Rule::Syntax,
-        "unexpected token",
-    );
-    policy(
-        "@id(\"a\") @audit(\"never\") permit(principal, action, resource);",
-        Rule::Annotation,
-        "durability class",
-    );
-    policy(
-        "@id(\"a\") @advice(\"hm\") permit(principal, action, resource);",
-        Rule::Annotation,
-        "name=value",
-    );
-    policy(
-        "@id(\"a\") @status(\"many\") permit(principal, action, resource);",
-        Rule::Annotation,
-        "three digits",
-    );
+    policy("@id(\"Bad Id\") permit(principal, action, resource);", Rule::Id, "not a policy id");
+    policy("@id(\"a\") permit(principal == ?principal, action, resource);", Rule::Template, "template");
+    policy("@id(\"a\") permit(principal, action == Action::\"fly\", resource);", Rule::Type, "fly");
+    policy("@id(\"a\") permit(principal, action, resource) when { principal.size > 1 };", Rule::Type, "size");
+    policy("@id(\"a\") permit(principal is Doc, action, resource);", Rule::Warning, "");
+    policy("@id(\"a\") permit(principal, action, resource) when { principal.level > \"x\" };", Rule::Type, "");
+    policy("@id(\"a\") permit(principal, action resource);", Rule::Syntax, "unexpected token");
+    policy("@id(\"a\") @audit(\"never\") permit(principal, action, resource);", Rule::Annotation, "durability class");
+    policy("@id(\"a\") @advice(\"hm\") permit(principal, action, resource);", Rule::Annotation, "name=value");
+    policy("@id(\"a\") @status(\"many\") permit(principal, action, resource);", Rule::Annotation, "three digits");
 }
 
 #[test]
 fn ids_are_unique_over_all_files() {
     let one = "@id(\"a\") permit(principal, action, resource);";
-    let findings = Snapshot::compile(
-        &source("s", SCHEMA),
-        &[source("one.cedar", one), source("two.cedar", one)],
-    )
-    .unwrap_err();
+    let findings =
+        Snapshot::compile(&source("s", SCHEMA), &[source("one.cedar", one), source("two.cedar", one)]).unwrap_err();
     let finding = &findings.as_slice()[0];
     assert_eq!((finding.rule, finding.source.as_str()), (Rule::Id, "two.cedar"));
     assert!(finding.message.contains("one.cedar"));
@@ -116,19 +70,11 @@ fn finding_points_at_file_line_and_column() {
     let text = "// first\n@id(\"a\")\npermit(principal, action, resource)\nwhen { principal.size > 1 };";
     let findings = compile(SCHEMA, text).unwrap_err();
     let finding = &findings.as_slice()[0];
-    assert_eq!(
-        (finding.source.as_str(), finding.line, finding.column),
-        ("p.cedar", 4, 8)
-    );
+    assert_eq!((finding.source.as_str(), finding.line, finding.column), ("p.cedar", 4, 8));
     let shown = finding.to_string();
     assert!(shown.contains("--> p.cedar:4:8"), "{shown}");
     assert!(shown.contains("4 | when { principal.size > 1 };"), "{shown}");
-    assert!(
-        shown
-            .lines()
-            .any(|line| line.trim_start().starts_with("|") && line.contains("^^^^")),
-        "{shown}"
-    );
+    assert!(shown.lines().any(|line| line.trim_start().starts_with("|") && line.contains("^^^^")), "{shown}");
 }
 
 #[test]
@@ -193,39 +139,17 @@ fn schema_must_keep_roles_apart_from_data() {
     };
     let bad = |extra: &str, rule: Rule, says: &str| {
         let findings = compile(&schema(extra), "").unwrap_err();
-        let hit = findings
-            .as_slice()
-            .iter()
-            .any(|f| f.rule == rule && format!("{} {:?}", f.message, f.help).contains(says));
+        let hit =
+            findings.as_slice().iter().any(|f| f.rule == rule && format!("{} {:?}", f.message, f.help).contains(says));
         assert!(hit, "{extra}: {findings}");
     };
     bad("entity Doc;", Rule::Model, "where its entities come from");
     bad("@source(\"nowhere\") entity Doc;", Rule::Annotation, "names no source");
-    bad(
-        "@source(\"stored\") @scopes(\"maybe\") entity Doc;",
-        Rule::Annotation,
-        "required",
-    );
-    bad(
-        "@source(\"stored\") entity Doc { role: Role };",
-        Rule::Model,
-        "carries a role",
-    );
-    bad(
-        "@source(\"stored\") entity Doc { deep: { roles: Set<Role> } };",
-        Rule::Model,
-        "carries a role",
-    );
-    bad(
-        "@source(\"role\") entity Title { name: String };",
-        Rule::Model,
-        "has attributes",
-    );
-    bad(
-        "@source(\"stored\") entity Team; @source(\"role\") entity Title in [Team];",
-        Rule::Model,
-        "may be a member",
-    );
+    bad("@source(\"stored\") @scopes(\"maybe\") entity Doc;", Rule::Annotation, "required");
+    bad("@source(\"stored\") entity Doc { role: Role };", Rule::Model, "carries a role");
+    bad("@source(\"stored\") entity Doc { deep: { roles: Set<Role> } };", Rule::Model, "carries a role");
+    bad("@source(\"role\") entity Title { name: String };", Rule::Model, "has attributes");
+    bad("@source(\"stored\") entity Team; @source(\"role\") entity Title in [Team];", Rule::Model, "may be a member");
     bad("@source(\"scope\") entity Other;", Rule::Model, "second scope type");
     bad("@source(\"stored\") entity Doc tags String;", Rule::Model, "tags");
     bad(
@@ -248,11 +172,7 @@ fn schema_must_keep_roles_apart_from_data() {
         Rule::Annotation,
         "durability",
     );
-    bad(
-        "namespace Magistrate { type T = String; }",
-        Rule::Reserved,
-        "belongs to the product",
-    );
+    bad("namespace Magistrate { type T = String; }", Rule::Reserved, "belongs to the product");
     bad("entity Doc = { x: Strin };", Rule::Syntax, "");
     assert!(compile(&schema("type Ctx = { facts: Magistrate::Facts };\naction a appliesTo { principal: User, resource: User, context: Ctx };"), "").is_ok());
 }
@@ -263,36 +183,16 @@ fn deep_or_long_sources_are_refused_before_the_parser() {
     let nested = |open: &str, close: &str| condition(&format!("{}true{}", open.repeat(500), close.repeat(500)));
     policy(&nested("(", ")"), Rule::Size, "64 levels");
     policy(&nested("[", "]"), Rule::Size, "64 levels");
+    policy(&condition(&vec!["true"; 5_000].join(" && ")), Rule::Size, "400 operators");
     policy(
-        &condition(&vec!["true"; 5_000].join(" && ")),
+        &condition(&format!("{}true{}", "if true then ".repeat(500), " else false".repeat(500))),
         Rule::Size,
         "400 operators",
     );
-    policy(
-        &condition(&format!(
-            "{}true{}",
-            "if true then ".repeat(500),
-            " else false".repeat(500)
-        )),
-        Rule::Size,
-        "400 operators",
-    );
-    policy(
-        &condition(&format!("{}true", "!".repeat(500))),
-        Rule::Size,
-        "400 operators",
-    );
-    let schema = format!(
-        "@source(\"stored\") entity A {{ x: {}Long{} }};",
-        "Set<".repeat(500),
-        ">".repeat(500)
-    );
+    policy(&condition(&format!("{}true", "!".repeat(500))), Rule::Size, "400 operators");
+    let schema = format!("@source(\"stored\") entity A {{ x: {}Long{} }};", "Set<".repeat(500), ">".repeat(500));
     refused(&schema, "", Rule::Size, 1, "400 operators");
-    let schema = format!(
-        "@source(\"stored\") entity A {}{};",
-        "{ x: {".repeat(250),
-        "}}".repeat(250)
-    );
+    let schema = format!("@source(\"stored\") entity A {}{};", "{ x: {".repeat(250), "}}".repeat(250));
     refused(&schema, "", Rule::Size, 1, "64 levels");
     accepted(&condition(&format!("{}principal.level{} > 1", "(".repeat(50), ")".repeat(50))));
     let brackets = "(".repeat(500);
@@ -308,14 +208,8 @@ fn digest_is_of_the_meaning() {
     let reformatted =
         digest("// why\n@id(\"a\")\npermit (\n  principal,\n  action,\n  resource\n)\nwhen { (principal.level) > 1 };");
     assert_eq!(base, reformatted);
-    assert_ne!(
-        base,
-        digest("@id(\"a\") permit(principal, action, resource) when { principal.level > 2 };")
-    );
-    assert_ne!(
-        base,
-        digest("@id(\"b\") permit(principal, action, resource) when { principal.level > 1 };")
-    );
+    assert_ne!(base, digest("@id(\"a\") permit(principal, action, resource) when { principal.level > 2 };"));
+    assert_ne!(base, digest("@id(\"b\") permit(principal, action, resource) when { principal.level > 1 };"));
     assert_ne!(
         base,
         digest("@id(\"a\") @advice(\"x=y\") permit(principal, action, resource) when { principal.level > 1 };")
@@ -334,20 +228,14 @@ fn set_read_back_from_a_store_is_the_same_set() {
     let again = Snapshot::of(&snapshot.policy_set()).unwrap();
     assert_eq!(again.digest(), snapshot.digest());
     assert_eq!(again.policy_set(), snapshot.policy_set());
-    assert_eq!(
-        again.policies().map(|policy| policy.id.as_str()).collect::<Vec<_>>(),
-        ["a", "b"]
-    );
+    assert_eq!(again.policies().map(|policy| policy.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]
 fn attribute_hops_are_counted_and_bounded() {
     let hops = |condition: &str| {
-        compile(
-            SCHEMA,
-            &format!("@id(\"a\") permit(principal, action, resource) when {{ {condition} }};"),
-        )
-        .map(|s| s.dereferences())
+        compile(SCHEMA, &format!("@id(\"a\") permit(principal, action, resource) when {{ {condition} }};"))
+            .map(|s| s.dereferences())
     };
     assert_eq!(hops("true").unwrap(), 0);
     assert_eq!(hops("principal.level > 1").unwrap(), 1);
@@ -355,11 +243,7 @@ fn attribute_hops_are_counted_and_bounded() {
     let chain = |n: usize| {
         let guard = |k: usize| format!("resource.owner{} has manager", ".manager".repeat(k));
         let guards: Vec<String> = (0..n).map(guard).collect();
-        format!(
-            "{} && resource.owner{}.level > 1",
-            guards.join(" && "),
-            ".manager".repeat(n)
-        )
+        format!("{} && resource.owner{}.level > 1", guards.join(" && "), ".manager".repeat(n))
     };
     assert_eq!(hops(&chain(2)).unwrap(), 4);
     assert_eq!(hops(&chain(3)).unwrap_err().as_slice()[0].rule, Rule::Depth);
@@ -368,10 +252,7 @@ fn attribute_hops_are_counted_and_bounded() {
 #[test]
 fn policies_that_read_the_clock_are_known() {
     let snapshot = compile(SCHEMA, "@id(\"a\") permit(principal, action == Action::\"edit\", resource) when { context.facts.now < datetime(\"2030-01-01\") };\n@id(\"b\") permit(principal, action == Action::\"read\", resource) when { context has n && context.n > 1 };").unwrap();
-    let reading: Vec<&str> = snapshot
-        .policies()
-        .filter(|policy| policy.reads_facts)
-        .map(|policy| policy.id.as_str())
-        .collect();
+    let reading: Vec<&str> =
+        snapshot.policies().filter(|policy| policy.reads_facts).map(|policy| policy.id.as_str()).collect();
     assert_eq!(reading, ["a"]);
 }

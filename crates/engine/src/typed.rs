@@ -32,11 +32,7 @@ pub(crate) fn attributes(
     path: &str,
 ) -> Result<Record, Vec<Violation>> {
     let mut reading = Reading::default();
-    let core = type_name
-        .as_str()
-        .parse()
-        .ok()
-        .and_then(|name| schema.get_entity_type(&name));
+    let core = type_name.as_str().parse().ok().and_then(|name| schema.get_entity_type(&name));
     let Some(core) = core else {
         reading.refuse(path, format!("`{type_name}` is not an entity type of the schema"));
         return reading.finish(Record::new());
@@ -59,10 +55,7 @@ impl Reading {
     }
 
     fn refuse(&mut self, path: &str, description: impl Into<String>) {
-        self.violations.push(Violation {
-            field: path.to_owned(),
-            description: description.into(),
-        });
+        self.violations.push(Violation { field: path.to_owned(), description: description.into() });
     }
 
     /// `supplied` is an attribute that is declared but never sent.
@@ -110,21 +103,13 @@ impl Reading {
                 self.extension(*function, argument, path)
             }
             (Type::ExtensionType { name }, Value::String(argument)) => {
-                let function = ExtensionFunction::ALL
-                    .into_iter()
-                    .find(|f| cedar::extension_type(*f) == name.to_string());
+                let function =
+                    ExtensionFunction::ALL.into_iter().find(|f| cedar::extension_type(*f) == name.to_string());
                 function.and_then(|function| self.extension(function, argument, path))
             }
-            (
-                Type::Set {
-                    element_type: Some(element),
-                },
-                Value::Set(items),
-            ) => {
-                let items = items
-                    .iter()
-                    .enumerate()
-                    .map(|(n, item)| self.value(element, item, &format!("{path}[{n}]")));
+            (Type::Set { element_type: Some(element) }, Value::Set(items)) => {
+                let items =
+                    items.iter().enumerate().map(|(n, item)| self.value(element, item, &format!("{path}[{n}]")));
                 let items: Vec<Option<Value>> = items.collect();
                 items.into_iter().collect::<Option<Vec<_>>>().map(Value::Set)
             }
@@ -142,17 +127,10 @@ impl Reading {
 
     fn reference(&mut self, kind: &EntityKind, uid: &EntityUid, path: &str) -> Option<Value> {
         let wanted = single_type(kind);
-        if wanted
-            .as_deref()
-            .is_some_and(|wanted| wanted != uid.type_name().as_str())
-        {
+        if wanted.as_deref().is_some_and(|wanted| wanted != uid.type_name().as_str()) {
             self.refuse(
                 path,
-                format!(
-                    "refers to a `{}`; send a reference to a `{}`",
-                    uid.type_name(),
-                    wanted.unwrap_or_default()
-                ),
+                format!("refers to a `{}`; send a reference to a `{}`", uid.type_name(), wanted.unwrap_or_default()),
             );
             return None;
         }
@@ -165,10 +143,7 @@ impl Reading {
             return Some(Value::Extension(function, argument.into()));
         }
         let (name, example) = (function.name(), example(function));
-        self.refuse(
-            path,
-            format!("is not {name} text; send what Cedar's `{name}()` takes, such as `{example}`"),
-        );
+        self.refuse(path, format!("is not {name} text; send what Cedar's `{name}()` takes, such as `{example}`"));
         None
     }
 }
@@ -188,12 +163,8 @@ fn single_type(kind: &EntityKind) -> Option<String> {
 }
 
 fn unknown_attribute(declared: &Attributes, supplied: Option<&str>) -> String {
-    let known: Vec<&str> = declared
-        .keys()
-        .map(AsRef::as_ref)
-        .filter(|name: &&str| Some(*name) != supplied)
-        .take(12)
-        .collect();
+    let known: Vec<&str> =
+        declared.keys().map(AsRef::as_ref).filter(|name: &&str| Some(*name) != supplied).take(12).collect();
     match known.is_empty() {
         true => "is not declared in the schema, which declares nothing here".to_owned(),
         false => format!("is not declared in the schema; declared are {}", known.join(", ")),

@@ -35,11 +35,7 @@ pub(crate) fn entity(wire: &Entity, at: Path<'_>, caller: &Caller, findings: &mu
     }
     let attributes = bounded_record(attributes, at.field("attributes"), findings);
     let parents = parents(&wire.parents, at.field("parents"), findings);
-    Ok(EntityInput::Asserted(EntityData {
-        uid: uid?,
-        attributes: attributes?,
-        parents: parents?,
-    }))
+    Ok(EntityInput::Asserted(EntityData { uid: uid?, attributes: attributes?, parents: parents? }))
 }
 
 fn parents(wire: &[EntityRef], at: Path<'_>, findings: &mut Findings) -> Parsed<BTreeSet<EntityUid>> {

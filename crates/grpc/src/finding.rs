@@ -20,26 +20,17 @@ enum Step<'a> {
 impl<'a> Path<'a> {
     /// A field of the request itself.
     pub(crate) const fn root(field: &'a str) -> Self {
-        Self {
-            parent: None,
-            step: Step::Field(field),
-        }
+        Self { parent: None, step: Step::Field(field) }
     }
 
     /// A field of what stands here.
     pub(crate) const fn field(&'a self, field: &'a str) -> Self {
-        Self {
-            parent: Some(self),
-            step: Step::Field(field),
-        }
+        Self { parent: Some(self), step: Step::Field(field) }
     }
 
     /// An item of the list that stands here.
     pub(crate) const fn index(&'a self, index: usize) -> Self {
-        Self {
-            parent: Some(self),
-            step: Step::Index(index),
-        }
+        Self { parent: Some(self), step: Step::Index(index) }
     }
 }
 
@@ -89,10 +80,7 @@ impl Findings {
     /// Notes that something is wrong.
     pub(crate) fn report<T>(&mut self, at: Path<'_>, why: impl fmt::Display) -> Parsed<T> {
         if self.0.len() < Self::LIMIT {
-            self.0.push(Violation {
-                field: at.to_string(),
-                description: why.to_string(),
-            });
+            self.0.push(Violation { field: at.to_string(), description: why.to_string() });
         }
         Err(Reported)
     }

@@ -19,11 +19,7 @@ impl Health {
 
     /// Reports whether decisions can be made.
     pub async fn set(&self, ready: bool) {
-        let status = if ready {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in ["", SERVICE_NAME] {
             self.0.set_service_status(service, status).await;
         }

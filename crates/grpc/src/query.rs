@@ -63,11 +63,7 @@ fn party(
 
 /// Refuses what waits for tokens, rather than ignoring what a caller believes to matter.
 pub(crate) fn no_identity(token: &str, token_proof: bool, actor: bool) -> Result<(), Refusal> {
-    let sent = [
-        ("token", !token.is_empty()),
-        ("token_proof", token_proof),
-        ("actor", actor),
-    ];
+    let sent = [("token", !token.is_empty()), ("token_proof", token_proof), ("actor", actor)];
     match sent.into_iter().find(|(_, sent)| *sent) {
         Some((field, _)) => Err(Refusal::Identity { field }),
         None => Ok(()),
@@ -78,10 +74,9 @@ pub(crate) fn no_identity(token: &str, token_proof: bool, actor: bool) -> Result
 pub(crate) fn action(text: &str, asking: &Asking<'_>, findings: &mut Findings) -> Parsed<ActionUid> {
     match ActionUid::resolve(text, asking.default_namespace) {
         Ok(action) => Ok(action),
-        Err(why @ InvalidUid::Form { .. }) => findings.report(
-            Path::root("action"),
-            format_args!("{why}; or a bare action id such as `message:read`"),
-        ),
+        Err(why @ InvalidUid::Form { .. }) => {
+            findings.report(Path::root("action"), format_args!("{why}; or a bare action id such as `message:read`"))
+        }
         Err(why) => findings.report(Path::root("action"), why),
     }
 }
@@ -104,10 +99,7 @@ pub(crate) fn environment(
         return Ok(Environment::default());
     };
     let at = Path::root("environment");
-    let attributes = wire
-        .attributes
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let attributes = wire.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     match Environment::new(&wire.source_ip, &wire.user_agent, attributes) {
         Ok(environment) if environment.is_empty() || asking.caller.may_assert() => Ok(environment),
         Ok(_) => findings.report(at, MAY_NOT_ASSERT),

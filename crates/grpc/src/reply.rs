@@ -23,9 +23,7 @@ pub(crate) fn check(recorded: &Recorded<Verdict>, explain: bool) -> CheckRespons
         valid_until: verdict.valid_until.map(timestamp),
         advice: verdict.advice.iter().map(advice).collect(),
         obligations: verdict.obligations.iter().map(obligation).collect(),
-        explanation: explain.then(|| Explanation {
-            summary: verdict.summary(),
-        }),
+        explanation: explain.then(|| Explanation { summary: verdict.summary() }),
         policy_set_digest: verdict.policy_set_digest.to_string(),
         grants: verdict.grants.iter().map(|grant| grant.as_str().to_owned()).collect(),
         receipt: Some(receipt(recorded.receipt())),
@@ -54,10 +52,7 @@ fn item_error(index: usize, malformed: &Malformed) -> ItemError {
         message: status::malformed_message(&violations),
         violations: violations
             .into_iter()
-            .map(|it| v1::FieldViolation {
-                field: it.field,
-                description: it.description,
-            })
+            .map(|it| v1::FieldViolation { field: it.field, description: it.description })
             .collect(),
     }
 }
@@ -97,19 +92,11 @@ fn receipt(receipt: &Receipt) -> v1::Receipt {
 }
 
 fn advice(notice: &Notice) -> v1::Advice {
-    v1::Advice {
-        policy_id: notice.policy_id.to_string(),
-        name: notice.name.clone(),
-        value: notice.value.clone(),
-    }
+    v1::Advice { policy_id: notice.policy_id.to_string(), name: notice.name.clone(), value: notice.value.clone() }
 }
 
 fn obligation(notice: &Notice) -> v1::Obligation {
-    v1::Obligation {
-        policy_id: notice.policy_id.to_string(),
-        name: notice.name.clone(),
-        value: notice.value.clone(),
-    }
+    v1::Obligation { policy_id: notice.policy_id.to_string(), name: notice.name.clone(), value: notice.value.clone() }
 }
 
 fn timestamp(instant: Instant) -> Timestamp {

@@ -78,9 +78,7 @@ fn limited() -> Server {
 }
 
 fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    let incoming = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .with_keepalive(Some(KEEPALIVE));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
     incoming.then(|accepted| async {
         if let Err(error) = &accepted {
             tracing::warn!(%error, "cannot accept a connection; pausing");

@@ -25,19 +25,12 @@ pub struct Door<C> {
 impl<C: Clock> Door<C> {
     /// A door to `pdp`. Bare action ids belong to `default_namespace`; empty is the root.
     pub fn new(pdp: Arc<Pdp>, clock: C, default_namespace: String) -> Self {
-        Self {
-            pdp,
-            clock,
-            default_namespace,
-        }
+        Self { pdp, clock, default_namespace }
     }
 
     fn asking(&self, extensions: &Extensions) -> Asking<'_> {
         Asking {
-            caller: Caller {
-                address: address(extensions),
-                channel: Channel::Grpc,
-            },
+            caller: Caller { address: address(extensions), channel: Channel::Grpc },
             default_namespace: &self.default_namespace,
         }
     }

@@ -55,9 +55,7 @@ fn check_error(error: &CheckError) -> Status {
             let violations = presentable(malformed.violations());
             let message = malformed_message(&violations);
             with(Code::InvalidArgument, "MALFORMED", &message, |details| {
-                let fields = violations
-                    .iter()
-                    .map(|it| FieldViolation::new(&it.field, &it.description));
+                let fields = violations.iter().map(|it| FieldViolation::new(&it.field, &it.description));
                 details.set_bad_request(fields.collect::<Vec<_>>());
             })
         }
@@ -80,9 +78,7 @@ fn with(code: Code, reason: &str, message: &str, add: impl FnOnce(&mut ErrorDeta
 
 /// What is wrong, in one line, for clients that do not read details.
 pub(crate) fn malformed_message(violations: &[Violation]) -> String {
-    let each = violations
-        .iter()
-        .map(|it| format!("`{}`: {}", it.field, it.description));
+    let each = violations.iter().map(|it| format!("`{}`: {}", it.field, it.description));
     let all = format!("the request is malformed: {}", each.collect::<Vec<_>>().join("; "));
     cut(&all, MESSAGE)
 }

@@ -20,10 +20,7 @@ use crate::status::Refusal;
 
 fn asking(address: [u8; 4]) -> Asking<'static> {
     Asking {
-        caller: Caller {
-            address: Some(IpAddr::from(address)),
-            channel: Channel::Grpc,
-        },
+        caller: Caller { address: Some(IpAddr::from(address)), channel: Channel::Grpc },
         default_namespace: "Company",
     }
 }
@@ -40,19 +37,13 @@ fn far() -> Asking<'static> {
 
 /// A request that passes.
 fn plain() -> CheckRequest {
-    check_request(
-        entity_ref("Company::User", "ana"),
-        "readMessage",
-        entity_ref("Company::Message", "m1"),
-    )
+    check_request(entity_ref("Company::User", "ana"), "readMessage", entity_ref("Company::Message", "m1"))
 }
 
 /// What is wrong, one line a finding.
 fn lines(malformed: &Malformed) -> Vec<String> {
     let violations = malformed.violations().iter();
-    violations
-        .map(|it| format!("{}: {}", it.field, it.description))
-        .collect()
+    violations.map(|it| format!("{}: {}", it.field, it.description)).collect()
 }
 
 /// What is wrong with a request, one line a finding; nothing if it passes.

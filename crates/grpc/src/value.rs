@@ -60,9 +60,7 @@ fn value(wire: Option<&wire::Value>, at: Path<'_>, level: usize, findings: &mut 
 fn set(items: &[wire::Value], at: Path<'_>, level: usize, findings: &mut Findings) -> Parsed<Value> {
     guard(at, level, findings)?;
     let items = items.iter().enumerate();
-    let items: Vec<_> = items
-        .map(|(n, item)| value(Some(item), at.index(n), level, findings))
-        .collect();
+    let items: Vec<_> = items.map(|(n, item)| value(Some(item), at.index(n), level, findings)).collect();
     items.into_iter().collect::<Parsed<_>>().map(Value::Set)
 }
 
@@ -96,10 +94,7 @@ fn whole(number: f64, at: Path<'_>, findings: &mut Findings) -> Parsed<i64> {
 
 fn entity(escape: &Entry, at: Path<'_>, findings: &mut Findings) -> Parsed<Value> {
     let Some([type_name, id]) = texts(escape, ["type", "id"]) else {
-        return findings.report(
-            at,
-            "must give `type` and `id` in `__entity`, both strings, and nothing else",
-        );
+        return findings.report(at, "must give `type` and `id` in `__entity`, both strings, and nothing else");
     };
     match EntityUid::from_parts(type_name, id) {
         Ok(uid) => Ok(Value::Entity(uid)),
@@ -109,19 +104,13 @@ fn entity(escape: &Entry, at: Path<'_>, findings: &mut Findings) -> Parsed<Value
 
 fn extension(escape: &Entry, at: Path<'_>, findings: &mut Findings) -> Parsed<Value> {
     let Some([function, argument]) = texts(escape, ["fn", "arg"]) else {
-        return findings.report(
-            at,
-            "must give `fn` and `arg` in `__extn`, both strings, and nothing else",
-        );
+        return findings.report(at, "must give `fn` and `arg` in `__extn`, both strings, and nothing else");
     };
     match ExtensionFunction::named(function) {
         Some(function) => Ok(Value::Extension(function, argument.into())),
         None => findings.report(
             at,
-            format_args!(
-                "calls `{}`; write `ip`, `decimal`, `datetime` or `duration`",
-                shown(function, 80)
-            ),
+            format_args!("calls `{}`; write `ip`, `decimal`, `datetime` or `duration`", shown(function, 80)),
         ),
     }
 }

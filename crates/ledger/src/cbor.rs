@@ -149,10 +149,7 @@ fn put_value(out: &mut Out<'_>, value: &Value) -> Encoded {
 }
 
 fn value(input: &mut In<'_>) -> Result<Value, Error> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "every other type is refused by the integer it is not"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused by the integer it is not")]
     match input.datatype()? {
         Type::Bool => input.bool().map(Value::Bool),
         Type::String => input.str().map(|text| Value::String(text.into())),
@@ -183,11 +180,7 @@ pub(crate) fn put_entity(out: &mut Out<'_>, entity: &EntityData) -> Encoded {
 
 fn entity(input: &mut In<'_>) -> Result<EntityData, Error> {
     expect_array(input, 3)?;
-    Ok(EntityData {
-        uid: uid(input)?,
-        attributes: record(input)?,
-        parents: uids(input)?,
-    })
+    Ok(EntityData { uid: uid(input)?, attributes: record(input)?, parents: uids(input)? })
 }
 
 pub(crate) fn uids(input: &mut In<'_>) -> Result<BTreeSet<EntityUid>, Error> {

@@ -76,17 +76,11 @@ impl DecisionRecord {
         put_input(out.u8(2)?, &query.resource)?;
         put_record(out.u8(3)?, &query.context)?;
         put_environment(out.u8(4)?, &query.environment)?;
-        put_optional(out.u8(5)?, query.at_least_revision, |out, it| {
-            out.u64(it.number()).map(drop)
-        })?;
-        put_optional(out.u8(6)?, query.request_id.as_ref(), |out, it| {
-            out.str(it.as_str()).map(drop)
-        })?;
+        put_optional(out.u8(5)?, query.at_least_revision, |out, it| out.u64(it.number()).map(drop))?;
+        put_optional(out.u8(6)?, query.request_id.as_ref(), |out, it| out.str(it.as_str()).map(drop))?;
         out.u8(7)?.bool(query.explain)?;
         let caller = out.u8(8)?.array(2)?;
-        put_optional(caller, query.caller.address, |out, it| {
-            out.str(&it.to_string()).map(drop)
-        })?;
+        put_optional(caller, query.caller.address, |out, it| out.str(&it.to_string()).map(drop))?;
         caller.str(query.caller.channel.name()).map(drop)
     }
 
@@ -111,15 +105,9 @@ impl DecisionRecord {
     fn put_verdict(&self, out: &mut Out<'_>) -> Encoded {
         let verdict = &self.verdict;
         out.u8(17)?.str(verdict.cause.name())?;
-        put_all(out.u8(18)?, verdict.determining.iter(), |out, it| {
-            out.str(it.as_str()).map(drop)
-        })?;
-        put_all(out.u8(19)?, verdict.errored.iter(), |out, it| {
-            out.str(it.as_str()).map(drop)
-        })?;
-        put_all(out.u8(20)?, verdict.grants.iter(), |out, it| {
-            out.str(it.as_str()).map(drop)
-        })?;
+        put_all(out.u8(18)?, verdict.determining.iter(), |out, it| out.str(it.as_str()).map(drop))?;
+        put_all(out.u8(19)?, verdict.errored.iter(), |out, it| out.str(it.as_str()).map(drop))?;
+        put_all(out.u8(20)?, verdict.grants.iter(), |out, it| out.str(it.as_str()).map(drop))?;
         put_all(out.u8(21)?, verdict.advice.iter(), put_notice)?;
         put_all(out.u8(22)?, verdict.obligations.iter(), put_notice)?;
         out.u8(23)?.u64(verdict.revision.number())?;
@@ -174,9 +162,7 @@ fn take_query(input: &mut In<'_>) -> Result<Query, Error> {
         resource: field(input, 2, cbor::input_entity)?,
         context: field(input, 3, cbor::record)?,
         environment: field(input, 4, take_environment)?,
-        at_least_revision: field(input, 5, |input| {
-            optional(input, |input| input.u64().map(Revision::new))
-        })?,
+        at_least_revision: field(input, 5, |input| optional(input, |input| input.u64().map(Revision::new)))?,
         request_id: field(input, 6, |input| optional(input, parsed))?,
         explain: field(input, 7, take_bool)?,
         caller: field(input, 8, take_caller)?,
@@ -187,9 +173,7 @@ fn put_environment(out: &mut Out<'_>, environment: &Environment) -> Encoded {
     out.array(3)?;
     put_optional(out, environment.source_ip, |out, it| out.str(&it.to_string()).map(drop))?;
     put_optional(out, environment.user_agent.as_deref(), |out, it| out.str(it).map(drop))?;
-    put_all(out, environment.attributes.iter(), |out, (name, value)| {
-        out.array(2)?.str(name)?.str(value).map(drop)
-    })
+    put_all(out, environment.attributes.iter(), |out, (name, value)| out.array(2)?.str(name)?.str(value).map(drop))
 }
 
 fn take_environment(input: &mut In<'_>) -> Result<Environment, Error> {
@@ -220,10 +204,7 @@ fn take_scope(input: &mut In<'_>) -> Result<(ScopeName, ActionUid), Error> {
 
 fn take_grant(input: &mut In<'_>) -> Result<GrantInForce, Error> {
     expect_array(input, 2)?;
-    Ok(GrantInForce {
-        id: parsed(input)?,
-        confers: cbor::uids(input)?,
-    })
+    Ok(GrantInForce { id: parsed(input)?, confers: cbor::uids(input)? })
 }
 
 fn missing_parts(missing: &Missing) -> (u8, &EntityUid) {
@@ -245,26 +226,16 @@ fn take_missing(input: &mut In<'_>) -> Result<Missing, Error> {
 }
 
 fn put_notice(out: &mut Out<'_>, notice: &Notice) -> Encoded {
-    out.array(3)?
-        .str(notice.policy_id.as_str())?
-        .str(&notice.name)?
-        .str(&notice.value)
-        .map(drop)
+    out.array(3)?.str(notice.policy_id.as_str())?.str(&notice.name)?.str(&notice.value).map(drop)
 }
 
 fn take_notice(input: &mut In<'_>) -> Result<Notice, Error> {
     expect_array(input, 3)?;
-    Ok(Notice {
-        policy_id: parsed(input)?,
-        name: input.str()?.to_owned(),
-        value: input.str()?.to_owned(),
-    })
+    Ok(Notice { policy_id: parsed(input)?, name: input.str()?.to_owned(), value: input.str()?.to_owned() })
 }
 
 fn take_verdict(input: &mut In<'_>) -> Result<Verdict, Error> {
-    let cause = field(input, 17, |input| {
-        Cause::named(input.str()?).ok_or_else(|| refused("an unknown cause"))
-    })?;
+    let cause = field(input, 17, |input| Cause::named(input.str()?).ok_or_else(|| refused("an unknown cause")))?;
     let determining = field(input, 18, |input| all(input, parsed))?;
     let errored = field(input, 19, |input| all(input, parsed))?;
     let grants = field(input, 20, |input| all(input, parsed))?;

@@ -78,14 +78,7 @@ impl Draft {
     pub(crate) fn seal(self, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> SealedRecord {
         let bytes = cbor::encode(|out| self.put(out, id, class, nonce));
         let leaf = leaf(id.stream, id.seq, &bytes);
-        SealedRecord {
-            id,
-            leaf,
-            bytes,
-            class,
-            recorded_at: self.recorded_at,
-            index: self.index,
-        }
+        SealedRecord { id, leaf, bytes, class, recorded_at: self.recorded_at, index: self.index }
     }
 
     fn put(&self, out: &mut Out<'_>, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> Encoded {
@@ -155,16 +148,10 @@ impl RecordedDecision {
     pub fn decode(id: DecisionId, bytes: &[u8]) -> Result<Self, InvalidRecord> {
         let (decoded, nonce) = take(&mut Decoder::new(bytes)).map_err(|e| InvalidRecord::Format(e.to_string()))?;
         if decoded.id != id {
-            return Err(InvalidRecord::Misplaced {
-                expected: id,
-                found: decoded.id,
-            });
+            return Err(InvalidRecord::Misplaced { expected: id, found: decoded.id });
         }
         match decoded.encode(nonce) == bytes {
-            true => Ok(Self {
-                leaf: leaf(id.stream, id.seq, bytes),
-                ..decoded
-            }),
+            true => Ok(Self { leaf: leaf(id.stream, id.seq, bytes), ..decoded }),
             false => Err(InvalidRecord::NotCanonical),
         }
     }
@@ -196,10 +183,7 @@ fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
     expect_key(input, 2)?;
     let stream = StreamId::new(sixteen(input.bytes()?)?);
     expect_key(input, 3)?;
-    let id = DecisionId {
-        stream,
-        seq: input.u64()?,
-    };
+    let id = DecisionId { stream, seq: input.u64()? };
     expect_key(input, 4)?;
     let recorded_at = cbor::instant(input)?;
     expect_key(input, 5)?;
@@ -208,16 +192,7 @@ fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
     let nonce = sixteen(input.bytes()?)?;
     expect_key(input, 7)?;
     let record = DecisionRecord::take(input)?;
-    Ok((
-        RecordedDecision {
-            id,
-            leaf: Digest::ZERO,
-            class,
-            recorded_at,
-            record,
-        },
-        nonce,
-    ))
+    Ok((RecordedDecision { id, leaf: Digest::ZERO, class, recorded_at, record }, nonce))
 }
 
 fn sixteen(bytes: &[u8]) -> Result<[u8; 16], Error> {

@@ -20,9 +20,7 @@ impl StreamId {
 
     fn from_hex(text: &str) -> Option<Self> {
         let hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        hex.then(|| u128::from_str_radix(text, 16).ok())
-            .flatten()
-            .map(|number| Self(number.to_be_bytes()))
+        hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(|number| Self(number.to_be_bytes()))
     }
 }
 
@@ -61,10 +59,7 @@ impl FromStr for DecisionId {
                 .parse()
                 .ok()
                 .filter(|seq: &u64| *seq > 0 && seq.to_string() == *text.rsplit('-').next().unwrap_or(""))?;
-            Some(Self {
-                stream: StreamId::from_hex(stream)?,
-                seq,
-            })
+            Some(Self { stream: StreamId::from_hex(stream)?, seq })
         });
         parts.ok_or_else(|| InvalidDecisionId(text.chars().take(80).flat_map(char::escape_debug).collect()))
     }

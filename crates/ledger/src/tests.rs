@@ -23,21 +23,12 @@ fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
     let record = Record::from([
         (name("a-long-name"), Value::Long(long)),
         (name("z"), Value::String(text.into())),
-        (
-            name("set"),
-            Value::Set(vec![Value::Bool(true), Value::Entity(uid("User::ana"))]),
-        ),
+        (name("set"), Value::Set(vec![Value::Bool(true), Value::Entity(uid("User::ana"))])),
         (name("ip"), Value::Extension(ExtensionFunction::Ip, "10.0.0.1".into())),
-        (
-            name("deep"),
-            Value::Record(Record::from([(name("x"), Value::Long(-1))])),
-        ),
+        (name("deep"), Value::Record(Record::from([(name("x"), Value::Long(-1))]))),
     ]);
-    let order = EntityData {
-        uid: uid("Order::o"),
-        attributes: record.clone(),
-        parents: BTreeSet::from([uid("Folder::f")]),
-    };
+    let order =
+        EntityData { uid: uid("Order::o"), attributes: record.clone(), parents: BTreeSet::from([uid("Folder::f")]) };
     let query = Query {
         principal: EntityInput::Reference(uid("User::ana")),
         action: ActionUid::resolve("read", "Company").unwrap(),
@@ -47,10 +38,7 @@ fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
         at_least_revision: Some(Revision::new(3)),
         request_id: Some("r-1".parse().unwrap()),
         explain: true,
-        caller: Caller {
-            address: Some("127.0.0.1".parse().unwrap()),
-            channel: Channel::Grpc,
-        },
+        caller: Caller { address: Some("127.0.0.1".parse().unwrap()), channel: Channel::Grpc },
     };
     let role = Arc::new(EntityData::bare(uid("Role::editor")));
     let facts = Facts {
@@ -58,23 +46,13 @@ fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
         entities: vec![Arc::new(order), Arc::new(EntityData::bare(uid("User::ana")))],
         roles: vec![role],
         direct_roles: BTreeSet::from([uid("Role::editor")]),
-        scopes: BTreeMap::from([(
-            "orders:read".parse().unwrap(),
-            ActionUid::resolve("orders:read", "").unwrap(),
-        )]),
-        grants: vec![GrantInForce {
-            id: "g".parse().unwrap(),
-            confers: BTreeSet::from([uid("Role::editor")]),
-        }],
+        scopes: BTreeMap::from([("orders:read".parse().unwrap(), ActionUid::resolve("orders:read", "").unwrap())]),
+        grants: vec![GrantInForce { id: "g".parse().unwrap(), confers: BTreeSet::from([uid("Role::editor")]) }],
         supplied: Some(record),
         missing: (cause == Cause::UnknownEntity).then(|| Missing::Other(uid("User::gone"))),
         next_change: None,
     };
-    let notice = Notice {
-        policy_id: "p".parse().unwrap(),
-        name: "n".into(),
-        value: text.into(),
-    };
+    let notice = Notice { policy_id: "p".parse().unwrap(), name: "n".into(), value: text.into() };
     let verdict = Verdict {
         cause,
         determining: vec!["p".parse().unwrap()],
@@ -92,10 +70,7 @@ fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
 }
 
 fn id(seq: u64) -> DecisionId {
-    DecisionId {
-        stream: StreamId::new([7; 16]),
-        seq,
-    }
+    DecisionId { stream: StreamId::new([7; 16]), seq }
 }
 
 fn sealed(seq: u64) -> SealedRecord {
@@ -135,12 +110,7 @@ fn leaf_depends_on_place_nonce_and_content() {
     assert_ne!(base, draft.clone().seal(id(1), DurabilityClass::Database, [2; 16]).leaf);
     assert_ne!(base, draft.seal(id(1), DurabilityClass::Process, [1; 16]).leaf);
     let (question, verdict) = full(6, "text", Cause::Permitted);
-    assert_ne!(
-        base,
-        Draft::decision(&question, &verdict)
-            .seal(id(1), DurabilityClass::Database, [1; 16])
-            .leaf
-    );
+    assert_ne!(base, Draft::decision(&question, &verdict).seal(id(1), DurabilityClass::Database, [1; 16]).leaf);
 }
 
 /// The bytes of format version 1 stay what they are: a change here breaks every stored record.
@@ -166,16 +136,10 @@ fn any_flipped_bit_is_refused_or_changes_the_record() {
 #[test]
 fn other_forms_of_the_same_record_are_refused() {
     let record = sealed(1);
-    assert!(matches!(
-        RecordedDecision::decode(id(2), &record.bytes),
-        Err(InvalidRecord::Misplaced { .. })
-    ));
+    assert!(matches!(RecordedDecision::decode(id(2), &record.bytes), Err(InvalidRecord::Misplaced { .. })));
     let mut longer = record.bytes.clone();
     longer.push(0);
-    assert_eq!(
-        RecordedDecision::decode(id(1), &longer),
-        Err(InvalidRecord::NotCanonical)
-    );
+    assert_eq!(RecordedDecision::decode(id(1), &longer), Err(InvalidRecord::NotCanonical));
     // The version written as two bytes (0x18 0x01) instead of one.
     let mut wide = record.bytes.clone();
     assert_eq!(wide[1..3], [0, 1]);

@@ -74,13 +74,7 @@ pub struct Writer<S> {
 impl<S: Sink> Writer<S> {
     /// A writer of a stream that has no records yet; `nonce` gives 16 fresh random bytes a call.
     pub fn new(sink: S, stream: StreamId, nonce: fn() -> Nonce) -> Self {
-        Self {
-            sink,
-            stream,
-            next: 1,
-            unsettled: false,
-            nonce,
-        }
+        Self { sink, stream, next: 1, unsettled: false, nonce }
     }
 
     /// Numbers the drafts, makes them durable together and returns their receipts in order.
@@ -89,33 +83,19 @@ impl<S: Sink> Writer<S> {
     /// the same, history holds more than was answered, never less.
     pub async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, NotRecorded> {
         self.settle().await?;
-        let batch: Vec<SealedRecord> = drafts
-            .into_iter()
-            .zip(self.next..)
-            .map(|(draft, seq)| self.seal(draft, seq))
-            .collect();
+        let batch: Vec<SealedRecord> =
+            drafts.into_iter().zip(self.next..).map(|(draft, seq)| self.seal(draft, seq)).collect();
         if let Err(failed) = self.sink.commit(&batch).await {
             self.unsettled = true;
             return Err(NotRecorded(failed.to_string()));
         }
         self.next += batch.len() as u64;
-        Ok(batch
-            .iter()
-            .map(|record| Receipt {
-                id: record.id,
-                leaf: record.leaf,
-                class: record.class,
-            })
-            .collect())
+        Ok(batch.iter().map(|record| Receipt { id: record.id, leaf: record.leaf, class: record.class }).collect())
     }
 
     async fn settle(&mut self) -> Result<(), NotRecorded> {
         if self.unsettled {
-            let last = self
-                .sink
-                .last_committed(self.stream)
-                .await
-                .map_err(|failed| NotRecorded(failed.to_string()))?;
+            let last = self.sink.last_committed(self.stream).await.map_err(|failed| NotRecorded(failed.to_string()))?;
             self.next = last.unwrap_or(0) + 1;
             self.unsettled = false;
         }
@@ -124,13 +104,6 @@ impl<S: Sink> Writer<S> {
 
     fn seal(&self, draft: Draft, seq: u64) -> SealedRecord {
         let class = self.sink.class(draft.class());
-        draft.seal(
-            DecisionId {
-                stream: self.stream,
-                seq,
-            },
-            class,
-            (self.nonce)(),
-        )
+        draft.seal(DecisionId { stream: self.stream, seq }, class, (self.nonce)())
     }
 }

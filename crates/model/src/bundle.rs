@@ -27,9 +27,7 @@ impl FromStr for PolicyId {
 
     fn from_str(text: &str) -> Result<Self, InvalidPolicyId> {
         let shaped = text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'));
         match shaped && text.len() <= 128 {
             true => Ok(Self(text.into())),
             false => Err(InvalidPolicyId(crate::uid::printable(text))),

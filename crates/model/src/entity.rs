@@ -19,11 +19,7 @@ pub struct EntityData {
 impl EntityData {
     /// An entity without attributes or parents.
     pub fn bare(uid: EntityUid) -> Self {
-        Self {
-            uid,
-            attributes: Record::new(),
-            parents: BTreeSet::new(),
-        }
+        Self { uid, attributes: Record::new(), parents: BTreeSet::new() }
     }
 
     /// Calls `visit` with every entity named in the attributes, at any depth.

@@ -66,14 +66,10 @@ impl Term {
     /// In force from `not_before` (or at once) until just before `expires_at`.
     pub fn until(not_before: Option<Instant>, expires_at: Instant) -> Result<Self, InvalidGrant> {
         match not_before {
-            Some(not_before) if not_before >= expires_at => Err(InvalidGrant::EndsBeforeItBegins {
-                not_before,
-                end: expires_at,
-            }),
-            _ => Ok(Self {
-                not_before,
-                end: Some(expires_at),
-            }),
+            Some(not_before) if not_before >= expires_at => {
+                Err(InvalidGrant::EndsBeforeItBegins { not_before, end: expires_at })
+            }
+            _ => Ok(Self { not_before, end: Some(expires_at) }),
         }
     }
 
@@ -99,11 +95,7 @@ impl Term {
 
     /// The next instant after `now` at which time alone changes whether it is in force.
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
-        self.not_before
-            .into_iter()
-            .chain(self.end)
-            .filter(|boundary| *boundary > now)
-            .min()
+        self.not_before.into_iter().chain(self.end).filter(|boundary| *boundary > now).min()
     }
 }
 
@@ -141,13 +133,7 @@ impl Grant {
         reason: &str,
     ) -> Result<Self, InvalidGrant> {
         text::check(reason, 500).map_err(InvalidGrant::Reason)?;
-        Ok(Self {
-            id,
-            holder,
-            conferred,
-            term,
-            reason: reason.into(),
-        })
+        Ok(Self { id, holder, conferred, term, reason: reason.into() })
     }
 
     /// Its id.

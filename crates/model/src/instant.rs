@@ -35,10 +35,7 @@ impl Instant {
     pub fn from_micros(micros: i64) -> Result<Self, InvalidInstant> {
         match micros {
             FIRST..=LAST => Ok(Self(micros)),
-            _ => Err(InvalidInstant {
-                given: micros.to_string(),
-                expected: "an instant between the years 1 and 9999",
-            }),
+            _ => Err(InvalidInstant { given: micros.to_string(), expected: "an instant between the years 1 and 9999" }),
         }
     }
 
@@ -111,12 +108,10 @@ impl FromStr for Instant {
     type Err = InvalidInstant;
 
     fn from_str(text: &str) -> Result<Self, InvalidInstant> {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map(Self::from)
-            .map_err(|_| InvalidInstant {
-                given: crate::uid::printable(text),
-                expected: "an instant; write RFC 3339 such as `2026-01-31T09:00:00Z`, or a span from now such as `+2h`",
-            })
+        OffsetDateTime::parse(text, &Rfc3339).map(Self::from).map_err(|_| InvalidInstant {
+            given: crate::uid::printable(text),
+            expected: "an instant; write RFC 3339 such as `2026-01-31T09:00:00Z`, or a span from now such as `+2h`",
+        })
     }
 }
 
@@ -191,9 +186,7 @@ impl FromStr for Span {
             'd' => 86_400,
             _ => return Err(refuse()),
         };
-        let number = text
-            .strip_suffix(unit)
-            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
         let number: i64 = number.and_then(|digits| digits.parse().ok()).ok_or_else(refuse)?;
         number.checked_mul(seconds * MICROS).map(Self).ok_or_else(refuse)
     }

@@ -30,10 +30,7 @@ pub enum InvalidJson {
 
 impl InvalidJson {
     fn at(path: &str, why: impl Into<String>) -> Self {
-        Self::Value {
-            path: path.to_owned(),
-            why: why.into(),
-        }
+        Self::Value { path: path.to_owned(), why: why.into() }
     }
 
     fn uid(path: &str, why: &InvalidUid) -> Self {
@@ -47,9 +44,7 @@ pub struct StrictJson(pub Json);
 
 /// Reads a JSON text, refusing repeated keys.
 pub fn parse(text: &str) -> Result<Json, InvalidJson> {
-    serde_json::from_str::<StrictJson>(text)
-        .map(|strict| strict.0)
-        .map_err(|e| InvalidJson::Syntax(e.to_string()))
+    serde_json::from_str::<StrictJson>(text).map(|strict| strict.0).map_err(|e| InvalidJson::Syntax(e.to_string()))
 }
 
 /// Reads a record; `path` names it in errors.
@@ -57,9 +52,7 @@ pub fn record_from(json: &Json, path: &str) -> Result<Record, InvalidJson> {
     let Json::Object(map) = json else {
         return Err(InvalidJson::at(path, "must be an object"));
     };
-    map.iter()
-        .map(|(name, json)| attribute_from(name, json, path))
-        .collect()
+    map.iter().map(|(name, json)| attribute_from(name, json, path)).collect()
 }
 
 fn attribute_from(name: &str, json: &Json, path: &str) -> Result<(AttributeName, Value), InvalidJson> {
@@ -77,10 +70,7 @@ pub fn value_from(json: &Json, path: &str) -> Result<Value, InvalidJson> {
         Json::Number(number) => long_from(number, path).map(Value::Long),
         Json::String(text) => Ok(Value::String(text.as_str().into())),
         Json::Array(items) => {
-            let items = items
-                .iter()
-                .enumerate()
-                .map(|(n, item)| value_from(item, &format!("{path}[{n}]")));
+            let items = items.iter().enumerate().map(|(n, item)| value_from(item, &format!("{path}[{n}]")));
             items.collect::<Result<_, _>>().map(Value::Set)
         }
         Json::Object(map) => match (map.len(), map.get("__entity"), map.get("__extn")) {
@@ -105,10 +95,7 @@ fn extension_from(json: &Json, path: &str) -> Result<Value, InvalidJson> {
     let argument = json.get("arg").and_then(Json::as_str);
     match (function, argument) {
         (Some(function), Some(argument)) => Ok(Value::Extension(function, argument.into())),
-        _ => Err(InvalidJson::at(
-            path,
-            "must give `fn` (ip, decimal, datetime or duration) and `arg` in `__extn`",
-        )),
+        _ => Err(InvalidJson::at(path, "must give `fn` (ip, decimal, datetime or duration) and `arg` in `__extn`")),
     }
 }
 
@@ -117,10 +104,7 @@ pub fn uid_from(json: &Json, path: &str) -> Result<EntityUid, InvalidJson> {
     if let Json::String(text) = json {
         return text.parse().map_err(|why| InvalidJson::uid(path, &why));
     }
-    match (
-        json.get("type").and_then(Json::as_str),
-        json.get("id").and_then(Json::as_str),
-    ) {
+    match (json.get("type").and_then(Json::as_str), json.get("id").and_then(Json::as_str)) {
         (Some(type_name), Some(id)) => EntityUid::from_parts(type_name, id).map_err(|why| InvalidJson::uid(path, &why)),
         _ => Err(InvalidJson::at(path, "must give `type` and `id`")),
     }
@@ -129,9 +113,7 @@ pub fn uid_from(json: &Json, path: &str) -> Result<EntityUid, InvalidJson> {
 /// Reads `{"uid", "attributes", "parents"}`.
 pub fn entity_from(json: &Json) -> Result<EntityData, InvalidJson> {
     let known = ["uid", "attributes", "parents"];
-    let map = json
-        .as_object()
-        .ok_or_else(|| InvalidJson::at("entity", "must be an object"))?;
+    let map = json.as_object().ok_or_else(|| InvalidJson::at("entity", "must be an object"))?;
     if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(InvalidJson::at(
             &printable(unknown),
@@ -139,25 +121,15 @@ pub fn entity_from(json: &Json) -> Result<EntityData, InvalidJson> {
         ));
     }
     let uid = uid_from(map.get("uid").unwrap_or(&Json::Null), "uid")?;
-    let attributes = map
-        .get("attributes")
-        .map(|json| record_from(json, "attributes"))
-        .transpose()?
-        .unwrap_or_default();
+    let attributes = map.get("attributes").map(|json| record_from(json, "attributes")).transpose()?.unwrap_or_default();
     let parents = match map.get("parents") {
         None => Ok(std::collections::BTreeSet::new()),
-        Some(Json::Array(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(n, item)| uid_from(item, &format!("parents[{n}]")))
-            .collect(),
+        Some(Json::Array(items)) => {
+            items.iter().enumerate().map(|(n, item)| uid_from(item, &format!("parents[{n}]"))).collect()
+        }
         Some(_) => Err(InvalidJson::at("parents", "must be an array")),
     }?;
-    Ok(EntityData {
-        uid,
-        attributes,
-        parents,
-    })
+    Ok(EntityData { uid, attributes, parents })
 }
 
 /// Writes `{"type", "id"}`.
@@ -167,12 +139,7 @@ pub fn uid(uid: &EntityUid) -> Json {
 
 /// Writes a record.
 pub fn record(record: &Record) -> Json {
-    Json::Object(
-        record
-            .iter()
-            .map(|(name, it)| (name.to_string(), value(it)))
-            .collect::<Map<_, _>>(),
-    )
+    Json::Object(record.iter().map(|(name, it)| (name.to_string(), value(it))).collect::<Map<_, _>>())
 }
 
 /// Writes a value.
@@ -284,10 +251,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut map = Map::new();
         while let Some((key, StrictJson(value))) = entries.next_entry::<String, StrictJson>()? {
             if map.contains_key(&key) {
-                return Err(serde::de::Error::custom(format_args!(
-                    "the key `{}` stands twice",
-                    printable(&key)
-                )));
+                return Err(serde::de::Error::custom(format_args!("the key `{}` stands twice", printable(&key))));
             }
             map.insert(key, value);
         }

@@ -18,10 +18,7 @@ pub struct Malformed(Vec<Violation>);
 impl Malformed {
     /// One violation.
     pub fn at(field: impl Into<String>, description: impl fmt::Display) -> Self {
-        Self(vec![Violation {
-            field: field.into(),
-            description: description.to_string(),
-        }])
+        Self(vec![Violation { field: field.into(), description: description.to_string() }])
     }
 
     /// Several at once; `None` if there is none.

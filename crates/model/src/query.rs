@@ -58,9 +58,7 @@ impl Channel {
 
     /// The channel called `name`.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Grpc, Self::Local]
-            .into_iter()
-            .find(|channel| channel.name() == name)
+        [Self::Grpc, Self::Local].into_iter().find(|channel| channel.name() == name)
     }
 }
 
@@ -117,16 +115,9 @@ impl Environment {
         attributes: impl ExactSizeIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, InvalidEnvironment> {
         let refused = |_| InvalidEnvironment::SourceIp(crate::uid::printable(source_ip));
-        let source_ip = Some(source_ip)
-            .filter(|text| !text.is_empty())
-            .map(str::parse)
-            .transpose()
-            .map_err(refused)?;
+        let source_ip = Some(source_ip).filter(|text| !text.is_empty()).map(str::parse).transpose().map_err(refused)?;
         let user_agent = Some(user_agent).filter(|text| !text.is_empty());
-        user_agent
-            .map(|agent| text::check(agent, 512))
-            .transpose()
-            .map_err(InvalidEnvironment::UserAgent)?;
+        user_agent.map(|agent| text::check(agent, 512)).transpose().map_err(InvalidEnvironment::UserAgent)?;
         if attributes.len() > 32 {
             return Err(InvalidEnvironment::TooMany(attributes.len()));
         }
@@ -137,11 +128,7 @@ impl Environment {
                 .map_err(|why| InvalidEnvironment::Attribute(crate::uid::printable(name), why))?;
             checked.insert(name.into(), value.into());
         }
-        Ok(Self {
-            source_ip,
-            user_agent: user_agent.map(Into::into),
-            attributes: checked,
-        })
+        Ok(Self { source_ip, user_agent: user_agent.map(Into::into), attributes: checked })
     }
 
     /// Whether nothing was said.

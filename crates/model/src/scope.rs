@@ -65,9 +65,7 @@ impl ScopePattern {
     /// Whether the pattern stands for this scope.
     pub fn covers(&self, scope: &ScopeName) -> bool {
         let segments = self.0.split(':').zip(scope.0.split(':'));
-        segments
-            .into_iter()
-            .all(|(pattern, segment)| pattern == "*" || pattern == segment)
+        segments.into_iter().all(|(pattern, segment)| pattern == "*" || pattern == segment)
     }
 }
 
@@ -76,10 +74,7 @@ impl FromStr for ScopePattern {
 
     fn from_str(text: &str) -> Result<Self, InvalidScope> {
         let form = || InvalidScope::Form(printable(text));
-        let (resource, verb) = text
-            .split_once(':')
-            .filter(|_| text.len() <= Self::LIMIT)
-            .ok_or_else(form)?;
+        let (resource, verb) = text.split_once(':').filter(|_| text.len() <= Self::LIMIT).ok_or_else(form)?;
         for segment in [resource, verb] {
             if segment != "*" && segment.contains('*') {
                 return Err(InvalidScope::PartialWildcard(printable(text)));

@@ -5,20 +5,13 @@ use crate::*;
 
 #[test]
 fn uid_reads_what_it_writes() {
-    for text in [
-        r#"User::"ana""#,
-        r#"Company::Sub::User::"a \"quoted\" \\ id""#,
-        r#"User::"ümlaut and space ""#,
-    ] {
+    for text in [r#"User::"ana""#, r#"Company::Sub::User::"a \"quoted\" \\ id""#, r#"User::"ümlaut and space ""#] {
         let uid: EntityUid = text.parse().unwrap();
         assert_eq!(uid.to_string(), text);
         assert_eq!(uid.to_string().parse::<EntityUid>().unwrap(), uid);
     }
     assert_eq!(r#"User::"\u{e4}\'""#.parse::<EntityUid>().unwrap().id().as_str(), "ä'");
-    assert_eq!(
-        EntityUid::parse_shorthand("Company::User::ana").unwrap(),
-        r#"Company::User::"ana""#.parse().unwrap()
-    );
+    assert_eq!(EntityUid::parse_shorthand("Company::User::ana").unwrap(), r#"Company::User::"ana""#.parse().unwrap());
 }
 
 #[test]
@@ -37,10 +30,7 @@ fn uid_refuses_what_hides_or_does_not_fit() {
     refused("User::\"a\nb\"", "control character U+000A");
     refused("User::\"a\u{202E}b\"", "direction character U+202E");
     refused("User::\"a\u{200B}b\"", "separator character U+200B");
-    refused(
-        &format!("User::\"{}\"", "x".repeat(257)),
-        "257 bytes long; the limit is 256",
-    );
+    refused(&format!("User::\"{}\"", "x".repeat(257)), "257 bytes long; the limit is 256");
     assert!(format!("User::\"{}\"", "x".repeat(256)).parse::<EntityUid>().is_ok());
 }
 
@@ -49,24 +39,15 @@ fn bare_action_belongs_to_the_default_namespace() {
     let resolved = |text: &str, namespace: &str| ActionUid::resolve(text, namespace).map(|action| action.to_string());
     assert_eq!(resolved("read", "Company").unwrap(), r#"Company::Action::"read""#);
     assert_eq!(resolved("read", "").unwrap(), r#"Action::"read""#);
-    assert_eq!(
-        resolved(r#"Other::Action::"read""#, "Company").unwrap(),
-        r#"Other::Action::"read""#
-    );
-    assert!(matches!(
-        resolved(r#"User::"ana""#, ""),
-        Err(InvalidUid::NotAnAction { .. })
-    ));
+    assert_eq!(resolved(r#"Other::Action::"read""#, "Company").unwrap(), r#"Other::Action::"read""#);
+    assert!(matches!(resolved(r#"User::"ana""#, ""), Err(InvalidUid::NotAnAction { .. })));
     assert!(resolved("Company::read", "").is_err());
 }
 
 #[test]
 fn wildcard_stands_for_a_whole_segment() {
     let covers = |pattern: &str, scope: &str| {
-        pattern
-            .parse::<ScopePattern>()
-            .unwrap()
-            .covers(&scope.parse::<ScopeName>().unwrap())
+        pattern.parse::<ScopePattern>().unwrap().covers(&scope.parse::<ScopeName>().unwrap())
     };
     for (pattern, scope, expected) in [
         ("orders:read", "orders:read", true),
@@ -78,22 +59,10 @@ fn wildcard_stands_for_a_whole_segment() {
     ] {
         assert_eq!(covers(pattern, scope), expected, "{pattern} {scope}");
     }
-    for bad in [
-        "orders",
-        "orders:re*d",
-        "Orders:read",
-        "orders:read:all",
-        ":read",
-        "orders:",
-        "",
-        "a b:c",
-    ] {
+    for bad in ["orders", "orders:re*d", "Orders:read", "orders:read:all", ":read", "orders:", "", "a b:c"] {
         assert!(bad.parse::<ScopePattern>().is_err(), "{bad}");
     }
-    assert!(matches!(
-        "orders:*".parse::<ScopeName>(),
-        Err(InvalidScope::Wildcard(_))
-    ));
+    assert!(matches!("orders:*".parse::<ScopeName>(), Err(InvalidScope::Wildcard(_))));
 }
 
 #[test]
@@ -103,18 +72,11 @@ fn instants_are_exact_to_the_microsecond() {
     assert_eq!(at.cedar_datetime(), "2026-06-01T12:00:00.000Z");
     assert_eq!(Instant::parse("+2h", at).unwrap().since(at), Span::hours(2));
     assert_eq!(at.since(Instant::parse("-1d", at).unwrap()), Span::hours(24));
-    assert_eq!(
-        "2026-06-01T14:00:00+02:00".parse::<Instant>().unwrap().to_string(),
-        "2026-06-01T12:00:00Z"
-    );
+    assert_eq!("2026-06-01T14:00:00+02:00".parse::<Instant>().unwrap().to_string(), "2026-06-01T12:00:00Z");
     for bad in ["tomorrow", "+2", "+h", "2026-06-01", "+99999999999999d", "+-2h", ""] {
         assert!(Instant::parse(bad, at).is_err(), "{bad}");
     }
-    assert_eq!(
-        Instant::from_micros(-1).unwrap().day(),
-        -1,
-        "the last microsecond before the epoch is the day before"
-    );
+    assert_eq!(Instant::from_micros(-1).unwrap().day(), -1, "the last microsecond before the epoch is the day before");
 }
 
 #[test]
@@ -133,10 +95,7 @@ fn term_is_half_open() {
 #[test]
 fn repeated_key_is_refused_at_any_depth() {
     for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"c":1,"c":2}}]"#] {
-        assert!(
-            matches!(json::parse(text), Err(InvalidJson::Syntax(why)) if why.contains("stands twice")),
-            "{text}"
-        );
+        assert!(matches!(json::parse(text), Err(InvalidJson::Syntax(why)) if why.contains("stands twice")), "{text}");
     }
 }
 
@@ -144,9 +103,7 @@ fn repeated_key_is_refused_at_any_depth() {
 fn json_that_is_no_value_is_refused_with_its_path() {
     let refused = |text: &str, path: &str, says: &str| {
         let error = json::record_from(&json::parse(text).unwrap(), "context").unwrap_err();
-        let InvalidJson::Value { path: found, why } = &error else {
-            panic!("{error}")
-        };
+        let InvalidJson::Value { path: found, why } = &error else { panic!("{error}") };
         assert!(found == path && why.contains(says), "{text}: {error}");
     };
     refused(r#"{"a":1.5}"#, "context.a", "whole");
@@ -164,29 +121,17 @@ fn bounds_count_bytes_and_levels() {
         json::record_from(&json::parse(&text).unwrap(), "context").unwrap()
     };
     assert_eq!(Bounds::REQUEST.check("the context", &nested(8)), Ok(()));
-    assert!(matches!(
-        Bounds::REQUEST.check("the context", &nested(9)),
-        Err(OutOfBounds::Deep { depth: 9, .. })
-    ));
-    let long = |bytes: usize| {
-        Record::from([(
-            AttributeName::new("a").unwrap(),
-            Value::String("x".repeat(bytes).into()),
-        )])
-    };
+    assert!(matches!(Bounds::REQUEST.check("the context", &nested(9)), Err(OutOfBounds::Deep { depth: 9, .. })));
+    let long =
+        |bytes: usize| Record::from([(AttributeName::new("a").unwrap(), Value::String("x".repeat(bytes).into()))]);
     assert_eq!(Bounds::REQUEST.check("the context", &long(16 * 1024 - 5)), Ok(()));
-    assert!(matches!(
-        Bounds::REQUEST.check("the context", &long(16 * 1024)),
-        Err(OutOfBounds::Large { .. })
-    ));
+    assert!(matches!(Bounds::REQUEST.check("the context", &long(16 * 1024)), Err(OutOfBounds::Large { .. })));
 }
 
 #[test]
 fn only_this_machine_may_assert() {
-    let caller = |address: Option<&str>| Caller {
-        address: address.map(|it| it.parse().unwrap()),
-        channel: Channel::Grpc,
-    };
+    let caller =
+        |address: Option<&str>| Caller { address: address.map(|it| it.parse().unwrap()), channel: Channel::Grpc };
     assert!(caller(None).may_assert());
     assert!(caller(Some("127.0.0.1")).may_assert());
     assert!(caller(Some("::1")).may_assert());

@@ -35,20 +35,10 @@ pub(crate) fn check(text: &str, limit: usize) -> Result<(), InvalidText> {
         return Err(InvalidText::Empty);
     }
     if text.len() > limit {
-        return Err(InvalidText::TooLong {
-            length: text.len(),
-            limit,
-        });
+        return Err(InvalidText::TooLong { length: text.len(), limit });
     }
-    match text
-        .char_indices()
-        .find_map(|(at, c)| hidden_kind(c).map(|kind| (at, c, kind)))
-    {
-        Some((at, c, kind)) => Err(InvalidText::Hidden {
-            kind,
-            code: u32::from(c),
-            at,
-        }),
+    match text.char_indices().find_map(|(at, c)| hidden_kind(c).map(|kind| (at, c, kind))) {
+        Some((at, c, kind)) => Err(InvalidText::Hidden { kind, code: u32::from(c), at }),
         None => Ok(()),
     }
 }

@@ -51,10 +51,7 @@ impl TypeName {
 
     /// Parses identifiers joined by `::`.
     pub fn new(text: &str) -> Result<Self, InvalidUid> {
-        let refuse = |why: String| InvalidUid::Type {
-            given: printable(text),
-            why,
-        };
+        let refuse = |why: String| InvalidUid::Type { given: printable(text), why };
         text::check(text, Self::LIMIT).map_err(|why| refuse(why.to_string()))?;
         match text.split("::").find(|part| !is_identifier(part)) {
             Some(part) => Err(refuse(format!("`{}` is not an identifier", printable(part)))),
@@ -132,10 +129,7 @@ impl EntityUid {
     /// Checks a type and an id given separately, as on the wire and in rows.
     pub fn from_parts(type_name: &str, id: &str) -> Result<Self, InvalidUid> {
         let type_name = TypeName::new(type_name)?;
-        let id = EntityId::new(id).map_err(|why| InvalidUid::Id {
-            type_name: type_name.to_string(),
-            why,
-        })?;
+        let id = EntityId::new(id).map_err(|why| InvalidUid::Id { type_name: type_name.to_string(), why })?;
         Ok(Self { type_name, id })
     }
 
@@ -144,10 +138,8 @@ impl EntityUid {
         if text.ends_with('"') {
             return text.parse();
         }
-        let (type_name, id) = text.rsplit_once("::").ok_or_else(|| InvalidUid::Form {
-            given: printable(text),
-            why: "it has no `::`",
-        })?;
+        let (type_name, id) =
+            text.rsplit_once("::").ok_or_else(|| InvalidUid::Form { given: printable(text), why: "it has no `::`" })?;
         Self::from_parts(type_name, id)
     }
 
@@ -166,14 +158,9 @@ impl FromStr for EntityUid {
     type Err = InvalidUid;
 
     fn from_str(text: &str) -> Result<Self, InvalidUid> {
-        let refuse = |why| InvalidUid::Form {
-            given: printable(text),
-            why,
-        };
+        let refuse = |why| InvalidUid::Form { given: printable(text), why };
         let (type_name, rest) = text.split_once("::\"").ok_or_else(|| refuse("it has no `::\"`"))?;
-        let quoted = rest
-            .strip_suffix('"')
-            .ok_or_else(|| refuse("its id has no closing quote"))?;
+        let quoted = rest.strip_suffix('"').ok_or_else(|| refuse("its id has no closing quote"))?;
         let id = unescape(quoted).ok_or_else(|| refuse("its id has a bare quote or an unknown escape"))?;
         Self::from_parts(type_name, &id)
     }
@@ -275,9 +262,7 @@ fn unescape_one(chars: &mut std::str::Chars<'_>) -> Option<char> {
         '0' => Some('\0'),
         'u' => {
             let digits = chars.as_str().strip_prefix('{')?.split_once('}')?.0;
-            let code = (1..=6)
-                .contains(&digits.len())
-                .then(|| u32::from_str_radix(digits, 16).ok())??;
+            let code = (1..=6).contains(&digits.len()).then(|| u32::from_str_radix(digits, 16).ok())??;
             chars.nth(digits.len() + 1)?;
             char::from_u32(code)
         }

@@ -160,28 +160,17 @@ pub struct Bounds {
 
 impl Bounds {
     /// Bounds of a request's context, and of the attributes of one entity.
-    pub const REQUEST: Self = Self {
-        bytes: 16 * 1024,
-        depth: 8,
-    };
+    pub const REQUEST: Self = Self { bytes: 16 * 1024, depth: 8 };
 
     /// Accepts a record within the bounds; `what` names it in the error.
     pub fn check(self, what: &'static str, record: &Record) -> Result<(), OutOfBounds> {
         let mut total = Measure::default();
         measure_record(record, 1, &mut total);
         if total.bytes > self.bytes {
-            return Err(OutOfBounds::Large {
-                what,
-                bytes: total.bytes,
-                limit: self.bytes,
-            });
+            return Err(OutOfBounds::Large { what, bytes: total.bytes, limit: self.bytes });
         }
         if total.depth > self.depth {
-            return Err(OutOfBounds::Deep {
-                what,
-                depth: total.depth,
-                limit: self.depth,
-            });
+            return Err(OutOfBounds::Deep { what, depth: total.depth, limit: self.depth });
         }
         Ok(())
     }

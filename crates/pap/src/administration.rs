@@ -61,9 +61,7 @@ impl<S: Records + Changes> Administration<S> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(AdminError::refused(
-            "others kept changing the store meanwhile; nothing was changed, run the command again",
-        ))
+        Err(AdminError::refused("others kept changing the store meanwhile; nothing was changed, run the command again"))
     }
 
     /// Deletes a stored entity that nothing hangs on.
@@ -81,26 +79,20 @@ impl<S: Records + Changes> Administration<S> {
     /// Deletes a scope that no grant names.
     pub async fn delete_scope(&self, name: &ScopeName, authorship: &Authorship) -> Result<Outcome, AdminError> {
         let base = self.store.base().await?;
-        let filter = GrantFilter {
-            scope: Some(name.to_string()),
-            limit: Some(1),
-            ..GrantFilter::default()
-        };
+        let filter = GrantFilter { scope: Some(name.to_string()), limit: Some(1), ..GrantFilter::default() };
         if let Some(grant) = self.store.grants(&filter).await?.first() {
             return Err(AdminError::refused(format!(
                 "the scope `{name}` is granted by `{}`; revoke that first",
                 grant.id()
             )));
         }
-        self.remove(base.revision, Change::DeleteScope(name.clone()), authorship)
-            .await
+        self.remove(base.revision, Change::DeleteScope(name.clone()), authorship).await
     }
 
     /// Revokes a grant.
     pub async fn revoke(&self, id: &GrantId, authorship: &Authorship) -> Result<Outcome, AdminError> {
         let base = self.store.base().await?;
-        self.remove(base.revision, Change::RevokeGrant(id.clone()), authorship)
-            .await
+        self.remove(base.revision, Change::RevokeGrant(id.clone()), authorship).await
     }
 
     /// The live policy set, compiled.
@@ -113,56 +105,23 @@ impl<S: Records + Changes> Administration<S> {
 
     async fn remove(&self, base: Revision, change: Change, authorship: &Authorship) -> Result<Outcome, AdminError> {
         let revision = self.store.commit(base, &[change], authorship).await?;
-        Ok(Outcome {
-            revision,
-            added: 0,
-            updated: 0,
-            unchanged: 0,
-            removed: 1,
-        })
+        Ok(Outcome { revision, added: 0, updated: 0, unchanged: 0, removed: 1 })
     }
 
     async fn delete(&self, uid: &EntityUid, authorship: &Authorship) -> Result<Outcome, AdminError> {
         let base = self.store.base().await?;
         let one = Some(1);
-        let below = EntityFilter {
-            parent: Some(uid.clone()),
-            limit: one,
-            ..EntityFilter::default()
-        };
-        let naming = EntityFilter {
-            naming: Some(uid.clone()),
-            limit: one,
-            ..EntityFilter::default()
-        };
+        let below = EntityFilter { parent: Some(uid.clone()), limit: one, ..EntityFilter::default() };
+        let naming = EntityFilter { naming: Some(uid.clone()), limit: one, ..EntityFilter::default() };
         for (filter, relation) in [(below, "is a member of it"), (naming, "names it in an attribute")] {
             if let Some(other) = self.store.entities(&filter).await?.first() {
-                return Err(AdminError::refused(format!(
-                    "`{uid}` cannot be deleted: `{}` {relation}",
-                    other.uid
-                )));
+                return Err(AdminError::refused(format!("`{uid}` cannot be deleted: `{}` {relation}", other.uid)));
             }
         }
-        let held = GrantFilter {
-            holder: Some(uid.clone()),
-            limit: one,
-            ..GrantFilter::default()
-        };
-        let conferred = GrantFilter {
-            role: Some(uid.clone()),
-            limit: one,
-            ..GrantFilter::default()
-        };
-        let on = GrantFilter {
-            resource: Some(uid.clone()),
-            limit: one,
-            ..GrantFilter::default()
-        };
-        for (filter, relation) in [
-            (held, "is held by it"),
-            (conferred, "confers it"),
-            (on, "is held on it"),
-        ] {
+        let held = GrantFilter { holder: Some(uid.clone()), limit: one, ..GrantFilter::default() };
+        let conferred = GrantFilter { role: Some(uid.clone()), limit: one, ..GrantFilter::default() };
+        let on = GrantFilter { resource: Some(uid.clone()), limit: one, ..GrantFilter::default() };
+        for (filter, relation) in [(held, "is held by it"), (conferred, "confers it"), (on, "is held on it")] {
             if let Some(grant) = self.store.grants(&filter).await?.first() {
                 let id = grant.id();
                 return Err(AdminError::refused(format!(
@@ -170,8 +129,7 @@ impl<S: Records + Changes> Administration<S> {
                 )));
             }
         }
-        self.remove(base.revision, Change::DeleteEntity(uid.clone()), authorship)
-            .await
+        self.remove(base.revision, Change::DeleteEntity(uid.clone()), authorship).await
     }
 
     /// Everything the input touches, with all ancestors.
@@ -179,19 +137,12 @@ impl<S: Records + Changes> Administration<S> {
         let mut entities = HashMap::new();
         let mut wanted: BTreeSet<EntityUid> = data.names(snapshot.vocabulary());
         while !wanted.is_empty() {
-            let filter = EntityFilter {
-                uids: Some(std::mem::take(&mut wanted)),
-                ..EntityFilter::default()
-            };
+            let filter = EntityFilter { uids: Some(std::mem::take(&mut wanted)), ..EntityFilter::default() };
             let found = self.store.entities(&filter).await?;
             let asked = filter.uids.unwrap_or_default();
             for entity in found {
                 wanted.extend(
-                    entity
-                        .parents
-                        .iter()
-                        .filter(|uid| !asked.contains(uid) && !entities.contains_key(*uid))
-                        .cloned(),
+                    entity.parents.iter().filter(|uid| !asked.contains(uid) && !entities.contains_key(*uid)).cloned(),
                 );
                 entities.insert(entity.uid.clone(), entity);
             }
@@ -200,35 +151,18 @@ impl<S: Records + Changes> Administration<S> {
         let ids = data.grant_ids();
         let grants = match ids.is_empty() {
             true => Vec::new(),
-            false => {
-                self.store
-                    .grants(&GrantFilter {
-                        ids: Some(ids),
-                        ..GrantFilter::default()
-                    })
-                    .await?
-            }
+            false => self.store.grants(&GrantFilter { ids: Some(ids), ..GrantFilter::default() }).await?,
         };
         Ok(Known {
             entities,
-            scopes: base
-                .scopes
-                .iter()
-                .map(|scope| (scope.name.clone(), scope.clone()))
-                .collect(),
+            scopes: base.scopes.iter().map(|scope| (scope.name.clone(), scope.clone())).collect(),
             grants: grants.into_iter().map(|grant| (grant.id().clone(), grant)).collect(),
         })
     }
 }
 
 fn outcome(plan: &Plan, revision: Revision) -> Outcome {
-    Outcome {
-        revision,
-        added: plan.added,
-        updated: plan.updated,
-        unchanged: plan.unchanged,
-        removed: 0,
-    }
+    Outcome { revision, added: plan.added, updated: plan.updated, unchanged: plan.unchanged, removed: 0 }
 }
 
 impl Outcome {

@@ -48,12 +48,7 @@ impl<S: Records + Changes> Administration<S> {
         let set = snapshot.policy_set();
         let (digest, policies) = (set.digest, set.policies.len());
         if base.policy_set.as_ref().is_some_and(|live| live.digest == digest) {
-            return Ok(Applied {
-                revision: base.revision,
-                digest,
-                changed: false,
-                policies,
-            });
+            return Ok(Applied { revision: base.revision, digest, changed: false, policies });
         }
         let before = base.policy_set.as_ref().map_or(0, |live| live.policies.len());
         if !options.allow_shrink && (policies == 0 || policies * 2 < before) {
@@ -65,33 +60,19 @@ impl<S: Records + Changes> Administration<S> {
         if !problems.is_empty() {
             return Err(AdminError::Problems(problems));
         }
-        let change = Change::ApplyPolicySet {
-            set,
-            name: options.name.clone(),
-        };
+        let change = Change::ApplyPolicySet { set, name: options.name.clone() };
         let revision = self.store().commit(base.revision, &[change], authorship).await?;
-        Ok(Applied {
-            revision,
-            digest,
-            changed: true,
-            policies,
-        })
+        Ok(Applied { revision, digest, changed: true, policies })
     }
 
     /// What is stored and would not fit the schema of a set.
     async fn misfits(&self, snapshot: &Snapshot) -> Result<Vec<Problem>, AdminError> {
         let mut problems = Vec::new();
         let mut refuse = |what: String| {
-            problems.push(Problem {
-                place: String::new(),
-                what,
-            });
+            problems.push(Problem { place: String::new(), what });
         };
         let vocabulary = snapshot.vocabulary();
-        let mut filter = EntityFilter {
-            limit: Some(PAGE),
-            ..EntityFilter::default()
-        };
+        let mut filter = EntityFilter { limit: Some(PAGE), ..EntityFilter::default() };
         loop {
             let page = self.store().entities(&filter).await?;
             let Some(last) = page.last() else { break };
@@ -113,21 +94,10 @@ impl<S: Records + Changes> Administration<S> {
             }
         }
         let known = Known {
-            scopes: self
-                .store()
-                .base()
-                .await?
-                .scopes
-                .into_iter()
-                .map(|s| (s.name.clone(), s))
-                .collect(),
+            scopes: self.store().base().await?.scopes.into_iter().map(|s| (s.name.clone(), s)).collect(),
             ..Known::default()
         };
-        for scope in known
-            .scopes
-            .values()
-            .filter(|scope| vocabulary.action(&scope.action_group).is_none())
-        {
+        for scope in known.scopes.values().filter(|scope| vocabulary.action(&scope.action_group).is_none()) {
             refuse(format!(
                 "the scope `{}` opens `{}`, which the new schema does not declare",
                 scope.name, scope.action_group

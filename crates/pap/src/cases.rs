@@ -104,19 +104,13 @@ pub fn read_cases(path: &Path, default_namespace: &str) -> Result<Suite, AdminEr
     let text = source(path)?;
     let file: CaseFile =
         serde_saphyr::from_str(&text.text).map_err(|e| file_problem(path, format!("is not a file of tests: {e}")))?;
-    let now: Instant = file
-        .now
-        .parse()
-        .map_err(|e: magistrate_model::InvalidInstant| file_problem(path, format!("`now`: {e}")))?;
+    let now: Instant =
+        file.now.parse().map_err(|e: magistrate_model::InvalidInstant| file_problem(path, format!("`now`: {e}")))?;
     let cases = file.tests.into_iter().map(|case| {
         let name = case.name.clone();
         ready(case, now, default_namespace).map_err(|why| file_problem(path, format!("in `{name}`: {why}")))
     });
-    Ok(Suite {
-        name: text.name,
-        now,
-        cases: cases.collect::<Result<_, _>>()?,
-    })
+    Ok(Suite { name: text.name, now, cases: cases.collect::<Result<_, _>>()? })
 }
 
 impl Suite {
@@ -134,11 +128,7 @@ impl Suite {
             };
             CaseReport { name, failure }
         });
-        SuiteReport {
-            name: self.name,
-            cases: cases.collect(),
-            covered,
-        }
+        SuiteReport { name: self.name, cases: cases.collect(), covered }
     }
 }
 
@@ -155,11 +145,9 @@ fn difference((decision, cause, policies): &Expected, verdict: &Verdict) -> Opti
     let determining: BTreeSet<_> = verdict.determining.iter().cloned().collect();
     let list = |ids: &BTreeSet<PolicyId>| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match policies {
-        Some(policies) if *policies != determining => Some(format!(
-            "expected the determining policies [{}], got [{}]",
-            list(policies),
-            list(&determining)
-        )),
+        Some(policies) if *policies != determining => {
+            Some(format!("expected the determining policies [{}], got [{}]", list(policies), list(&determining)))
+        }
         Some(_) | None => None,
     }
 }
@@ -170,68 +158,38 @@ fn ready(case: Case, now: Instant, default_namespace: &str) -> Result<Ready, Str
         Some(StrictJsonBox(json)) => json::record_from(json, "context").map_err(|e| words(&e))?,
         None => Record::new(),
     };
-    let source_ip: Option<IpAddr> = case
-        .ip
-        .as_deref()
-        .map(str::parse)
-        .transpose()
-        .map_err(|_| "`ip` is not an address".to_owned())?;
-    let at = case
-        .at
-        .as_deref()
-        .map_or(Ok(now), |text| Instant::parse(text, now))
-        .map_err(|e| words(&e))?;
+    let source_ip: Option<IpAddr> =
+        case.ip.as_deref().map(str::parse).transpose().map_err(|_| "`ip` is not an address".to_owned())?;
+    let at = case.at.as_deref().map_or(Ok(now), |text| Instant::parse(text, now)).map_err(|e| words(&e))?;
     let decision = match case.expect.as_str() {
         "allow" => Decision::Allow,
         "deny" => Decision::Deny,
         other => return Err(format!("`expect` is `{other}`; write allow or deny")),
     };
-    let expected_cause = case
-        .cause
-        .as_deref()
-        .map(|name| Cause::named(name).ok_or_else(|| unknown_cause(name)))
-        .transpose()?;
-    let policies = case.policies.map(|ids| {
-        ids.iter()
-            .map(|id| id.parse())
-            .collect::<Result<BTreeSet<PolicyId>, _>>()
-    });
+    let expected_cause =
+        case.cause.as_deref().map(|name| Cause::named(name).ok_or_else(|| unknown_cause(name))).transpose()?;
+    let policies = case.policies.map(|ids| ids.iter().map(|id| id.parse()).collect::<Result<BTreeSet<PolicyId>, _>>());
     let query = Query {
         principal: party(case.principal)?,
         action: ActionUid::resolve(&case.action, default_namespace).map_err(|e| words(&e))?,
         resource: party(case.resource)?,
         context,
-        environment: Environment {
-            source_ip,
-            ..Environment::default()
-        },
+        environment: Environment { source_ip, ..Environment::default() },
         at_least_revision: None,
         request_id: None,
         explain: false,
-        caller: Caller {
-            address: None,
-            channel: Channel::Local,
-        },
+        caller: Caller { address: None, channel: Channel::Local },
     };
     let policies = policies.transpose().map_err(|e| words(&e))?;
-    Ok(Ready {
-        name: case.name,
-        query,
-        at,
-        decision,
-        cause: expected_cause,
-        policies,
-    })
+    Ok(Ready { name: case.name, query, at, decision, cause: expected_cause, policies })
 }
 
 fn party(party: Party) -> Result<EntityInput, String> {
     match party {
-        Party::Uid(text) => EntityUid::parse_shorthand(&text)
-            .map(EntityInput::Reference)
-            .map_err(|e| e.to_string()),
-        Party::Entity(StrictJsonBox(json)) => json::entity_from(&json)
-            .map(EntityInput::Asserted)
-            .map_err(|e| e.to_string()),
+        Party::Uid(text) => EntityUid::parse_shorthand(&text).map(EntityInput::Reference).map_err(|e| e.to_string()),
+        Party::Entity(StrictJsonBox(json)) => {
+            json::entity_from(&json).map(EntityInput::Asserted).map_err(|e| e.to_string())
+        }
     }
 }
 

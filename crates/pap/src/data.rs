@@ -18,10 +18,7 @@ pub struct Located<T> {
 impl<T> Located<T> {
     /// An item from a command line.
     pub fn here(item: T) -> Self {
-        Self {
-            place: String::new(),
-            item,
-        }
+        Self { place: String::new(), item }
     }
 }
 
@@ -90,10 +87,7 @@ impl Data {
             "scopes" => self.scopes.extend(read_jsonl(name, text, scope)?),
             "grants" => self.grants.extend(read_jsonl(name, text, grant)?),
             other => {
-                return Err(vec![Problem {
-                    place: name.to_owned(),
-                    what: format!("`{other}` is no kind of data"),
-                }]);
+                return Err(vec![Problem { place: name.to_owned(), what: format!("`{other}` is no kind of data") }]);
             }
         }
         Ok(())
@@ -121,29 +115,14 @@ pub fn read_jsonl<T>(
 /// Reads grants from CSV with a header: `holder_type, holder_id, role, scope, resource_type,
 /// resource_id, not_before, expires_at, standing, reason, id`; empty fields are absent.
 pub fn read_csv_grants(name: &str, text: &str) -> Result<Vec<Located<GrantText>>, Vec<Problem>> {
-    let whole = |what: String| {
-        vec![Problem {
-            place: name.to_owned(),
-            what,
-        }]
-    };
+    let whole = |what: String| vec![Problem { place: name.to_owned(), what }];
     let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let header = reader
-        .headers()
-        .map_err(|e| whole(format!("has no readable header: {e}")))?
-        .clone();
+    let header = reader.headers().map_err(|e| whole(format!("has no readable header: {e}")))?.clone();
     let (mut items, mut problems) = (Vec::new(), Vec::new());
     for row in reader.records() {
-        let line = row
-            .as_ref()
-            .ok()
-            .and_then(csv::StringRecord::position)
-            .map_or(0, csv::Position::line);
+        let line = row.as_ref().ok().and_then(csv::StringRecord::position).map_or(0, csv::Position::line);
         let place = format!("{name}:{line}");
-        match row
-            .map_err(|e| e.to_string())
-            .and_then(|row| grant(&csv_object(&header, &row)?))
-        {
+        match row.map_err(|e| e.to_string()).and_then(|row| grant(&csv_object(&header, &row)?)) {
             Ok(item) => items.push(Located { place, item }),
             Err(what) => problems.push(Problem { place, what }),
         }
@@ -156,9 +135,7 @@ fn csv_object(header: &csv::StringRecord, row: &csv::StringRecord) -> Result<Jso
     for (name, value) in header.iter().zip(row).filter(|(_, value)| !value.is_empty()) {
         match name {
             "standing" => {
-                let value: bool = value
-                    .parse()
-                    .map_err(|_| format!("`standing` is `{value}`; write true or false"))?;
+                let value: bool = value.parse().map_err(|_| format!("`standing` is `{value}`; write true or false"))?;
                 map.insert(name.into(), Json::Bool(value));
             }
             "holder_type" | "holder_id" | "resource_type" | "resource_id" => {
@@ -185,10 +162,7 @@ fn role(json: &Json) -> Result<RoleText, String> {
         Some(Json::Array(items)) => items.iter().map(|item| text(item, "parents")).collect(),
         Some(_) => Err("`parents` must be a list of roles".to_owned()),
     }?;
-    Ok(RoleText {
-        role: required(map, "role")?,
-        parents,
-    })
+    Ok(RoleText { role: required(map, "role")?, parents })
 }
 
 fn scope(json: &Json) -> Result<ScopeText, String> {
@@ -201,23 +175,10 @@ fn scope(json: &Json) -> Result<ScopeText, String> {
 }
 
 fn grant(json: &Json) -> Result<GrantText, String> {
-    const FIELDS: [&str; 9] = [
-        "id",
-        "holder",
-        "role",
-        "scope",
-        "resource",
-        "not_before",
-        "expires_at",
-        "standing",
-        "reason",
-    ];
+    const FIELDS: [&str; 9] =
+        ["id", "holder", "role", "scope", "resource", "not_before", "expires_at", "standing", "reason"];
     let map = fields(json, "grant", &FIELDS)?;
-    let uid = |name: &str| {
-        map.get(name)
-            .map(|json| json::uid_from(json, name).map_err(|e| e.to_string()))
-            .transpose()
-    };
+    let uid = |name: &str| map.get(name).map(|json| json::uid_from(json, name).map_err(|e| e.to_string())).transpose();
     let role = match map.get("role") {
         Some(json @ Json::Object(_)) => Some(json::uid_from(json, "role").map_err(|e| e.to_string())?.to_string()),
         _ => optional(map, "role")?,
@@ -238,10 +199,7 @@ fn grant(json: &Json) -> Result<GrantText, String> {
 fn fields<'j>(json: &'j Json, kind: &str, known: &[&str]) -> Result<&'j Map<String, Json>, String> {
     let map = json.as_object().ok_or_else(|| format!("a {kind} must be an object"))?;
     match map.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(unknown) => Err(format!(
-            "`{unknown}` is not a field of a {kind}; it has {}",
-            known.join(", ")
-        )),
+        Some(unknown) => Err(format!("`{unknown}` is not a field of a {kind}; it has {}", known.join(", "))),
         None => Ok(map),
     }
 }
@@ -255,7 +213,5 @@ fn optional(map: &Map<String, Json>, name: &str) -> Result<Option<String>, Strin
 }
 
 fn text(json: &Json, name: &str) -> Result<String, String> {
-    json.as_str()
-        .map(str::to_owned)
-        .ok_or_else(|| format!("`{name}` must be text"))
+    json.as_str().map(str::to_owned).ok_or_else(|| format!("`{name}` must be text"))
 }

@@ -28,20 +28,10 @@ impl PolicyFiles {
         let schema = root.join(SCHEMA);
         if !schema.is_file() {
             let why = "it holds no `schema.cedarschema`; name the directory that does".to_owned();
-            return Err(AdminError::Read {
-                path: root.display().to_string(),
-                why,
-            });
+            return Err(AdminError::Read { path: root.display().to_string(), why });
         }
-        let policies = sorted(root, "cedar")?
-            .iter()
-            .map(|path| source(path))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            root: root.to_owned(),
-            schema: source(&schema)?,
-            policies,
-        })
+        let policies = sorted(root, "cedar")?.iter().map(|path| source(path)).collect::<Result<_, _>>()?;
+        Ok(Self { root: root.to_owned(), schema: source(&schema)?, policies })
     }
 
     /// Compiles them, or says everything that is wrong with them.
@@ -63,8 +53,7 @@ impl PolicyFiles {
         let csv = folder.join("grants.csv");
         if csv.is_file() {
             let Source { name, text } = source(&csv)?;
-            data.grants
-                .extend(read_csv_grants(&name, &text).map_err(AdminError::Problems)?);
+            data.grants.extend(read_csv_grants(&name, &text).map_err(AdminError::Problems)?);
         }
         Ok(data)
     }
@@ -81,10 +70,7 @@ impl PolicyFiles {
     pub fn dataset(&self, snapshot: &Snapshot, now: Instant) -> Result<Dataset, AdminError> {
         let plan = plan(snapshot, &Known::default(), self.data()?, now).map_err(AdminError::Problems)?;
         let mut dataset = Dataset {
-            head: Head {
-                revision: Revision::new(1),
-                lineage: Digest::ZERO,
-            },
+            head: Head { revision: Revision::new(1), lineage: Digest::ZERO },
             policy_set: None,
             scopes: Vec::new(),
             entities: Vec::new(),
@@ -108,35 +94,22 @@ impl PolicyFiles {
 /// Reads a file as a named text.
 pub(crate) fn source(path: &Path) -> Result<Source, AdminError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|e| AdminError::Read {
-        path: name.clone(),
-        why: e.to_string(),
-    })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| AdminError::Read { path: name.clone(), why: e.to_string() })?;
     Ok(Source { name, text })
 }
 
 fn sorted(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, AdminError> {
-    let failed = |e: std::io::Error| AdminError::Read {
-        path: folder.display().to_string(),
-        why: e.to_string(),
-    };
+    let failed = |e: std::io::Error| AdminError::Read { path: folder.display().to_string(), why: e.to_string() };
     let entries = std::fs::read_dir(folder).map_err(failed)?;
-    let paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(failed)?;
-    let mut paths: Vec<_> = paths
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|it| it == extension))
-        .collect();
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut paths: Vec<_> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
     paths.sort();
     Ok(paths)
 }
 
 /// A problem with a file as a whole.
 pub(crate) fn file_problem(path: &Path, what: impl Into<String>) -> AdminError {
-    AdminError::Problems(vec![Problem {
-        place: path.display().to_string(),
-        what: what.into(),
-    }])
+    AdminError::Problems(vec![Problem { place: path.display().to_string(), what: what.into() }])
 }

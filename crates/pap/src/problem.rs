@@ -57,10 +57,7 @@ pub enum AdminError {
 impl AdminError {
     /// One problem of a command line.
     pub(crate) fn refused(what: impl Into<String>) -> Self {
-        Self::Problems(vec![Problem {
-            place: String::new(),
-            what: what.into(),
-        }])
+        Self::Problems(vec![Problem { place: String::new(), what: what.into() }])
     }
 }
 

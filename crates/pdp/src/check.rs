@@ -58,11 +58,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            staleness: Staleness::default(),
-            ledger_capacity: 16_384,
-            class: DurabilityClass::Process,
-        }
+        Self { staleness: Staleness::default(), ledger_capacity: 16_384, class: DurabilityClass::Process }
     }
 }
 
@@ -88,16 +84,7 @@ impl Pdp {
         let (ledger, recorder) = recorder::ledger(settings.ledger_capacity);
         let (wakes, waking) = mpsc::channel(MAX_WAITING);
         let follower = Follower::new(source, Arc::clone(&shared), waking);
-        (
-            Self {
-                shared,
-                ledger,
-                wakes,
-                settings,
-            },
-            follower,
-            recorder,
-        )
+        (Self { shared, ledger, wakes, settings }, follower, recorder)
     }
 
     /// Answers a query, or says why it cannot; waits at most `patience`.
@@ -107,9 +94,7 @@ impl Pdp {
         let slot = self.ledger.reserve(1)?;
         let answer = self.answer(&view, query, now)?;
         let mut recorded = slot.record(vec![answer], now, patience).await?;
-        recorded
-            .pop()
-            .ok_or_else(|| CheckError::NotRecorded("the recorder returned no receipt".to_owned()))
+        recorded.pop().ok_or_else(|| CheckError::NotRecorded("the recorder returned no receipt".to_owned()))
     }
 
     /// Answers the queries of a batch by one state and records the answers in one append.
@@ -119,9 +104,7 @@ impl Pdp {
         let slot = self.ledger.reserve(batch.items.len())?;
         let (mut answers, mut outline) = (Vec::new(), Vec::new());
         for item in batch.items {
-            let answer = item
-                .map_err(CheckError::Malformed)
-                .and_then(|query| self.answer(&view, query, now));
+            let answer = item.map_err(CheckError::Malformed).and_then(|query| self.answer(&view, query, now));
             let outcome = match answer {
                 Ok(answer) => {
                     let decision = answer.1.decision();
@@ -145,11 +128,7 @@ impl Pdp {
         let results = results.collect::<Option<Vec<_>>>();
         let results =
             results.ok_or_else(|| CheckError::NotRecorded("the recorder returned too few receipts".to_owned()))?;
-        Ok(BatchAnswer {
-            revision: view.head.revision,
-            policy_set_digest: view.snapshot.digest(),
-            results,
-        })
+        Ok(BatchAnswer { revision: view.head.revision, policy_set_digest: view.snapshot.digest(), results })
     }
 
     /// Whether decisions can be made now.
@@ -187,14 +166,9 @@ impl Pdp {
 
     async fn catch_up(&self, wanted: Revision, now: Instant, patience: Duration) -> Result<Arc<View>, CheckError> {
         let (wake, polled) = oneshot::channel();
-        self.wakes.try_send(wake).map_err(|_| CheckError::Overloaded {
-            retry_after: MAX_CATCH_UP,
-        })?;
+        self.wakes.try_send(wake).map_err(|_| CheckError::Overloaded { retry_after: MAX_CATCH_UP })?;
         let behind = || {
-            CheckError::NotReady(format!(
-                "revision {wanted} is not served here yet, only {}",
-                self.shared.revision()
-            ))
+            CheckError::NotReady(format!("revision {wanted} is not served here yet, only {}", self.shared.revision()))
         };
         let newest = tokio::time::timeout(patience.min(MAX_CATCH_UP), polled).await;
         let newest = newest.ok().and_then(Result::ok).flatten().ok_or_else(behind)?;

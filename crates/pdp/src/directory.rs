@@ -20,20 +20,10 @@ impl Directory {
         let mut grants: HashMap<_, HashMap<_, Vec<_>>> = HashMap::new();
         for grant in dataset.grants {
             let places = grants.entry(grant.holder().clone()).or_default();
-            places
-                .entry(grant.resource().cloned())
-                .or_default()
-                .push(Arc::new(grant));
+            places.entry(grant.resource().cloned()).or_default().push(Arc::new(grant));
         }
-        let entities = dataset
-            .entities
-            .into_iter()
-            .map(|entity| (entity.uid.clone(), Arc::new(entity)));
-        Self {
-            entities: entities.collect(),
-            grants,
-            scopes: dataset.scopes,
-        }
+        let entities = dataset.entities.into_iter().map(|entity| (entity.uid.clone(), Arc::new(entity)));
+        Self { entities: entities.collect(), grants, scopes: dataset.scopes }
     }
 
     pub(crate) fn entity(&self, uid: &EntityUid) -> Option<&Arc<EntityData>> {

@@ -18,13 +18,7 @@ use crate::directory::Directory;
 /// force now, held by the principal or a group above it, everywhere or on the resource or something
 /// above it.
 pub fn gather(query: &Query, snapshot: &Snapshot, directory: &Directory, now: Instant, age: Span) -> Facts {
-    let mut slice = Slice {
-        snapshot,
-        directory,
-        query,
-        entities: BTreeMap::new(),
-        missing: None,
-    };
+    let mut slice = Slice { snapshot, directory, query, entities: BTreeMap::new(), missing: None };
     slice.load();
     let holders = slice.with_ancestors(query.principal.uid());
     let places = slice.with_ancestors(query.resource.uid());
@@ -42,16 +36,9 @@ pub fn gather(query: &Query, snapshot: &Snapshot, directory: &Directory, now: In
     };
     facts.entities = slice.entities.into_values().collect();
     if facts.missing.is_none() {
-        let may_hold = snapshot
-            .vocabulary()
-            .entity_type(query.principal.uid().type_name())
-            .map(|info| &info.may_hold);
-        let mut assignments = Assignments {
-            directory,
-            scope_type: snapshot.vocabulary().scope_type(),
-            now,
-            roles: BTreeMap::new(),
-        };
+        let may_hold = snapshot.vocabulary().entity_type(query.principal.uid().type_name()).map(|info| &info.may_hold);
+        let mut assignments =
+            Assignments { directory, scope_type: snapshot.vocabulary().scope_type(), now, roles: BTreeMap::new() };
         for grant in directory.grants(&holders, &places) {
             if may_hold.is_some_and(|types| assignments.concerns(grant, types)) {
                 assignments.add(grant, &mut facts);
@@ -77,10 +64,7 @@ impl Slice<'_> {
         self.require(&principal, Missing::Principal);
         self.require(&resource, Missing::Resource);
         let mut named = BTreeSet::new();
-        self.query
-            .context
-            .values()
-            .for_each(|value| value.each_entity(&mut |uid| named.extend([uid.clone()])));
+        self.query.context.values().for_each(|value| value.each_entity(&mut |uid| named.extend([uid.clone()])));
         named.retain(|uid| self.require(uid, Missing::Other));
         let mut frontier: BTreeSet<EntityUid> = self.entities.keys().cloned().collect();
         for _ in 1..self.snapshot.dereferences().max(1) {
@@ -113,9 +97,7 @@ impl Slice<'_> {
 
     /// Loads one entity, or notes that it does not exist.
     fn require(&mut self, uid: &EntityUid, missing: fn(EntityUid) -> Missing) -> bool {
-        let asserted = [&self.query.principal, &self.query.resource]
-            .into_iter()
-            .find(|party| party.uid() == uid);
+        let asserted = [&self.query.principal, &self.query.resource].into_iter().find(|party| party.uid() == uid);
         if let Some(EntityInput::Asserted(data)) = asserted {
             self.entities.insert(uid.clone(), Arc::new(data.clone()));
             return true;
@@ -134,8 +116,7 @@ impl Slice<'_> {
     /// Entities of an enumerated type exist by declaration and carry nothing.
     fn is_enumerated(&self, uid: &EntityUid) -> bool {
         let info = self.snapshot.vocabulary().entity_type(uid.type_name());
-        info.and_then(|info| info.enumerated.as_ref())
-            .is_some_and(|ids| ids.contains(uid.id().as_str()))
+        info.and_then(|info| info.enumerated.as_ref()).is_some_and(|ids| ids.contains(uid.id().as_str()))
     }
 
     fn miss(&mut self, missing: Option<Missing>) {
@@ -145,16 +126,8 @@ impl Slice<'_> {
     }
 
     fn with_ancestors(&self, uid: &EntityUid) -> BTreeSet<EntityUid> {
-        let above = self
-            .entities
-            .get(uid)
-            .map(|entity| self.directory.ancestors(entity).0)
-            .unwrap_or_default();
-        above
-            .iter()
-            .map(|entity| entity.uid.clone())
-            .chain([uid.clone()])
-            .collect()
+        let above = self.entities.get(uid).map(|entity| self.directory.ancestors(entity).0).unwrap_or_default();
+        above.iter().map(|entity| entity.uid.clone()).chain([uid.clone()]).collect()
     }
 }
 
@@ -175,35 +148,22 @@ impl Assignments<'_> {
     }
 
     fn add(&mut self, grant: &Grant, facts: &mut Facts) {
-        facts.next_change = facts
-            .next_change
-            .into_iter()
-            .chain(grant.term().next_change(self.now))
-            .min();
+        facts.next_change = facts.next_change.into_iter().chain(grant.term().next_change(self.now)).min();
         if !grant.term().in_force(self.now) {
             return;
         }
         let confers = match grant.conferred() {
             Conferred::Role { role, .. } => self.add_role(role, facts),
             Conferred::Scope(pattern) => {
-                let covered = self
-                    .directory
-                    .scopes()
-                    .iter()
-                    .filter(|scope| pattern.covers(&scope.name));
-                let covered: Vec<_> = covered
-                    .map(|scope| (scope.name.clone(), scope.action_group.clone()))
-                    .collect();
+                let covered = self.directory.scopes().iter().filter(|scope| pattern.covers(&scope.name));
+                let covered: Vec<_> = covered.map(|scope| (scope.name.clone(), scope.action_group.clone())).collect();
                 let uids = covered.iter().filter_map(|(name, _)| self.scope_uid(name)).collect();
                 facts.scopes.extend(covered);
                 uids
             }
         };
         if !confers.is_empty() {
-            facts.grants.push(GrantInForce {
-                id: grant.id().clone(),
-                confers,
-            });
+            facts.grants.push(GrantInForce { id: grant.id().clone(), confers });
         }
     }
 
@@ -226,28 +186,14 @@ impl Assignments<'_> {
 
 /// `context.facts` for actions that declare it.
 fn supplied(query: &Query, snapshot: &Snapshot, now: Instant, age: Span) -> Option<Record> {
-    snapshot
-        .vocabulary()
-        .action(&query.action)
-        .filter(|action| action.declares_facts)?;
+    snapshot.vocabulary().action(&query.action).filter(|action| action.declares_facts)?;
     let address = query.environment.source_ip.or(query.caller.address);
     let known = [
-        (
-            "now",
-            Some(Value::Extension(
-                ExtensionFunction::Datetime,
-                now.cedar_datetime().into(),
-            )),
-        ),
+        ("now", Some(Value::Extension(ExtensionFunction::Datetime, now.cedar_datetime().into()))),
         ("channel", Some(Value::String(query.caller.channel.name().into()))),
         ("snapshot_age_s", Some(Value::Long(age.whole_seconds()))),
-        (
-            "ip",
-            address.map(|ip| Value::Extension(ExtensionFunction::Ip, ip.to_canonical().to_string().into())),
-        ),
+        ("ip", address.map(|ip| Value::Extension(ExtensionFunction::Ip, ip.to_canonical().to_string().into()))),
     ];
-    let known = known
-        .into_iter()
-        .filter_map(|(name, value)| Some((AttributeName::new(name).ok()?, value?)));
+    let known = known.into_iter().filter_map(|(name, value)| Some((AttributeName::new(name).ok()?, value?)));
     Some(known.collect())
 }

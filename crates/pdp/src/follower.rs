@@ -115,10 +115,7 @@ impl<S: PolicySource> Follower<S> {
     }
 
     fn refuse(&self, served: Head, found: Head) -> FollowError {
-        let error = FollowError::Rewritten {
-            served: served.revision,
-            found: found.revision,
-        };
+        let error = FollowError::Rewritten { served: served.revision, found: found.revision };
         self.shared.fail(error.to_string());
         error
     }
@@ -133,22 +130,12 @@ impl<S: PolicySource> Follower<S> {
         let Some(set) = dataset.policy_set.take() else {
             return Ok(Polled::Empty);
         };
-        let snapshot = match served
-            .map(|(_, snapshot)| snapshot)
-            .filter(|snapshot| snapshot.digest() == set.digest)
-        {
+        let snapshot = match served.map(|(_, snapshot)| snapshot).filter(|snapshot| snapshot.digest() == set.digest) {
             Some(snapshot) => snapshot,
             None => Arc::new(compiled(&set)?),
         };
         let head = dataset.head;
-        self.shared.publish(
-            View {
-                head,
-                snapshot,
-                directory: Directory::of(dataset),
-            },
-            now,
-        );
+        self.shared.publish(View { head, snapshot, directory: Directory::of(dataset) }, now);
         Ok(Polled::Advanced(head.revision))
     }
 }
@@ -158,10 +145,7 @@ fn rewritten(served: Head, found: Head) -> bool {
 }
 
 fn compiled(set: &PolicySet) -> Result<Snapshot, FollowError> {
-    let unusable = |why: String| FollowError::Unusable {
-        digest: set.digest.to_string(),
-        why,
-    };
+    let unusable = |why: String| FollowError::Unusable { digest: set.digest.to_string(), why };
     let snapshot = Snapshot::of(set).map_err(|findings| unusable(findings.to_string()))?;
     match snapshot.digest() {
         digest if digest == set.digest => Ok(snapshot),

@@ -94,10 +94,7 @@ pub enum HistoryError {
 impl HistoryError {
     /// A record whose bytes do not decode.
     pub fn damaged(id: DecisionId, why: &InvalidRecord) -> Self {
-        Self::Damaged {
-            id,
-            why: why.to_string(),
-        }
+        Self::Damaged { id, why: why.to_string() }
     }
 }
 

@@ -66,14 +66,7 @@ pub(crate) fn ledger(capacity: usize) -> (Ledger, Recorder) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let health = Arc::new(Health::default());
     let places = Arc::new(Semaphore::new(capacity));
-    (
-        Ledger {
-            jobs: sender,
-            places,
-            health: Arc::clone(&health),
-        },
-        Recorder { jobs: receiver, health },
-    )
+    (Ledger { jobs: sender, places, health: Arc::clone(&health) }, Recorder { jobs: receiver, health })
 }
 
 /// Room in the ledger, taken before a decision is made.
@@ -87,18 +80,10 @@ pub(crate) struct Slot {
 impl Ledger {
     /// Room for `records` records, or [`CheckError::Overloaded`] at once.
     pub(crate) fn reserve(&self, records: usize) -> Result<Slot, CheckError> {
-        let overloaded = CheckError::Overloaded {
-            retry_after: RETRY_AFTER,
-        };
+        let overloaded = CheckError::Overloaded { retry_after: RETRY_AFTER };
         let wanted = u32::try_from(records).map_err(|_| overloaded.clone())?;
-        let place = Arc::clone(&self.places)
-            .try_acquire_many_owned(wanted)
-            .map_err(|_| overloaded)?;
-        Ok(Slot {
-            jobs: self.jobs.clone(),
-            place,
-            health: Arc::clone(&self.health),
-        })
+        let place = Arc::clone(&self.places).try_acquire_many_owned(wanted).map_err(|_| overloaded)?;
+        Ok(Slot { jobs: self.jobs.clone(), place, health: Arc::clone(&self.health) })
     }
 
     /// Whether an append failed lately.
@@ -119,33 +104,20 @@ impl Slot {
         if answers.is_empty() {
             return Ok(Vec::new());
         }
-        let drafts = answers
-            .iter()
-            .map(|(question, verdict)| Draft::decision(question, verdict))
-            .collect();
+        let drafts = answers.iter().map(|(question, verdict)| Draft::decision(question, verdict)).collect();
         let (reply, outcome) = oneshot::channel();
         let failed = |why: String| {
             self.health.failed_at.store(now.micros(), Ordering::Release);
             CheckError::NotRecorded(why)
         };
-        self.jobs
-            .send(Job {
-                drafts,
-                reply,
-                place: self.place,
-            })
-            .map_err(|_| failed(GONE.to_owned()))?;
+        self.jobs.send(Job { drafts, reply, place: self.place }).map_err(|_| failed(GONE.to_owned()))?;
         let receipts = match tokio::time::timeout(patience, outcome).await {
             Ok(Ok(Ok(receipts))) => receipts,
             Ok(Ok(Err(not_recorded))) => return Err(failed(not_recorded.to_string())),
             Ok(Err(_)) => return Err(failed(GONE.to_owned())),
             Err(_) => return Err(CheckError::NotRecorded(LATE.to_owned())),
         };
-        Ok(answers
-            .into_iter()
-            .zip(receipts)
-            .map(|((_, verdict), receipt)| Recorded(verdict, receipt))
-            .collect())
+        Ok(answers.into_iter().zip(receipts).map(|((_, verdict), receipt)| Recorded(verdict, receipt)).collect())
     }
 }
 
@@ -174,12 +146,7 @@ impl Recorder {
     async fn commit<S: Sink>(&self, writer: &mut Writer<S>, jobs: Vec<Job>) {
         let mut drafts = Vec::new();
         let mut waiting = Vec::with_capacity(jobs.len());
-        for Job {
-            drafts: own,
-            reply,
-            place,
-        } in jobs
-        {
+        for Job { drafts: own, reply, place } in jobs {
             waiting.push((own.len(), reply, place));
             drafts.extend(own);
         }
@@ -192,9 +159,7 @@ impl Recorder {
                     let _gone = reply.send(Ok(receipts.by_ref().take(count).collect()));
                 }
             }
-            Err(error) => waiting
-                .into_iter()
-                .for_each(|(_, reply, _)| drop(reply.send(Err(error.clone())))),
+            Err(error) => waiting.into_iter().for_each(|(_, reply, _)| drop(reply.send(Err(error.clone())))),
         }
     }
 }

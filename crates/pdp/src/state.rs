@@ -22,10 +22,7 @@ pub struct Staleness {
 
 impl Default for Staleness {
     fn default() -> Self {
-        Self {
-            soft: Span::seconds(5),
-            hard: Span::seconds(300),
-        }
+        Self { soft: Span::seconds(5), hard: Span::seconds(300) }
     }
 }
 
@@ -44,11 +41,7 @@ impl View {
     /// A view of a dataset that is in no store: for checks and tests on files. `snapshot` is its
     /// compiled policy set.
     pub fn offline(snapshot: Arc<Snapshot>, dataset: Dataset) -> Self {
-        Self {
-            head: dataset.head,
-            snapshot,
-            directory: Directory::of(dataset),
-        }
+        Self { head: dataset.head, snapshot, directory: Directory::of(dataset) }
     }
 
     /// Answers a query by this state, without recording it: for whoever is asked nothing by a PEP.
@@ -102,10 +95,7 @@ impl Shared {
     }
 
     pub(crate) fn revision(&self) -> Revision {
-        self.view
-            .load()
-            .as_ref()
-            .map_or(Revision::ZERO, |view| view.head.revision)
+        self.view.load().as_ref().map_or(Revision::ZERO, |view| view.head.revision)
     }
 
     pub(crate) fn publish(&self, view: View, now: Instant) {
@@ -132,9 +122,7 @@ impl Shared {
         if let Some(why) = self.fault.load().as_ref() {
             return Err(CheckError::NotReady(why.to_string()));
         }
-        let view = self
-            .view()
-            .ok_or_else(|| CheckError::NotReady(NOTHING_LOADED.to_owned()))?;
+        let view = self.view().ok_or_else(|| CheckError::NotReady(NOTHING_LOADED.to_owned()))?;
         let age = self.age(now);
         if age > limits.hard {
             return Err(CheckError::NotReady(stale(age, limits.hard)));
@@ -144,13 +132,11 @@ impl Shared {
 
     pub(crate) fn readiness(&self, now: Instant, limits: Staleness) -> Readiness {
         match self.current(now, limits) {
-            Ok(_) if self.age(now) > limits.soft => Readiness::Ready {
-                remarks: vec![stale(self.age(now), limits.soft)],
-            },
+            Ok(_) if self.age(now) > limits.soft => {
+                Readiness::Ready { remarks: vec![stale(self.age(now), limits.soft)] }
+            }
             Ok(_) => Readiness::Ready { remarks: Vec::new() },
-            Err(error) => Readiness::NotReady {
-                reasons: vec![error.to_string()],
-            },
+            Err(error) => Readiness::NotReady { reasons: vec![error.to_string()] },
         }
     }
 }

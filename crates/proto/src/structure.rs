@@ -153,20 +153,13 @@ impl From<ListValue> for Value {
 
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Struct {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(fields: I) -> Self {
-        let fields = fields.into_iter().map(|(key, value)| Entry {
-            key: key.into(),
-            value: Some(value.into()),
-        });
-        Self {
-            fields: fields.collect(),
-        }
+        let fields = fields.into_iter().map(|(key, value)| Entry { key: key.into(), value: Some(value.into()) });
+        Self { fields: fields.collect() }
     }
 }
 
 impl<V: Into<Value>> FromIterator<V> for ListValue {
     fn from_iter<I: IntoIterator<Item = V>>(values: I) -> Self {
-        Self {
-            values: values.into_iter().map(Into::into).collect(),
-        }
+        Self { values: values.into_iter().map(Into::into).collect() }
     }
 }

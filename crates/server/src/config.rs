@@ -75,39 +75,17 @@ impl Config {
         if staleness.soft > staleness.hard {
             bail!("`staleness.soft_seconds` is above `staleness.hard_seconds`; lower it");
         }
-        let class = file
-            .ledger
-            .class
-            .as_deref()
-            .map(str::parse::<DurabilityClass>)
-            .transpose()
-            .context("`ledger.class`")?;
-        let capacity = file
-            .ledger
-            .capacity
-            .map_or(Ok(defaults.ledger_capacity), usize::try_from)?;
+        let class =
+            file.ledger.class.as_deref().map(str::parse::<DurabilityClass>).transpose().context("`ledger.class`")?;
+        let capacity = file.ledger.capacity.map_or(Ok(defaults.ledger_capacity), usize::try_from)?;
         if capacity < 1_000 {
             bail!("`ledger.capacity` is {capacity}; a batch of 1,000 must fit");
         }
         Ok(Self {
-            data: global
-                .data
-                .clone()
-                .or(file.data)
-                .unwrap_or_else(|| PathBuf::from(".magistrate")),
-            listen: listen
-                .or(file.listen)
-                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
-            default_namespace: global
-                .default_namespace
-                .clone()
-                .or(file.default_namespace)
-                .unwrap_or_default(),
-            settings: Settings {
-                staleness,
-                ledger_capacity: capacity,
-                class: class.unwrap_or(defaults.class),
-            },
+            data: global.data.clone().or(file.data).unwrap_or_else(|| PathBuf::from(".magistrate")),
+            listen: listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
+            default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),
+            settings: Settings { staleness, ledger_capacity: capacity, class: class.unwrap_or(defaults.class) },
         })
     }
 }
@@ -125,10 +103,7 @@ fn read(named: Option<&Path>) -> anyhow::Result<File> {
 fn check_variables(names: impl Iterator<Item = String>) -> anyhow::Result<()> {
     for name in names.filter(|name| name.starts_with("MAGISTRATE_")) {
         if !VARIABLES.contains(&name.as_str()) {
-            bail!(
-                "the environment sets `{name}`, which means nothing; known are {}",
-                VARIABLES.join(", ")
-            );
+            bail!("the environment sets `{name}`, which means nothing; known are {}", VARIABLES.join(", "));
         }
     }
     Ok(())
@@ -141,11 +116,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_errors() {
         assert!(toml::from_str::<File>("listen = \"127.0.0.1:1\"\n[staleness]\nsoft_seconds = 3").is_ok());
-        for bad in [
-            "listen = \"127.0.0.1:1\"",
-            "[staleness]\nsoft = 3",
-            "[ledger]\ncapacity = \"many\"",
-        ] {
+        for bad in ["listen = \"127.0.0.1:1\"", "[staleness]\nsoft = 3", "[ledger]\ncapacity = \"many\""] {
             assert!(toml::from_str::<File>(bad).is_err(), "{bad}");
         }
     }
@@ -155,11 +126,6 @@ mod tests {
         let check = |name: &str| check_variables([name.to_owned()].into_iter());
         assert!(check("MAGISTRATE_DATA").is_ok());
         assert!(check("HOME").is_ok());
-        assert!(
-            check("MAGISTRATE_DATTA")
-                .unwrap_err()
-                .to_string()
-                .contains("means nothing")
-        );
+        assert!(check("MAGISTRATE_DATTA").unwrap_err().to_string().contains("means nothing"));
     }
 }

@@ -42,12 +42,8 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
     };
     load(&config, &policies).await?;
     let server = Server::build(&config).await.context("`--port 0` takes a free port")?;
-    let session = Session {
-        address: server.address()?,
-        data: config.data.clone(),
-        policies,
-        example: args.policies.is_none(),
-    };
+    let session =
+        Session { address: server.address()?, data: config.data.clone(), policies, example: args.policies.is_none() };
     let (ask_to_stop, stop) = oneshot::channel::<()>();
     let demonstration = async {
         session.demonstrate(out).await?;
@@ -72,10 +68,7 @@ async fn load(config: &Config, policies: &Path) -> anyhow::Result<()> {
     let administration = Administration::new(SqliteStore::open(&config.data).await?);
     let files = PolicyFiles::read(policies)?;
     let authorship = verbs::authored_by(os::actor(), "loaded by `magistrate dev`", SystemClock.now())?;
-    let options = ApplyOptions {
-        name: "example".into(),
-        allow_shrink: true,
-    };
+    let options = ApplyOptions { name: "example".into(), allow_shrink: true };
     administration.apply(&files.compile()?, &options, &authorship).await?;
     administration.put(&files.data()?, &authorship, false).await?;
     Ok(())
@@ -112,15 +105,8 @@ impl Session {
     }
 
     async fn show(&self, out: Out, question: &DemoQuestion, answer: &CheckResponse) -> anyhow::Result<()> {
-        let DemoQuestion {
-            principal,
-            action,
-            resource,
-        } = question;
-        out.line(&format!(
-            "May {}::\"{}\" {action} {}::\"{}\"?",
-            principal.0, principal.1, resource.0, resource.1
-        ))?;
+        let DemoQuestion { principal, action, resource } = question;
+        out.line(&format!("May {}::\"{}\" {action} {}::\"{}\"?", principal.0, principal.1, resource.0, resource.1))?;
         verbs::Answer::of_wire(answer).tell(out)?;
         let id: DecisionId = answer.decision_id.parse()?;
         let found = SqliteStore::open(&self.data).await?.find(id).await?;
@@ -138,10 +124,7 @@ impl Session {
         for line in LINES {
             out.line(&format!("  {line}"))?;
         }
-        out.line(&format!(
-            "\nThe policies are in {}. Stop with Ctrl-C.",
-            self.policies.display()
-        ))?;
+        out.line(&format!("\nThe policies are in {}. Stop with Ctrl-C.", self.policies.display()))?;
         Ok(())
     }
 }
@@ -156,19 +139,7 @@ const LINES: [&str; 6] = [
 ];
 
 fn request(question: &DemoQuestion) -> CheckRequest {
-    let DemoQuestion {
-        principal,
-        action,
-        resource,
-    } = question;
-    let request = check_request(
-        entity_ref(principal.0, principal.1),
-        *action,
-        entity_ref(resource.0, resource.1),
-    );
-    CheckRequest {
-        explain: true,
-        request_id: "magistrate-dev".into(),
-        ..request
-    }
+    let DemoQuestion { principal, action, resource } = question;
+    let request = check_request(entity_ref(principal.0, principal.1), *action, entity_ref(resource.0, resource.1));
+    CheckRequest { explain: true, request_id: "magistrate-dev".into(), ..request }
 }

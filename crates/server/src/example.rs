@@ -71,11 +71,7 @@ mod tests {
     /// The names below `folder` that end in one of the extensions the example consists of.
     fn names(folder: &Path, prefix: &str) -> BTreeSet<String> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        let wanted = |name: &str| {
-            [".cedar", ".cedarschema", ".jsonl"]
-                .iter()
-                .any(|end| name.ends_with(end))
-        };
+        let wanted = |name: &str| [".cedar", ".cedarschema", ".jsonl"].iter().any(|end| name.ends_with(end));
         entries
             .map(|entry| entry.file_name().into_string().unwrap())
             .filter(|name| wanted(name))
@@ -88,12 +84,6 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
         let mut on_disk = names(&folder, "");
         on_disk.extend(names(&folder.join("data"), "data/"));
-        assert_eq!(
-            FILES
-                .iter()
-                .map(|(name, _)| (*name).to_owned())
-                .collect::<BTreeSet<_>>(),
-            on_disk
-        );
+        assert_eq!(FILES.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>(), on_disk);
     }
 }

@@ -38,12 +38,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut text = error.to_string();
-    for cause in error
-        .chain()
-        .skip(1)
-        .map(ToString::to_string)
-        .filter(|cause| !error.to_string().contains(cause))
-    {
+    for cause in error.chain().skip(1).map(ToString::to_string).filter(|cause| !error.to_string().contains(cause)) {
         text.push_str(": ");
         text.push_str(&cause);
     }
@@ -64,7 +59,5 @@ fn code_of(error: &anyhow::Error) -> u8 {
 /// Whoever read our output has seen enough.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(broken))
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(broken))
 }

@@ -23,10 +23,8 @@ const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Out::new(cli.global.output);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(WORKER_STACK_BYTES)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(WORKER_STACK_BYTES).build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(verbs::run(cli, &out)),
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the runtime")),

@@ -42,8 +42,7 @@ pub(crate) fn grant_id() -> String {
 
 /// The person at the keyboard, as far as the environment tells.
 pub(crate) fn actor() -> String {
-    let user = ["USER", "LOGNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
     format!("os:{}", user.unwrap_or_else(|| "unknown".to_owned()))
 }

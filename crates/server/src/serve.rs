@@ -55,10 +55,7 @@ impl Server {
         }
         let store = SqliteStore::open(&config.data).await;
         let store = store.with_context(|| format!("cannot open the store in `{}`", config.data.display()))?;
-        let sink = store
-            .sink()
-            .await
-            .context("cannot open the decision history for writing")?;
+        let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
         match follower.poll(SystemClock.now()).await {
             Ok(Polled::Empty) => {
@@ -72,14 +69,7 @@ impl Server {
             .with_context(|| format!("cannot listen on `{}`; is another server running there?", config.listen))?;
         let writer = Writer::new(sink, os::stream_id(), os::random);
         let default_namespace = config.default_namespace.clone();
-        Ok(Self {
-            pdp: Arc::new(pdp),
-            follower,
-            recorder,
-            writer,
-            listener,
-            default_namespace,
-        })
+        Ok(Self { pdp: Arc::new(pdp), follower, recorder, writer, listener, default_namespace })
     }
 
     /// The address it is bound to.
@@ -89,19 +79,9 @@ impl Server {
 
     /// Serves until `stop` completes, then drains. When this returns, every decision that was answered
     /// is durable.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tasks are spawned here, and each handle is waited for here"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "tasks are spawned here, and each handle is waited for here")]
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self {
-            pdp,
-            follower,
-            recorder,
-            writer,
-            listener,
-            default_namespace,
-        } = self;
+        let Self { pdp, follower, recorder, writer, listener, default_namespace } = self;
         let mut follower_ended = spawn_follower(follower)?;
         let mut recording = tokio::spawn(recorder.run(writer));
         let health = Health::not_ready().await;
@@ -155,19 +135,14 @@ async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>
 /// Runs the follower on a thread of its own, off the serving threads; the receiver completes when it ends.
 fn spawn_follower(follower: Follower<SqliteStore>) -> anyhow::Result<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the follower")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the follower")?;
     let follow = move || {
         let mut told = None;
         runtime.block_on(follower.run(&SystemClock, POLL_EVERY, |outcome| tell(outcome, &mut told)));
         drop(ended);
     };
-    std::thread::Builder::new()
-        .name("follower".into())
-        .spawn(follow)
-        .context("cannot start the follower")?;
+    std::thread::Builder::new().name("follower".into()).spawn(follow).context("cannot start the follower")?;
     Ok(end)
 }
 
@@ -219,9 +194,7 @@ pub(crate) async fn interrupted() {
 /// Logs to standard error; `MAGISTRATE_LOG` filters, as in `info,magistrate_pdp=debug`.
 pub(crate) fn start_log() {
     let filter = EnvFilter::try_from_env("MAGISTRATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match std::io::IsTerminal::is_terminal(&std::io::stderr()) {
         true => builder.try_init(),
         false => builder.json().try_init(),

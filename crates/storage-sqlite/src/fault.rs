@@ -40,10 +40,7 @@ impl Fault {
         if matches!(error, sqlx::Error::Io(_)) {
             return Self::InputOutput;
         }
-        error
-            .as_database_error()
-            .and_then(|error| error.code()?.parse().ok())
-            .map_or(Self::Unexpected, Self::of_code)
+        error.as_database_error().and_then(|error| error.code()?.parse().ok()).map_or(Self::Unexpected, Self::of_code)
     }
 
     /// The low byte of an extended result code is the primary one: <https://sqlite.org/rescode.html>.

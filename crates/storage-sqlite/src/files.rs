@@ -20,11 +20,7 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            busy_timeout: Duration::from_secs(5),
-            read_only: false,
-        }
+        Self { dir: dir.to_owned(), busy_timeout: Duration::from_secs(5), read_only: false }
     }
 
     #[cfg(test)]
@@ -34,10 +30,7 @@ impl Files {
 
     #[cfg(test)]
     pub(crate) fn read_only(self) -> Self {
-        Self {
-            read_only: true,
-            ..self
-        }
+        Self { read_only: true, ..self }
     }
 
     pub(crate) fn policy(&self) -> PathBuf {
@@ -69,9 +62,7 @@ impl Files {
             .mode(0o700)
             .create(&self.dir)
             .map_err(|error| OpenError::of_io(&self.dir, &error))?;
-        [self.policy(), self.decisions()]
-            .iter()
-            .try_for_each(|path| create_file(path).map(drop))
+        [self.policy(), self.decisions()].iter().try_for_each(|path| create_file(path).map(drop))
     }
 
     /// Takes the lock that migrating processes contend for; dropping the file releases it.
@@ -87,10 +78,5 @@ impl Files {
 }
 
 fn create_file(path: &Path) -> Result<File, OpenError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| OpenError::of_io(path, &error))
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| OpenError::of_io(path, &error))
 }

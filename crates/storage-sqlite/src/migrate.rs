@@ -45,31 +45,16 @@ pub(crate) struct Schema {
 pub(crate) const POLICY: Schema = Schema {
     file: "policy.db",
     steps: &[
-        (
-            "create revision",
-            include_str!("../../../migrations/sqlite/policy/0001_create_revision.sql"),
-        ),
-        (
-            "create policy set",
-            include_str!("../../../migrations/sqlite/policy/0002_create_policy_set.sql"),
-        ),
-        (
-            "create entity",
-            include_str!("../../../migrations/sqlite/policy/0003_create_entity.sql"),
-        ),
-        (
-            "create assignment",
-            include_str!("../../../migrations/sqlite/policy/0004_create_assignment.sql"),
-        ),
+        ("create revision", include_str!("../../../migrations/sqlite/policy/0001_create_revision.sql")),
+        ("create policy set", include_str!("../../../migrations/sqlite/policy/0002_create_policy_set.sql")),
+        ("create entity", include_str!("../../../migrations/sqlite/policy/0003_create_entity.sql")),
+        ("create assignment", include_str!("../../../migrations/sqlite/policy/0004_create_assignment.sql")),
     ],
 };
 
 pub(crate) const DECISIONS: Schema = Schema {
     file: "decisions.db",
-    steps: &[(
-        "create decision",
-        include_str!("../../../migrations/sqlite/decisions/0001_create_decision.sql"),
-    )],
+    steps: &[("create decision", include_str!("../../../migrations/sqlite/decisions/0001_create_decision.sql"))],
 };
 
 /// Creates what is missing and applies every step not yet applied, one process at a time.
@@ -86,11 +71,7 @@ impl Schema {
     pub(crate) async fn check(self, connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
         let (found, wanted) = (self.version_of(connection, path).await?, self.newest());
         if found != wanted {
-            return Err(OpenError::Older {
-                path: path.to_owned(),
-                found,
-                wanted,
-            });
+            return Err(OpenError::Older { path: path.to_owned(), found, wanted });
         }
         Ok(())
     }
@@ -99,23 +80,14 @@ impl Schema {
         let connected = files.options(path).connect().await;
         let mut connection = connected.map_err(|error| OpenError::of(path, &error))?;
         let before = self.version_of(&mut connection, path).await?;
-        self.migrator()
-            .run(&mut connection)
-            .await
-            .map_err(|error| refused(path, &error))?;
+        self.migrator().run(&mut connection).await.map_err(|error| refused(path, &error))?;
         connection.close().await.map_err(|error| OpenError::of(path, &error))?;
         Ok(self.steps_after(before))
     }
 
     pub(crate) fn migrator(self) -> Migrator {
         let migration = |(version, (name, sql)): (i64, &(&'static str, &'static str))| {
-            Migration::new(
-                version,
-                (*name).into(),
-                MigrationType::Simple,
-                (*sql).into_sql_str(),
-                false,
-            )
+            Migration::new(version, (*name).into(), MigrationType::Simple, (*sql).into_sql_str(), false)
         };
         Migrator::with_migrations((1..).zip(self.steps).map(migration).collect())
     }
@@ -126,19 +98,12 @@ impl Schema {
         let applied = applied(connection).await.map_err(|error| OpenError::of(path, &error))?;
         let found = applied.last().map_or(0, |(version, _)| *version);
         if found > self.newest() {
-            return Err(OpenError::Newer {
-                path: path.to_owned(),
-                found,
-                known: self.newest(),
-            });
+            return Err(OpenError::Newer { path: path.to_owned(), found, known: self.newest() });
         }
         let migrator = self.migrator();
         for (migration, (version, checksum)) in migrator.iter().zip(&applied) {
             if migration.version != *version || *migration.checksum != **checksum {
-                return Err(OpenError::Altered {
-                    path: path.to_owned(),
-                    version: migration.version,
-                });
+                return Err(OpenError::Altered { path: path.to_owned(), version: migration.version });
             }
         }
         Ok(found)
@@ -152,11 +117,7 @@ impl Schema {
         (1..)
             .zip(self.steps)
             .filter(|(version, _)| *version > before)
-            .map(|(version, (name, _))| MigrationStep {
-                file: self.file,
-                version,
-                name,
-            })
+            .map(|(version, (name, _))| MigrationStep { file: self.file, version, name })
             .collect()
     }
 }
@@ -174,8 +135,5 @@ fn refused(path: &Path, error: &MigrateError) -> OpenError {
         return OpenError::of(path, error);
     }
     tracing::debug!(%error, "the migrator refused");
-    OpenError::Unusable {
-        path: path.to_owned(),
-        why: "the migration did not run; the debug log says why".to_owned(),
-    }
+    OpenError::Unusable { path: path.to_owned(), why: "the migration did not run; the debug log says why".to_owned() }
 }

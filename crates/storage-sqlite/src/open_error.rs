@@ -93,24 +93,15 @@ impl OpenError {
             | Fault::CannotOpen
             | Fault::Constraint
             | Fault::Exhausted
-            | Fault::Unexpected) => Self::Unusable {
-                path,
-                why: fault.to_string(),
-            },
+            | Fault::Unexpected) => Self::Unusable { path, why: fault.to_string() },
         }
     }
 
     pub(crate) fn of_io(path: &Path, error: &std::io::Error) -> Self {
         let path = path.to_owned();
-        if matches!(
-            error.kind(),
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-        ) {
+        if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
             return Self::ReadOnly { path };
         }
-        Self::Unusable {
-            path,
-            why: error.kind().to_string(),
-        }
+        Self::Unusable { path, why: error.kind().to_string() }
     }
 }

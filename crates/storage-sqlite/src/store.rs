@@ -39,19 +39,13 @@ impl SqliteStore {
     pub(crate) async fn open_files(files: Files) -> Result<Self, OpenError> {
         let policy = pool(&files, &files.policy(), POLICY, policy::statements::PROBE).await?;
         let decisions = pool(&files, &files.decisions(), DECISIONS, decisions::statements::PROBE).await?;
-        Ok(Self {
-            files,
-            policy,
-            decisions,
-        })
+        Ok(Self { files, policy, decisions })
     }
 
     /// A sink with a connection of its own. What it committed is durable once `commit` returned.
     pub async fn sink(&self) -> Result<SqliteSink, OpenError> {
         let path = self.files.decisions();
-        SqliteSink::connect(self.files.options(&path))
-            .await
-            .map_err(|error| OpenError::of(&path, &error))
+        SqliteSink::connect(self.files.options(&path)).await.map_err(|error| OpenError::of(&path, &error))
     }
 
     /// Closes every connection; what was committed is durable already.

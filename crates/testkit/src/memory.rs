@@ -112,23 +112,14 @@ impl Sink for MemorySink {
             kept.batches.push(batch.to_vec());
         }
         match keep_once || kept.failing {
-            true => Err(CommitFailed {
-                records: batch.len(),
-                why: "the sink was told to fail".into(),
-            }),
+            true => Err(CommitFailed { records: batch.len(), why: "the sink was told to fail".into() }),
             false => Ok(()),
         }
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
         let kept = self.0.lock().unwrap();
-        Ok(kept
-            .batches
-            .iter()
-            .flatten()
-            .filter(|record| record.id.stream == stream)
-            .map(|record| record.id.seq)
-            .max())
+        Ok(kept.batches.iter().flatten().filter(|record| record.id.stream == stream).map(|record| record.id.seq).max())
     }
 }
 
@@ -155,13 +146,7 @@ impl Running {
         let writer = Writer::new(sink.clone(), StreamId::new(nonce()), nonce);
         let recorder = tokio::spawn(recorder.run(writer));
         follower.poll(now).await.unwrap();
-        Self {
-            pdp: Arc::new(pdp),
-            follower,
-            store,
-            sink,
-            recorder,
-        }
+        Self { pdp: Arc::new(pdp), follower, store, sink, recorder }
     }
 
     /// Ends it and waits until everything reserved is durable or refused.

@@ -45,32 +45,17 @@ impl Scenario {
         let mut data = files.data().unwrap();
         let (users, folders) = entities(&mut data, scale.entities);
         grants(&mut data, &mut random, scale.assignments, &users, &folders);
-        let shipped = files
-            .compile()
-            .unwrap_or_else(|findings| panic!("{findings}"))
-            .policies()
-            .len();
+        let shipped = files.compile().unwrap_or_else(|findings| panic!("{findings}")).policies().len();
         let mut policies = files.policies.clone();
-        policies.push(generated_policies(
-            &mut random,
-            scale.policies.saturating_sub(shipped),
-            &folders,
-        ));
-        Self {
-            schema: files.schema,
-            policies,
-            data,
-        }
+        policies.push(generated_policies(&mut random, scale.policies.saturating_sub(shipped), &folders));
+        Self { schema: files.schema, policies, data }
     }
 
     /// The scenario compiled and as a store would hold it.
     pub fn build(self, now: Instant) -> (Snapshot, Dataset) {
         let snapshot = Snapshot::compile(&self.schema, &self.policies).unwrap_or_else(|findings| panic!("{findings}"));
         let plan = plan(&snapshot, &Known::default(), self.data, now).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let mut dataset = PolicyFiles::read(&example_policies())
-            .unwrap()
-            .dataset(&snapshot, now)
-            .unwrap();
+        let mut dataset = PolicyFiles::read(&example_policies()).unwrap().dataset(&snapshot, now).unwrap();
         (dataset.entities, dataset.grants, dataset.scopes) = (Vec::new(), Vec::new(), Vec::new());
         for change in plan.changes {
             match change {
@@ -100,8 +85,7 @@ fn entities(data: &mut Data, count: usize) -> (Vec<String>, Vec<String>) {
         };
         writeln!(lines, "{line}").unwrap();
     }
-    data.add_jsonl("entities", "generated entities", &lines)
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    data.add_jsonl("entities", "generated entities", &lines).unwrap_or_else(|problems| panic!("{problems:?}"));
     (users, folders)
 }
 
@@ -154,8 +138,7 @@ fn grants(data: &mut Data, random: &mut ChaCha8Rng, count: usize, users: &[Strin
         });
         writeln!(lines, "{line}").unwrap();
     }
-    data.add_jsonl("grants", "generated grants", &lines)
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    data.add_jsonl("grants", "generated grants", &lines).unwrap_or_else(|problems| panic!("{problems:?}"));
 }
 
 /// Policies on single folders: of four, two by group, one by attribute and one forbid.
@@ -167,16 +150,10 @@ fn generated_policies(random: &mut ChaCha8Rng, count: usize, folders: &[String])
         let policy = match n % 4 {
             0 => format!("permit (principal in Company::Group::\"employees\", {scope});"),
             1 => format!("permit (principal in Company::Group::\"contractors\", {scope});"),
-            2 => format!(
-                "permit (principal is Company::User, {scope}) when {{ principal.clearance >= {} }};",
-                n % 5
-            ),
+            2 => format!("permit (principal is Company::User, {scope}) when {{ principal.clearance >= {} }};", n % 5),
             _ => format!("forbid (principal is Company::User, {scope}) when {{ principal.suspended }};"),
         };
         writeln!(text, "@id(\"generated.policy-{n}\")\n{policy}").unwrap();
     }
-    Source {
-        name: "generated.cedar".into(),
-        text,
-    }
+    Source { name: "generated.cedar".into(), text }
 }

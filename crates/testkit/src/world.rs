@@ -35,10 +35,7 @@ impl World {
     /// A world of one schema and one policy text, empty of data, at 2026-06-01T12:00:00Z. Bare actions
     /// belong to the root namespace.
     pub fn of(schema: &str, policies: &str) -> Self {
-        let source = |name: &str, text: &str| Source {
-            name: name.into(),
-            text: text.into(),
-        };
+        let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
         let snapshot = Snapshot::compile(&source("schema", schema), &[source("policies", policies)]);
         let snapshot = snapshot.unwrap_or_else(|findings| panic!("{findings}"));
         Self {
@@ -55,19 +52,13 @@ impl World {
         let files = PolicyFiles::read(&example_policies()).unwrap();
         let snapshot = files.compile().unwrap_or_else(|findings| panic!("{findings}"));
         let dataset = files.dataset(&snapshot, now).unwrap_or_else(|error| panic!("{error}"));
-        Self {
-            snapshot: Arc::new(snapshot),
-            dataset,
-            now,
-            namespace: "Company".into(),
-        }
+        Self { snapshot: Arc::new(snapshot), dataset, now, namespace: "Company".into() }
     }
 
     /// Adds data, one JSON object a line, of a kind: `entities`, `roles`, `scopes` or `grants`.
     #[must_use]
     pub fn with(self, kind: &str, lines: &str) -> Self {
-        self.try_with(kind, lines)
-            .unwrap_or_else(|problems| panic!("{problems:?}"))
+        self.try_with(kind, lines).unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
     /// Adds data, or says what the product has against it.
@@ -125,34 +116,16 @@ impl World {
                 at_least_revision: None,
                 request_id: None,
                 explain: false,
-                caller: Caller {
-                    address: None,
-                    channel: Channel::Local,
-                },
+                caller: Caller { address: None, channel: Channel::Local },
             },
         }
     }
 
     fn known(&self) -> Known {
         Known {
-            entities: self
-                .dataset
-                .entities
-                .iter()
-                .map(|entity| (entity.uid.clone(), entity.clone()))
-                .collect(),
-            scopes: self
-                .dataset
-                .scopes
-                .iter()
-                .map(|scope| (scope.name.clone(), scope.clone()))
-                .collect(),
-            grants: self
-                .dataset
-                .grants
-                .iter()
-                .map(|grant| (grant.id().clone(), grant.clone()))
-                .collect(),
+            entities: self.dataset.entities.iter().map(|entity| (entity.uid.clone(), entity.clone())).collect(),
+            scopes: self.dataset.scopes.iter().map(|scope| (scope.name.clone(), scope.clone())).collect(),
+            grants: self.dataset.grants.iter().map(|grant| (grant.id().clone(), grant.clone())).collect(),
         }
     }
 }
@@ -197,9 +170,7 @@ impl Ask {
 
     /// The answer, or why there is none.
     pub fn answer(self) -> Result<Verdict, CheckError> {
-        self.view
-            .answer(self.query, self.now, Span::ZERO)
-            .map(|(_, verdict)| verdict)
+        self.view.answer(self.query, self.now, Span::ZERO).map(|(_, verdict)| verdict)
     }
 
     /// The answer; panics if there is none.
@@ -210,10 +181,7 @@ impl Ask {
 
 fn empty() -> Dataset {
     Dataset {
-        head: Head {
-            revision: Revision::new(1),
-            lineage: Digest::ZERO,
-        },
+        head: Head { revision: Revision::new(1), lineage: Digest::ZERO },
         policy_set: None,
         scopes: Vec::new(),
         entities: Vec::new(),

@@ -56,12 +56,7 @@ fn describe(query: &Query) -> Vec<String> {
         query.principal.uid().id().as_str().to_owned(),
         query.action.id().to_owned(),
         query.resource.uid().id().as_str().to_owned(),
-        query
-            .context
-            .keys()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(","),
+        query.context.keys().map(ToString::to_string).collect::<Vec<_>>().join(","),
         query.request_id.as_ref().map(ToString::to_string).unwrap_or_default(),
     ]
 }
@@ -89,10 +84,7 @@ fn field_of_an_item_replaces_the_default_as_a_whole() {
         item(|item| item.context = Some(Struct::from_iter([("c", 3)]))),
         ["ana", "readMessage", "m1", "c", "shared"]
     );
-    assert_eq!(
-        item(|item| item.context = Some(Struct::default())),
-        ["ana", "readMessage", "m1", "", "shared"]
-    );
+    assert_eq!(item(|item| item.context = Some(Struct::default())), ["ana", "readMessage", "m1", "", "shared"]);
 }
 
 #[test]
@@ -106,9 +98,7 @@ fn malformed_item_keeps_its_place_and_spares_the_others() {
     });
     let outcomes = parsed.map(|batch| {
         let outcomes = batch.items.iter();
-        outcomes
-            .map(|item| item.as_ref().map(|_| ()).map_err(lines))
-            .collect::<Vec<_>>()
+        outcomes.map(|item| item.as_ref().map(|_| ()).map_err(lines)).collect::<Vec<_>>()
     });
     let wrong = vec!["context.x: stands twice; send each key once".to_owned()];
     assert_eq!(outcomes.ok(), Some(vec![Ok(()), Err(wrong), Ok(())]));
@@ -116,21 +106,9 @@ fn malformed_item_keeps_its_place_and_spares_the_others() {
 
 #[test]
 fn what_neither_item_nor_batch_gives_is_missing() {
-    let parsed = batch(
-        &CheckBatchRequest {
-            items: vec![BatchItem::default()],
-            ..CheckBatchRequest::default()
-        },
-        &near(),
-    );
-    let found = parsed.map(|batch| {
-        batch
-            .items
-            .iter()
-            .filter_map(|it| it.as_ref().err())
-            .flat_map(lines)
-            .collect()
-    });
+    let parsed =
+        batch(&CheckBatchRequest { items: vec![BatchItem::default()], ..CheckBatchRequest::default() }, &near());
+    let found = parsed.map(|batch| batch.items.iter().filter_map(|it| it.as_ref().err()).flat_map(lines).collect());
     let expected: Vec<String> = ["principal", "action", "resource"]
         .map(|field| format!("{field}: is required, here or as the batch's default"))
         .into();
@@ -139,10 +117,7 @@ fn what_neither_item_nor_batch_gives_is_missing() {
 
 #[test]
 fn malformed_default_refuses_the_batch() {
-    check(
-        |batch| batch.principal = Some(Entity::default()),
-        &["principal.uid: is required: give `type` and `id`"],
-    );
+    check(|batch| batch.principal = Some(Entity::default()), &["principal.uid: is required: give `type` and `id`"]);
     check(
         |batch| batch.request_id = "\n".to_owned(),
         &["request_id: is not accepted: it contains the control character U+000A at byte 0; remove it"],
@@ -152,23 +127,13 @@ fn malformed_default_refuses_the_batch() {
 #[test]
 fn one_to_a_thousand_items_pass() {
     check(|batch| *batch = shared(1_000), &[]);
-    check(
-        |batch| *batch = shared(0),
-        &["items: holds 0 items; send 1 to 1000 and split what is larger"],
-    );
-    check(
-        |batch| *batch = shared(1_001),
-        &["items: holds 1001 items; send 1 to 1000 and split what is larger"],
-    );
+    check(|batch| *batch = shared(0), &["items: holds 0 items; send 1 to 1000 and split what is larger"]);
+    check(|batch| *batch = shared(1_001), &["items: holds 1001 items; send 1 to 1000 and split what is larger"]);
 }
 
 #[test]
 fn semantics_are_known_or_refused() {
-    let semantics = |number: i32| {
-        parse(|batch| batch.semantics = number)
-            .map(|batch| batch.semantics)
-            .ok()
-    };
+    let semantics = |number: i32| parse(|batch| batch.semantics = number).map(|batch| batch.semantics).ok();
     assert_eq!(semantics(0), Some(BatchSemantics::All));
     assert_eq!(semantics(v1::BatchSemantics::All.into()), Some(BatchSemantics::All));
     assert_eq!(semantics(2), Some(BatchSemantics::StopOnDeny));
@@ -184,20 +149,11 @@ fn revision_and_environment_hold_for_every_item() {
     let parsed = parse(|batch| {
         batch.at_least_revision = 4;
         batch.explain = true;
-        batch.environment = Some(Environment {
-            source_ip: "192.0.2.9".to_owned(),
-            ..Environment::default()
-        });
+        batch.environment = Some(Environment { source_ip: "192.0.2.9".to_owned(), ..Environment::default() });
     });
     let seen = parsed.ok().map(|batch| {
         let items = batch.items.into_iter().filter_map(Result::ok);
-        let seen = items.map(|query| {
-            (
-                query.at_least_revision,
-                query.explain,
-                query.environment.source_ip.is_some(),
-            )
-        });
+        let seen = items.map(|query| (query.at_least_revision, query.explain, query.environment.source_ip.is_some()));
         (batch.at_least_revision, seen.collect::<Vec<_>>())
     });
     let revision = Some(Revision::new(4));
@@ -208,10 +164,7 @@ fn revision_and_environment_hold_for_every_item() {
 fn asserting_needs_the_same_right_as_in_a_check() {
     let mut request = shared(1);
     request.items = vec![changed(|item| {
-        item.resource = Some(Entity {
-            attributes: Some(Struct::default()),
-            ..entity_ref("Company::Order", "o")
-        });
+        item.resource = Some(Entity { attributes: Some(Struct::default()), ..entity_ref("Company::Order", "o") });
     })];
     let found = batch(&request, &far()).map(|batch| {
         let malformed = batch.items.iter().filter_map(|item| item.as_ref().err());
@@ -223,12 +176,6 @@ fn asserting_needs_the_same_right_as_in_a_check() {
 #[test]
 fn identity_is_refused_in_a_batch_too() {
     check(|batch| batch.token = "t".to_owned(), &["Identity { field: \"token\" }"]);
-    check(
-        |batch| batch.token_proof = Some(v1::TokenProof::default()),
-        &["Identity { field: \"token_proof\" }"],
-    );
-    check(
-        |batch| batch.actor = Some(Entity::default()),
-        &["Identity { field: \"actor\" }"],
-    );
+    check(|batch| batch.token_proof = Some(v1::TokenProof::default()), &["Identity { field: \"token_proof\" }"]);
+    check(|batch| batch.actor = Some(Entity::default()), &["Identity { field: \"actor\" }"]);
 }

@@ -55,10 +55,7 @@ fn optional_fields_arrive() {
     request.request_id = "r-1".to_owned();
     request.explain = true;
     request.context = Some(Struct::from_iter([("amount", 5)]));
-    request.environment = Some(Environment {
-        source_ip: "2001:db8::1".to_owned(),
-        ..Environment::default()
-    });
+    request.environment = Some(Environment { source_ip: "2001:db8::1".to_owned(), ..Environment::default() });
     let parsed = query(&request, &near()).map(|query| {
         (
             query.at_least_revision,
@@ -68,13 +65,7 @@ fn optional_fields_arrive() {
             query.environment.source_ip.map(|ip| ip.to_string()),
         )
     });
-    let expected = (
-        Some(Revision::new(7)),
-        Some("r-1".to_owned()),
-        true,
-        1,
-        Some("2001:db8::1".to_owned()),
-    );
+    let expected = (Some(Revision::new(7)), Some("r-1".to_owned()), true, 1, Some("2001:db8::1".to_owned()));
     assert_eq!(parsed.ok(), Some(expected));
 }
 
@@ -84,29 +75,21 @@ fn everything_that_is_missing_is_said_at_once() {
         |request| *request = CheckRequest::default(),
         &["principal: is required", "action: is required", "resource: is required"],
     );
-    check(
-        |request| request.principal = Some(Entity::default()),
-        &["principal.uid: is required: give `type` and `id`"],
-    );
+    check(|request| request.principal = Some(Entity::default()), &["principal.uid: is required: give `type` and `id`"]);
 }
 
 #[test]
 fn uids_are_checked_part_by_part() {
     check(
         |request| request.principal = Some(entity_ref("", "ana")),
-        &[
-            "principal.uid.type: `` is not an entity type: it is empty; write identifiers joined by `::`, such as \
-           `Company::User`",
-        ],
+        &["principal.uid.type: `` is not an entity type: it is empty; write identifiers joined by `::`, such as \
+           `Company::User`"],
     );
     check(
         |request| request.resource = Some(entity_ref("Company::Message", "")),
         &["resource.uid.id: the id of a `Company::Message` is not accepted: it is empty"],
     );
-    check(
-        |request| request.resource = Some(entity_ref("Company::Message", "m".repeat(256))),
-        &[],
-    );
+    check(|request| request.resource = Some(entity_ref("Company::Message", "m".repeat(256))), &[]);
     check(
         |request| request.resource = Some(entity_ref("Company::Message", "m".repeat(257))),
         &["resource.uid.id: the id of a `Company::Message` is not accepted: it is 257 bytes long; the limit is 256"],
@@ -117,10 +100,7 @@ fn uids_are_checked_part_by_part() {
              at byte 1; remove it",
             u32::from(hidden)
         );
-        check(
-            |request| request.principal = Some(entity_ref("Company::User", format!("a{hidden}"))),
-            &[&why],
-        );
+        check(|request| request.principal = Some(entity_ref("Company::User", format!("a{hidden}"))), &[&why]);
     }
 }
 
@@ -133,20 +113,15 @@ fn full_action_names_its_own_namespace() {
     };
     let other = "Other::Action::\"message:read\"".to_owned();
     assert_eq!(action(&other), Some(other));
-    assert_eq!(
-        action("message:read"),
-        Some("Company::Action::\"message:read\"".to_owned())
-    );
+    assert_eq!(action("message:read"), Some("Company::Action::\"message:read\"".to_owned()));
     check(
         |request| request.action = "Company::User::\"ana\"".to_owned(),
         &["action: `Company::User::\"ana\"` is not an action: its type must end in `Action`"],
     );
     check(
         |request| request.action = "Company::Action::read".to_owned(),
-        &[
-            "action: `Company::Action::read` is not an entity uid: it has no `::\"`; write `Type::\"id\"`, such as \
-           `Company::User::\"ana\"`; or a bare action id such as `message:read`",
-        ],
+        &["action: `Company::Action::read` is not an entity uid: it has no `::\"`; write `Type::\"id\"`, such as \
+           `Company::User::\"ana\"`; or a bare action id such as `message:read`"],
     );
 }
 
@@ -167,10 +142,7 @@ fn parents_of_a_reference_are_refused() {
     check(
         |request| {
             let entity = entity_ref("Company::Order", "o1");
-            request.resource = Some(Entity {
-                parents: vec![entity_uid("Company::Shop", "s1")],
-                ..entity
-            });
+            request.resource = Some(Entity { parents: vec![entity_uid("Company::Shop", "s1")], ..entity });
         },
         &[
             "resource.parents: are given without attributes: leave them out, for those of a reference are looked up, or \
@@ -186,10 +158,7 @@ fn asserted_parents_are_checked_one_by_one_and_counted() {
         Some(Entity { parents, ..asserted() })
     };
     check(|request| request.resource = with_parents(100, "s"), &[]);
-    check(
-        |request| request.resource = with_parents(101, "s"),
-        &["resource.parents: are 101; the limit is 100"],
-    );
+    check(|request| request.resource = with_parents(101, "s"), &["resource.parents: are 101; the limit is 100"]);
     check(
         |request| request.resource = with_parents(1, ""),
         &["resource.parents[0].id: the id of a `Company::Shop` is not accepted: it is empty"],
@@ -211,28 +180,17 @@ fn only_this_machine_may_assert() {
     };
     let refused = |field: &str| format!("{field}: {MAY_NOT_ASSERT}");
     check_from(&near(), assert_both, &[]);
-    check_from(
-        &far(),
-        assert_both,
-        &[&refused("principal.attributes"), &refused("resource.attributes")],
-    );
+    check_from(&far(), assert_both, &[&refused("principal.attributes"), &refused("resource.attributes")]);
 }
 
 #[test]
 fn only_this_machine_may_describe_the_end_user() {
     let describe = |request: &mut CheckRequest| {
-        request.environment = Some(Environment {
-            user_agent: "curl".to_owned(),
-            ..Environment::default()
-        });
+        request.environment = Some(Environment { user_agent: "curl".to_owned(), ..Environment::default() });
     };
     check_from(&near(), describe, &[]);
     check_from(&far(), describe, &[&format!("environment: {MAY_NOT_ASSERT}")]);
-    check_from(
-        &far(),
-        |request| request.environment = Some(Environment::default()),
-        &[],
-    );
+    check_from(&far(), |request| request.environment = Some(Environment::default()), &[]);
 }
 
 #[test]
@@ -250,10 +208,8 @@ fn environment_is_checked_field_by_field() {
     );
     check(
         environment(|it| it.user_agent = "a\n".to_owned()),
-        &[
-            "environment.user_agent: the user agent is not accepted: it contains the control character U+000A at byte \
-           1; remove it",
-        ],
+        &["environment.user_agent: the user agent is not accepted: it contains the control character U+000A at byte \
+           1; remove it"],
     );
     check(
         environment(|it| it.attributes = BTreeMap::from([("k".to_owned(), String::new())])),
@@ -294,16 +250,7 @@ fn request_ids_are_bounded() {
 
 #[test]
 fn identity_is_refused_and_never_ignored() {
-    check(
-        |request| request.token = "t".to_owned(),
-        &["Identity { field: \"token\" }"],
-    );
-    check(
-        |request| request.token_proof = Some(TokenProof::default()),
-        &["Identity { field: \"token_proof\" }"],
-    );
-    check(
-        |request| request.actor = Some(entity_ref("Company::Service", "s")),
-        &["Identity { field: \"actor\" }"],
-    );
+    check(|request| request.token = "t".to_owned(), &["Identity { field: \"token\" }"]);
+    check(|request| request.token_proof = Some(TokenProof::default()), &["Identity { field: \"token_proof\" }"]);
+    check(|request| request.actor = Some(entity_ref("Company::Service", "s")), &["Identity { field: \"actor\" }"]);
 }

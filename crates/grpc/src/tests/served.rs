@@ -46,10 +46,7 @@ const GRANTS: &str = r#"
 "#;
 
 pub(super) fn world() -> World {
-    World::of(SCHEMA, POLICIES)
-        .with("roles", r#"{"role":"reader"}"#)
-        .with("entities", ENTITIES)
-        .with("grants", GRANTS)
+    World::of(SCHEMA, POLICIES).with("roles", r#"{"role":"reader"}"#).with("entities", ENTITIES).with("grants", GRANTS)
 }
 
 /// A server over memory.
@@ -66,10 +63,7 @@ pub(super) struct Served {
 impl Served {
     pub(super) async fn start() -> Result<Self, Box<dyn Error>> {
         let world = world();
-        let dataset = Dataset {
-            policy_set: Some(world.snapshot().policy_set()),
-            ..world.dataset().clone()
-        };
+        let dataset = Dataset { policy_set: Some(world.snapshot().policy_set()), ..world.dataset().clone() };
         let running = Running::start(dataset, Settings::default(), world.now()).await;
         let clock = FakeClock::at(world.now());
         let health = Health::not_ready().await;
@@ -80,15 +74,7 @@ impl Served {
         let serving = serve(listener, door, health.clone(), async { drop(stopped.await) });
         let task = spawn(serving);
         let client = Client::connect(&address.to_string()).await?;
-        Ok(Self {
-            address,
-            client,
-            clock,
-            running,
-            health,
-            stop,
-            task,
-        })
+        Ok(Self { address, client, clock, running, health, stop, task })
     }
 
     pub(super) async fn stop(self) -> Outcomes {

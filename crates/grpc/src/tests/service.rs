@@ -27,10 +27,7 @@ fn order(total: i32) -> Entity {
 #[tokio::test]
 async fn allow_says_why_and_where_it_is_recorded() -> Outcomes {
     let served = Served::start().await?;
-    let request = CheckRequest {
-        explain: true,
-        ..reads("ana", "n")
-    };
+    let request = CheckRequest { explain: true, ..reads("ana", "n") };
     let answer = served.client.check(request, DEADLINE).await?;
     assert!(is_allowed(&answer));
     assert_eq!(answer.cause(), Cause::Permitted);
@@ -38,20 +35,13 @@ async fn allow_says_why_and_where_it_is_recorded() -> Outcomes {
     assert_eq!(answer.revision, 1);
     assert_eq!(answer.policy_set_digest, world().snapshot().digest().to_string());
     assert_eq!((answer.valid_until, answer.cache_for), (None, None));
-    let advice: Vec<_> = answer
-        .advice
-        .iter()
-        .map(|it| (&*it.policy_id, &*it.name, &*it.value))
-        .collect();
+    let advice: Vec<_> = answer.advice.iter().map(|it| (&*it.policy_id, &*it.name, &*it.value)).collect();
     assert_eq!(advice, [("owner", "reason", "own")]);
     let summary = answer.explanation.as_ref().map(|it| it.summary.as_str());
     assert_eq!(summary, Some("permitted by `owner`"));
 
     let records = served.running.sink.records();
-    let recorded: Vec<_> = records
-        .iter()
-        .map(|it| (it.id.to_string(), it.leaf.as_bytes().to_vec()))
-        .collect();
+    let recorded: Vec<_> = records.iter().map(|it| (it.id.to_string(), it.leaf.as_bytes().to_vec())).collect();
     let receipt = answer.receipt.clone().unwrap_or_default();
     assert_eq!(receipt.class(), DurabilityClass::Process);
     assert_eq!(format!("{}-{}", receipt.stream, receipt.seq), answer.decision_id);
@@ -62,10 +52,7 @@ async fn allow_says_why_and_where_it_is_recorded() -> Outcomes {
 #[tokio::test]
 async fn deny_says_why_and_explains_only_when_asked() -> Outcomes {
     let served = Served::start().await?;
-    let nosy = |request| CheckRequest {
-        context: Some(Struct::from_iter([("why", "nosy")])),
-        ..request
-    };
+    let nosy = |request| CheckRequest { context: Some(Struct::from_iter([("why", "nosy")])), ..request };
     let mut seen = Vec::new();
     for request in [nosy(reads("ana", "n")), reads("eve", "n"), reads("ana", "x")] {
         let answer = served.client.check(request, DEADLINE).await?;
@@ -73,11 +60,7 @@ async fn deny_says_why_and_explains_only_when_asked() -> Outcomes {
         assert_eq!(answer.explanation, None);
         seen.push((answer.cause(), answer.determining_policies.join(",")));
     }
-    let expected = [
-        (Cause::Forbidden, "nosy"),
-        (Cause::UnknownPrincipal, ""),
-        (Cause::UnknownResource, ""),
-    ];
+    let expected = [(Cause::Forbidden, "nosy"), (Cause::UnknownPrincipal, ""), (Cause::UnknownResource, "")];
     assert_eq!(seen, expected.map(|(cause, policies)| (cause, policies.to_owned())));
     served.stop().await
 }
@@ -86,19 +69,9 @@ async fn deny_says_why_and_explains_only_when_asked() -> Outcomes {
 async fn grant_and_its_end_are_named() -> Outcomes {
     let mut served = Served::start().await?;
     let answer = served.client.check(reads("bo", "n"), DEADLINE).await?;
-    assert_eq!(
-        (answer.decision(), answer.grants),
-        (Decision::Allow, vec!["g".to_owned()])
-    );
-    let end = served
-        .running
-        .pdp
-        .served()
-        .map(|_| world().now().plus(Span::hours(1)).micros() / 1_000_000);
-    assert_eq!(
-        answer.valid_until.map(|end| (end.seconds, end.nanos)),
-        end.map(|end| (end, 0))
-    );
+    assert_eq!((answer.decision(), answer.grants), (Decision::Allow, vec!["g".to_owned()]));
+    let end = served.running.pdp.served().map(|_| world().now().plus(Span::hours(1)).micros() / 1_000_000);
+    assert_eq!(answer.valid_until.map(|end| (end.seconds, end.nanos)), end.map(|end| (end, 0)));
 
     served.clock.advance(Span::hours(1));
     let polled = served.running.follower.poll(world().now().plus(Span::hours(1))).await;
@@ -114,10 +87,7 @@ async fn asserted_resource_counts_from_this_machine() -> Outcomes {
     let ask = |total| check_request(entity_ref("User", "ana"), "read", order(total));
     let small = served.client.check(ask(9), DEADLINE).await?;
     let obligations: Vec<_> = small.obligations.iter().map(|it| (&*it.policy_id, &*it.name)).collect();
-    assert_eq!(
-        (small.decision(), obligations),
-        (Decision::Allow, vec![("small", "log")])
-    );
+    assert_eq!((small.decision(), obligations), (Decision::Allow, vec![("small", "log")]));
     let large = served.client.check(ask(10), DEADLINE).await?;
     assert_eq!(large.decision(), Decision::Deny);
     served.stop().await
@@ -127,31 +97,16 @@ async fn asserted_resource_counts_from_this_machine() -> Outcomes {
 async fn refusals_carry_their_details_and_no_record() -> Outcomes {
     let served = Served::start().await?;
     let malformed = served.refusal(CheckRequest::default()).await;
-    let fields = malformed
-        .as_ref()
-        .map(|it| it.fields.iter().map(|it| it.field.as_str()).collect::<Vec<_>>());
+    let fields = malformed.as_ref().map(|it| it.fields.iter().map(|it| it.field.as_str()).collect::<Vec<_>>());
     assert_eq!(fields, Some(vec!["principal", "action", "resource"]));
 
-    let token = CheckRequest {
-        token: "t".to_owned(),
-        ..reads("ana", "n")
-    };
-    let unknown = CheckRequest {
-        action: "fly".to_owned(),
-        ..reads("ana", "n")
-    };
+    let token = CheckRequest { token: "t".to_owned(), ..reads("ana", "n") };
+    let unknown = CheckRequest { action: "fly".to_owned(), ..reads("ana", "n") };
     let mut codes = vec![malformed.map(|it| it.code)];
     for request in [token, unknown] {
         codes.push(served.refusal(request).await.map(|it| it.code));
     }
-    assert_eq!(
-        codes,
-        [
-            Some(Code::InvalidArgument),
-            Some(Code::Unimplemented),
-            Some(Code::InvalidArgument)
-        ]
-    );
+    assert_eq!(codes, [Some(Code::InvalidArgument), Some(Code::Unimplemented), Some(Code::InvalidArgument)]);
     assert!(served.running.sink.records().is_empty());
     served.stop().await
 }
@@ -174,10 +129,7 @@ fn batch(semantics: BatchSemantics) -> CheckBatchRequest {
         resource: Some(entity_ref("Note", note)),
         ..BatchItem::default()
     };
-    let twice = BatchItem {
-        context: Some(Struct::from_iter([("why", "a"), ("why", "b")])),
-        ..item("ana", "n")
-    };
+    let twice = BatchItem { context: Some(Struct::from_iter([("why", "a"), ("why", "b")])), ..item("ana", "n") };
     CheckBatchRequest {
         action: "read".to_owned(),
         semantics: semantics.into(),
@@ -200,11 +152,9 @@ async fn batch_answers_in_order_and_stops_when_told() -> Outcomes {
     let served = Served::start().await?;
     let wrong = "the request is malformed: `items[1].context.why`: stands twice; send each key once";
     let all = ["DECISION_ALLOW", wrong, "DECISION_DENY", "DECISION_ALLOW"];
-    for (semantics, answered, recorded) in [
-        (BatchSemantics::All, 4, 3),
-        (BatchSemantics::StopOnDeny, 2, 4),
-        (BatchSemantics::StopOnAllow, 1, 5),
-    ] {
+    for (semantics, answered, recorded) in
+        [(BatchSemantics::All, 4, 3), (BatchSemantics::StopOnDeny, 2, 4), (BatchSemantics::StopOnAllow, 1, 5)]
+    {
         let answer = served.client.check_batch(batch(semantics), DEADLINE).await?;
         assert_eq!((answer.revision, answer.policy_set_digest.len()), (1, 64));
         let expected: Vec<_> = all.iter().take(answered).copied().collect();
@@ -238,28 +188,16 @@ async fn reflection_describes_the_contract_in_both_versions() -> Outcomes {
     let (v1, v1alpha) = {
         use tonic_reflection::pb::{v1, v1alpha};
         let listing = v1::server_reflection_request::MessageRequest::ListServices(String::new());
-        let request = v1::ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(listing),
-        };
+        let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(listing) };
         let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
-        let mut answers = client
-            .server_reflection_info(tokio_stream::once(request))
-            .await?
-            .into_inner();
+        let mut answers = client.server_reflection_info(tokio_stream::once(request)).await?.into_inner();
         let newer = format!("{:?}", answers.next().await.transpose()?);
 
         let symbol = "magistrate.v1.CheckRequest".to_owned();
         let containing = v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(symbol);
-        let request = v1alpha::ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(containing),
-        };
+        let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(containing) };
         let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
-        let mut answers = client
-            .server_reflection_info(tokio_stream::once(request))
-            .await?
-            .into_inner();
+        let mut answers = client.server_reflection_info(tokio_stream::once(request)).await?.into_inner();
         (newer, format!("{:?}", answers.next().await.transpose()?))
     };
     for service in ["magistrate.v1.AuthorizationService", "grpc.health.v1.Health"] {

@@ -43,31 +43,20 @@ fn overloaded_says_when_to_retry() {
         "OVERLOADED",
         "too many decisions are under way; try again in 50ms",
     );
-    assert_eq!(
-        status.get_details_retry_info().and_then(|it| it.retry_delay),
-        Some(retry_after)
-    );
+    assert_eq!(status.get_details_retry_info().and_then(|it| it.retry_delay), Some(retry_after));
 }
 
 #[test]
 fn not_ready_and_not_recorded_are_unavailable() {
     let not_ready = CheckError::NotReady("no policy set was applied".to_owned());
-    check(
-        not_ready,
-        Code::Unavailable,
-        "NOT_READY",
-        "not ready to decide: no policy set was applied",
-    );
+    check(not_ready, Code::Unavailable, "NOT_READY", "not ready to decide: no policy set was applied");
     let not_recorded = CheckError::NotRecorded("the disk is full".to_owned());
     check(not_recorded, Code::Unavailable, "NOT_RECORDED", "the disk is full");
 }
 
 #[test]
 fn revision_ahead_is_a_failed_precondition() {
-    let ahead = CheckError::RevisionAhead {
-        wanted: Revision::new(9),
-        newest: Revision::new(4),
-    };
+    let ahead = CheckError::RevisionAhead { wanted: Revision::new(9), newest: Revision::new(4) };
     let message = ahead.to_string();
     let status = check(ahead, Code::FailedPrecondition, "REVISION_AHEAD", &message);
     let failures = status.get_details_precondition_failure().map(|it| it.violations);
@@ -87,10 +76,7 @@ fn identity_is_unimplemented() {
 
 #[test]
 fn details_fit_into_headers_whatever_they_say() {
-    let violation = || Violation {
-        field: "é".repeat(5_000),
-        description: "ü".repeat(5_000),
-    };
+    let violation = || Violation { field: "é".repeat(5_000), description: "ü".repeat(5_000) };
     let many = Malformed::all((0..1_000).map(|_| violation()).collect());
     let status = many.map(|many| status(&many.into()));
     // On the wire each byte of a message may take three, and three bytes of details take four.

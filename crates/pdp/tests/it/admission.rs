@@ -13,10 +13,8 @@ fn refused(ask: Ask, field: &str, says: &str) {
         Err(CheckError::Malformed(malformed)) => malformed,
         other => panic!("expected a malformed query, got {other:?}"),
     };
-    let hit = malformed
-        .violations()
-        .iter()
-        .any(|violation| violation.field == field && violation.description.contains(says));
+    let hit =
+        malformed.violations().iter().any(|violation| violation.field == field && violation.description.contains(says));
     assert!(hit, "no violation at `{field}` saying `{says}`: {malformed}");
 }
 
@@ -28,52 +26,22 @@ fn bob(action: &str) -> Ask {
 fn what_the_schema_does_not_declare_is_malformed() {
     refused(bob("Read"), "action", "did you mean");
     refused(bob("fly"), "action", "not an action");
-    refused(
-        world().ask("Robot::r", "read", "Doc::d1"),
-        "principal.uid.type",
-        "not an entity type",
-    );
-    refused(
-        world().ask("User::bob", "read", "Planet::p"),
-        "resource.uid.type",
-        "not an entity type",
-    );
-    refused(
-        world().ask("Device::good", "read", "Doc::d1"),
-        "principal.uid.type",
-        "applies to",
-    );
+    refused(world().ask("Robot::r", "read", "Doc::d1"), "principal.uid.type", "not an entity type");
+    refused(world().ask("User::bob", "read", "Planet::p"), "resource.uid.type", "not an entity type");
+    refused(world().ask("Device::good", "read", "Doc::d1"), "principal.uid.type", "applies to");
     refused(bob("docs:read"), "principal.uid.type", "group of actions");
-    refused(
-        bob("read").context(&json!({ "mood": "good" })),
-        "context.mood",
-        "declared are",
-    );
-    refused(
-        bob("read").context(&json!({ "mfa": "yes" })),
-        "context.mfa",
-        "send a boolean",
-    );
+    refused(bob("read").context(&json!({ "mood": "good" })), "context.mood", "declared are");
+    refused(bob("read").context(&json!({ "mfa": "yes" })), "context.mfa", "send a boolean");
 }
 
 #[test]
 fn data_sent_against_its_source_is_malformed() {
     let user = json!({ "uid": "User::\"bob\"", "attributes": { "suspended": false, "level": 9 } });
-    refused(
-        bob("read").asserting_principal(&user),
-        "principal.attributes",
-        "is stored",
-    );
-    refused(
-        world().ask("User::bob", "read", "Order::o"),
-        "resource.attributes",
-        "send its attributes",
-    );
+    refused(bob("read").asserting_principal(&user), "principal.attributes", "is stored");
+    refused(world().ask("User::bob", "read", "Order::o"), "resource.attributes", "send its attributes");
     let session = json!({ "uid": "Session::\"s\"", "attributes": {} });
     refused(
-        world()
-            .ask("Session::s", "read", "Doc::d1")
-            .asserting_principal(&session),
+        world().ask("Session::s", "read", "Doc::d1").asserting_principal(&session),
         "principal.attributes",
         "is token",
     );
@@ -86,16 +54,8 @@ fn asserted_attributes_must_fit_the_schema() {
         world().ask("User::bob", "read", "Order::o").asserting_resource(&entity)
     };
     refused(order(json!({})), "resource.attributes.total", "required");
-    refused(
-        order(json!({ "total": "5" })),
-        "resource.attributes.total",
-        "whole number",
-    );
-    refused(
-        order(json!({ "total": 5, "colour": 1 })),
-        "resource.attributes.colour",
-        "not declared",
-    );
+    refused(order(json!({ "total": "5" })), "resource.attributes.total", "whole number");
+    refused(order(json!({ "total": 5, "colour": 1 })), "resource.attributes.colour", "not declared");
     refused(
         order(json!({ "total": 5, "buyer": { "__entity": { "type": "Folder", "id": "top" } } })),
         "resource.attributes.buyer",
@@ -115,19 +75,7 @@ fn roles_scopes_facts_and_actions_cannot_be_smuggled() {
     let device = |type_name: &str| json!({ "device": { "__entity": { "type": type_name, "id": "x" } } });
     refused(bob("read").context(&device("Role")), "context", "is a role");
     refused(bob("read").context(&device("Action")), "context", "is a action");
-    refused(
-        bob("close").context(&json!({ "facts": {} })),
-        "context.facts",
-        "supplied",
-    );
-    refused(
-        bob("read").context(&json!({ "facts": {} })),
-        "context.facts",
-        "not declared",
-    );
-    refused(
-        world().ask("Role::reader", "read", "Doc::d1"),
-        "principal.uid.type",
-        "applies to",
-    );
+    refused(bob("close").context(&json!({ "facts": {} })), "context.facts", "supplied");
+    refused(bob("read").context(&json!({ "facts": {} })), "context.facts", "not declared");
+    refused(world().ask("Role::reader", "read", "Doc::d1"), "principal.uid.type", "applies to");
 }

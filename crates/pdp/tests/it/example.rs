@@ -10,16 +10,9 @@ use crate::small_world::check;
 #[test]
 fn demo_questions_get_their_answers() {
     let world = World::example();
-    let allowed = world
-        .ask("Company::User::ana", "readMessage", "Company::Message::m-1001")
-        .verdict();
-    assert_eq!(
-        allowed.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
-        ["messages.owner.read"]
-    );
-    let denied = world
-        .ask("Company::Service::payments", "readMessage", "Company::Message::m-1001")
-        .verdict();
+    let allowed = world.ask("Company::User::ana", "readMessage", "Company::Message::m-1001").verdict();
+    assert_eq!(allowed.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["messages.owner.read"]);
+    let denied = world.ask("Company::Service::payments", "readMessage", "Company::Message::m-1001").verdict();
     assert_eq!(denied.cause, Forbidden);
     assert_eq!(
         denied.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
@@ -33,11 +26,7 @@ fn on_call_role_lasts_two_hours() {
     let ask = |span: Span| {
         let world = World::example().at(world.now().plus(span));
         world
-            .ask(
-                "Company::User::omar",
-                "restartWorkload",
-                "Company::Environment::production",
-            )
+            .ask("Company::User::omar", "restartWorkload", "Company::Environment::production")
             .context(&json!({ "mfa": true }))
     };
     check(ask(Span::hours(1)), Permitted);
@@ -51,9 +40,7 @@ fn partner_reads_orders_and_writes_none() {
         "attributes": { "partner": { "__entity": { "type": "Company::Partner", "id": "acme-shop" } }, "status": "open", "total_cents": 100 },
     });
     let ask = |action: &str| {
-        World::example()
-            .ask("Company::Partner::acme-shop", action, "Company::Order::o-1")
-            .asserting_resource(&order)
+        World::example().ask("Company::Partner::acme-shop", action, "Company::Order::o-1").asserting_resource(&order)
     };
     check(ask("readOrder"), Permitted);
     check(ask("createOrder"), ScopeCeiling);

@@ -52,15 +52,10 @@ fn role_includes_its_ancestors() {
 
 #[test]
 fn role_of_a_group_is_held_by_its_members_and_theirs() {
-    let world = world().with(
-        "grants",
-        r#"{"holder":"Group::\"staff\"","role":"reader","expires_at":"+1h","reason":"test"}"#,
-    );
+    let world =
+        world().with("grants", r#"{"holder":"Group::\"staff\"","role":"reader","expires_at":"+1h","reason":"test"}"#);
     check(world.ask("User::ann", "read", "Doc::d1"), Permitted);
-    check(
-        world.ask("User::eve", "read", "Doc::d2"),
-        magistrate_model::Cause::Forbidden,
-    );
+    check(world.ask("User::eve", "read", "Doc::d2"), magistrate_model::Cause::Forbidden);
     check(world.ask("User::bob", "write", "Doc::d1"), NoPermit);
 }
 
@@ -68,13 +63,7 @@ fn role_of_a_group_is_held_by_its_members_and_theirs() {
 fn grant_ends_at_its_expiry() {
     let world = granted(r#""role":"reader","expires_at":"2026-06-01T14:00:00Z""#);
     let end = instant("2026-06-01T14:00:00Z");
-    check(
-        world
-            .clone()
-            .at(end.plus(Span::from_micros(-1)))
-            .ask("User::ann", "read", "Doc::d1"),
-        Permitted,
-    );
+    check(world.clone().at(end.plus(Span::from_micros(-1))).ask("User::ann", "read", "Doc::d1"), Permitted);
     check(world.at(end).ask("User::ann", "read", "Doc::d1"), NoPermit);
 }
 
@@ -82,13 +71,7 @@ fn grant_ends_at_its_expiry() {
 fn grant_begins_at_its_not_before() {
     let world = granted(r#""role":"reader","not_before":"2026-06-01T13:00:00Z","expires_at":"2026-06-01T14:00:00Z""#);
     let begin = instant("2026-06-01T13:00:00Z");
-    check(
-        world
-            .clone()
-            .at(begin.plus(Span::from_micros(-1)))
-            .ask("User::ann", "read", "Doc::d1"),
-        NoPermit,
-    );
+    check(world.clone().at(begin.plus(Span::from_micros(-1))).ask("User::ann", "read", "Doc::d1"), NoPermit);
     check(world.at(begin).ask("User::ann", "read", "Doc::d1"), Permitted);
 }
 
@@ -102,11 +85,7 @@ fn valid_until_is_when_time_alone_can_change_the_answer() {
     assert_eq!(until(&pending, "read"), Some(end), "a beginning in sight");
     let standing = granted(r#""role":"reader","standing":true"#);
     assert_eq!(until(&standing, "read"), None, "nothing in sight");
-    assert_eq!(
-        until(&standing, "close"),
-        Some(standing.now()),
-        "a policy reads the clock"
-    );
+    assert_eq!(until(&standing, "close"), Some(standing.now()), "a policy reads the clock");
 }
 
 #[test]
@@ -114,19 +93,12 @@ fn grant_without_an_end_must_be_asked_for() {
     let line = |rest: &str| format!("{{{ANN},\"role\":\"reader\"{rest}}}");
     let refused = |rest: &str| world().try_with("grants", &line(rest)).unwrap_err()[0].to_string();
     assert!(refused(r#","reason":"x""#).contains("needs an end"), "no end");
-    assert!(
-        refused(r#","standing":true,"reason":"""#).contains("reason"),
-        "no reason"
-    );
+    assert!(refused(r#","standing":true,"reason":"""#).contains("reason"), "no reason");
     assert!(
         refused(r#","expires_at":"-1h","not_before":"+1h","reason":"x""#).contains("would end"),
         "ends before it begins"
     );
-    assert!(
-        world()
-            .try_with("grants", &line(r#","standing":true,"reason":"kept by the owner""#))
-            .is_ok()
-    );
+    assert!(world().try_with("grants", &line(r#","standing":true,"reason":"kept by the owner""#)).is_ok());
 }
 
 #[test]
@@ -154,11 +126,8 @@ fn partner(scope: &str) -> World {
 
 #[test]
 fn scope_opens_its_action_group_and_no_other() {
-    let ask = |world: &World, action: &str| {
-        world
-            .ask("Partner::shop", action, "Order::o1")
-            .asserting_resource(&order())
-    };
+    let ask =
+        |world: &World, action: &str| world.ask("Partner::shop", action, "Order::o1").asserting_resource(&order());
     check(ask(&world(), "read"), ScopeCeiling);
     check(ask(&partner("docs:read"), "read"), Permitted);
     check(ask(&partner("docs:read"), "write"), ScopeCeiling);
@@ -171,10 +140,7 @@ fn scope_ends_at_its_expiry() {
     let world = partner("docs:read");
     let later = world.now().plus(Span::hours(1));
     let ask = |now: Instant| {
-        partner("docs:read")
-            .at(now)
-            .ask("Partner::shop", "read", "Order::o1")
-            .asserting_resource(&order())
+        partner("docs:read").at(now).ask("Partner::shop", "read", "Order::o1").asserting_resource(&order())
     };
     check(ask(later.plus(Span::from_micros(-1))), Permitted);
     check(ask(later), ScopeCeiling);

@@ -7,19 +7,9 @@ use serde_json::json;
 
 use crate::small_world::{POLICIES, schema, world};
 
-const HOLDERS: [&str; 4] = [
-    "User::\\\"ann\\\"",
-    "User::\\\"bob\\\"",
-    "Group::\\\"dev\\\"",
-    "Group::\\\"staff\\\"",
-];
-const PLACES: [&str; 5] = [
-    "",
-    "Folder::\\\"top\\\"",
-    "Folder::\\\"mid\\\"",
-    "Folder::\\\"secret\\\"",
-    "Doc::\\\"d1\\\"",
-];
+const HOLDERS: [&str; 4] = ["User::\\\"ann\\\"", "User::\\\"bob\\\"", "Group::\\\"dev\\\"", "Group::\\\"staff\\\""];
+const PLACES: [&str; 5] =
+    ["", "Folder::\\\"top\\\"", "Folder::\\\"mid\\\"", "Folder::\\\"secret\\\"", "Doc::\\\"d1\\\""];
 const USERS: [&str; 3] = ["User::ann", "User::bob", "User::eve"];
 const DOCS: [&str; 3] = ["Doc::d1", "Doc::d2", "Doc::d3"];
 
@@ -29,11 +19,7 @@ fn grant(n: usize, (holder, role, place, begin, end): (usize, usize, usize, i64,
         uid => format!(",\"resource\":\"{uid}\""),
     };
     let role = ["reader", "writer"][role];
-    let begin = if begin < 0 {
-        format!("{begin}h")
-    } else {
-        format!("+{begin}h")
-    };
+    let begin = if begin < 0 { format!("{begin}h") } else { format!("+{begin}h") };
     format!(
         r#"{{"id":"g{n}","holder":"{}","role":"{role}"{resource},"not_before":"{begin}","expires_at":"+{end}h","reason":"x"}}"#,
         HOLDERS[holder]
@@ -51,9 +37,7 @@ fn answers(world: &World) -> Vec<bool> {
     let ask =
         |user: &&str, action: &str, doc: &&str| world.ask(user, action, doc).verdict().decision() == Decision::Allow;
     let pairs = USERS.iter().flat_map(|user| DOCS.iter().map(move |doc| (user, doc)));
-    pairs
-        .flat_map(|(user, doc)| [ask(user, "read", doc), ask(user, "write", doc)])
-        .collect()
+    pairs.flat_map(|(user, doc)| [ask(user, "read", doc), ask(user, "write", doc)]).collect()
 }
 
 proptest! {
@@ -92,28 +76,18 @@ proptest! {
 fn rebuilt(policies: &str, grants: &[String]) -> World {
     let base = world();
     let (mut entities, mut world) = (String::new(), World::of(&schema(), policies));
-    for entity in base
-        .dataset()
-        .entities
-        .iter()
-        .filter(|entity| entity.uid.type_name().as_str() != "Role")
-    {
+    for entity in base.dataset().entities.iter().filter(|entity| entity.uid.type_name().as_str() != "Role") {
         entities.push_str(&format!("{}\n", magistrate_model::json::entity(entity)));
     }
-    world = world.with("entities", &entities).with(
-        "roles",
-        "{\"role\":\"reader\"}\n{\"role\":\"writer\",\"parents\":[\"reader\"]}",
-    );
+    world = world
+        .with("entities", &entities)
+        .with("roles", "{\"role\":\"reader\"}\n{\"role\":\"writer\",\"parents\":[\"reader\"]}");
     world.with("grants", &grants.join("\n"))
 }
 
 #[test]
 fn generator_is_seeded_and_keeps_its_scale() {
-    let scale = Scale {
-        policies: 200,
-        assignments: 300,
-        entities: 150,
-    };
+    let scale = Scale { policies: 200, assignments: 300, entities: 150 };
     let now = World::example().now();
     let (snapshot, dataset) = Scenario::generate(7, scale).build(now);
     let (again, same) = Scenario::generate(7, scale).build(now);

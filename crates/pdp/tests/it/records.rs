@@ -13,10 +13,7 @@ use crate::small_world::world;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn served(world: &World) -> Dataset {
-    Dataset {
-        policy_set: Some(world.snapshot().policy_set()),
-        ..world.dataset().clone()
-    }
+    Dataset { policy_set: Some(world.snapshot().policy_set()), ..world.dataset().clone() }
 }
 
 fn query(world: &World, principal: &str) -> Query {
@@ -27,17 +24,10 @@ fn query(world: &World, principal: &str) -> Query {
 async fn answer_carries_the_receipt_of_a_durable_record() {
     let world = world();
     let running = Running::start(served(&world), Settings::default(), world.now()).await;
-    let answer = running
-        .pdp
-        .check(query(&world, "User::bob"), world.now(), PATIENCE)
-        .await
-        .unwrap();
+    let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
     let records = running.sink.records();
     assert_eq!(records.len(), 1);
-    assert_eq!(
-        (records[0].id, records[0].leaf),
-        (answer.receipt().id(), answer.receipt().leaf())
-    );
+    assert_eq!((records[0].id, records[0].leaf), (answer.receipt().id(), answer.receipt().leaf()));
     let decoded = RecordedDecision::decode(records[0].id, &records[0].bytes).unwrap();
     assert_eq!(decoded.record.verdict, *answer.answer());
     assert_eq!(decoded.leaf, answer.receipt().leaf());
@@ -54,9 +44,7 @@ async fn record_holds_what_is_needed_to_ask_again() {
     let record = RecordedDecision::decode(sealed.id, &sealed.bytes).unwrap().record;
     assert_eq!(record.query, query);
     let view = running.pdp.served().unwrap();
-    let (question, verdict) = view
-        .answer(record.query.clone(), record.instant, magistrate_model::Span::ZERO)
-        .unwrap();
+    let (question, verdict) = view.answer(record.query.clone(), record.instant, magistrate_model::Span::ZERO).unwrap();
     assert_eq!(DecisionRecord::of(&question, &verdict), record);
     assert_eq!(record.grants[0].id.as_str(), "g");
     running.stop().await;
@@ -67,18 +55,11 @@ async fn decision_that_cannot_be_recorded_is_not_answered() {
     let world = world();
     let running = Running::start(served(&world), Settings::default(), world.now()).await;
     running.sink.fail(true);
-    let refused = running
-        .pdp
-        .check(query(&world, "User::bob"), world.now(), PATIENCE)
-        .await;
+    let refused = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await;
     assert!(matches!(refused, Err(CheckError::NotRecorded(_))), "{refused:?}");
     assert!(matches!(running.pdp.readiness(world.now()), Readiness::NotReady { .. }));
     running.sink.fail(false);
-    let answer = running
-        .pdp
-        .check(query(&world, "User::bob"), world.now(), PATIENCE)
-        .await
-        .unwrap();
+    let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
     assert_eq!(answer.receipt().id().seq, 1, "nothing was kept, so the number is free");
     assert!(matches!(running.pdp.readiness(world.now()), Readiness::Ready { .. }));
     running.stop().await;
@@ -89,18 +70,8 @@ async fn numbers_go_on_after_a_commit_whose_outcome_was_unknown() {
     let world = world();
     let running = Running::start(served(&world), Settings::default(), world.now()).await;
     running.sink.keep_and_fail_once();
-    assert!(
-        running
-            .pdp
-            .check(query(&world, "User::bob"), world.now(), PATIENCE)
-            .await
-            .is_err()
-    );
-    let answer = running
-        .pdp
-        .check(query(&world, "User::bob"), world.now(), PATIENCE)
-        .await
-        .unwrap();
+    assert!(running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.is_err());
+    let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
     assert_eq!(answer.receipt().id().seq, 2);
     let numbers: Vec<u64> = running.sink.records().iter().map(|record| record.id.seq).collect();
     assert_eq!(numbers, [1, 2], "dense, and each number once");
@@ -110,27 +81,14 @@ async fn numbers_go_on_after_a_commit_whose_outcome_was_unknown() {
 #[tokio::test]
 async fn full_ledger_refuses_before_deciding() {
     let world = world();
-    let settings = Settings {
-        ledger_capacity: 2,
-        ..Settings::default()
-    };
+    let settings = Settings { ledger_capacity: 2, ..Settings::default() };
     let running = Running::start(served(&world), settings, world.now()).await;
     let items = vec![Ok(query(&world, "User::bob")); 3];
-    let batch = Batch {
-        items,
-        at_least_revision: None,
-        semantics: BatchSemantics::All,
-    };
+    let batch = Batch { items, at_least_revision: None, semantics: BatchSemantics::All };
     let refused = running.pdp.check_batch(batch, world.now(), PATIENCE).await;
     assert!(matches!(refused, Err(CheckError::Overloaded { .. })), "{refused:?}");
     assert!(running.sink.records().is_empty());
-    assert!(
-        running
-            .pdp
-            .check(query(&world, "User::bob"), world.now(), PATIENCE)
-            .await
-            .is_ok()
-    );
+    assert!(running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.is_ok());
     running.stop().await;
 }
 
@@ -144,23 +102,13 @@ async fn batch(semantics: BatchSemantics, principals: &[&str]) -> (Vec<Option<bo
     let items = principals.iter().map(item).collect();
     let answer = running
         .pdp
-        .check_batch(
-            Batch {
-                items,
-                at_least_revision: None,
-                semantics,
-            },
-            world.now(),
-            PATIENCE,
-        )
+        .check_batch(Batch { items, at_least_revision: None, semantics }, world.now(), PATIENCE)
         .await
         .unwrap();
     let allowed = |r: &Result<_, _>| {
-        r.as_ref()
-            .ok()
-            .map(|r: &magistrate_pdp::Recorded<magistrate_model::Verdict>| {
-                r.answer().decision() == magistrate_model::Decision::Allow
-            })
+        r.as_ref().ok().map(|r: &magistrate_pdp::Recorded<magistrate_model::Verdict>| {
+            r.answer().decision() == magistrate_model::Decision::Allow
+        })
     };
     let results = answer.results.iter().map(allowed).collect();
     let (records, commits) = (running.sink.records().len(), running.sink.batches().len());
@@ -192,25 +140,15 @@ async fn concurrent_checks_share_commits_and_keep_their_own_answers() {
     let mut tasks = Vec::new();
     for n in 0..200 {
         let pdp = Arc::clone(&running.pdp);
-        let (query, now) = (
-            query(&world, if n % 2 == 0 { "User::bob" } else { "User::ann" }),
-            world.now(),
-        );
-        tasks.push(tokio::spawn(async move {
-            (n, pdp.check(query, now, PATIENCE).await.unwrap())
-        }));
+        let (query, now) = (query(&world, if n % 2 == 0 { "User::bob" } else { "User::ann" }), world.now());
+        tasks.push(tokio::spawn(async move { (n, pdp.check(query, now, PATIENCE).await.unwrap()) }));
     }
     let mut seen = std::collections::BTreeSet::new();
     for task in tasks {
         let (n, answer) = task.await.unwrap();
         let DecisionId { seq, .. } = answer.receipt().id();
         assert!(seen.insert(seq), "a number is given once");
-        let sealed = running
-            .sink
-            .records()
-            .into_iter()
-            .find(|record| record.id.seq == seq)
-            .unwrap();
+        let sealed = running.sink.records().into_iter().find(|record| record.id.seq == seq).unwrap();
         let principal = if n % 2 == 0 { "User::\"bob\"" } else { "User::\"ann\"" };
         assert_eq!(sealed.index.principal, principal);
     }

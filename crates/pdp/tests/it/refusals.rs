@@ -11,15 +11,8 @@ use crate::small_world::world;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn served(world: &World, revision: u64) -> Dataset {
-    let head = Head {
-        revision: Revision::new(revision),
-        lineage: Digest::ZERO,
-    };
-    Dataset {
-        head,
-        policy_set: Some(world.snapshot().policy_set()),
-        ..world.dataset().clone()
-    }
+    let head = Head { revision: Revision::new(revision), lineage: Digest::ZERO };
+    Dataset { head, policy_set: Some(world.snapshot().policy_set()), ..world.dataset().clone() }
 }
 
 async fn refusal(running: &Running, world: &World, at: Span) -> Option<CheckError> {
@@ -30,10 +23,7 @@ async fn refusal(running: &Running, world: &World, at: Span) -> Option<CheckErro
 #[tokio::test]
 async fn nothing_is_decided_before_policies_are_loaded() {
     let world = world();
-    let store = MemoryStore::of(Dataset {
-        policy_set: None,
-        ..world.dataset().clone()
-    });
+    let store = MemoryStore::of(Dataset { policy_set: None, ..world.dataset().clone() });
     let (pdp, mut follower, _recorder) = Pdp::new(store, Settings::default());
     let query = world.ask("User::bob", "read", "Doc::d1").query;
     assert_eq!(follower.poll(world.now()).await, Ok(Polled::Empty));
@@ -44,52 +34,24 @@ async fn nothing_is_decided_before_policies_are_loaded() {
 #[tokio::test]
 async fn data_older_than_the_limit_is_not_served() {
     let world = world();
-    let staleness = Staleness {
-        soft: Span::seconds(5),
-        hard: Span::seconds(60),
-    };
-    let mut running = Running::start(
-        served(&world, 1),
-        Settings {
-            staleness,
-            ..Settings::default()
-        },
-        world.now(),
-    )
-    .await;
+    let staleness = Staleness { soft: Span::seconds(5), hard: Span::seconds(60) };
+    let mut running =
+        Running::start(served(&world, 1), Settings { staleness, ..Settings::default() }, world.now()).await;
     running.store.set(Err(LoadError::Unreachable("gone".into())));
     assert!(running.follower.poll(world.now().plus(Span::seconds(1))).await.is_err());
-    assert_eq!(
-        refusal(&running, &world, Span::seconds(60)).await,
-        None,
-        "within the limit"
-    );
+    assert_eq!(refusal(&running, &world, Span::seconds(60)).await, None, "within the limit");
     let Readiness::Ready { remarks } = running.pdp.readiness(world.now().plus(Span::seconds(60))) else {
         panic!("ready")
     };
     assert_eq!(remarks.len(), 1, "and remarked on");
-    assert!(matches!(
-        refusal(&running, &world, Span::seconds(61)).await,
-        Some(CheckError::NotReady(_))
-    ));
+    assert!(matches!(refusal(&running, &world, Span::seconds(61)).await, Some(CheckError::NotReady(_))));
     assert!(
-        matches!(
-            refusal(&running, &world, Span::ZERO).await,
-            Some(CheckError::NotReady(_))
-        ),
+        matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))),
         "the clock never runs backwards"
     );
     running.store.set(Ok(served(&world, 1)));
-    running
-        .follower
-        .poll(world.now().plus(Span::seconds(62)))
-        .await
-        .unwrap();
-    assert_eq!(
-        refusal(&running, &world, Span::seconds(62)).await,
-        None,
-        "confirmed again"
-    );
+    running.follower.poll(world.now().plus(Span::seconds(62))).await.unwrap();
+    assert_eq!(refusal(&running, &world, Span::seconds(62)).await, None, "confirmed again");
 }
 
 #[tokio::test]
@@ -99,26 +61,12 @@ async fn store_that_goes_backwards_or_forks_is_not_served() {
     running.store.set(Ok(served(&world, 4)));
     let error = running.follower.poll(world.now()).await.unwrap_err();
     assert!(matches!(error, FollowError::Rewritten { .. }), "{error}");
-    assert!(matches!(
-        refusal(&running, &world, Span::ZERO).await,
-        Some(CheckError::NotReady(_))
-    ));
+    assert!(matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))));
     let mut forked = served(&world, 5);
     forked.head.lineage = Digest::new([1; 32]);
     running.store.set(Ok(forked));
-    assert!(
-        running
-            .follower
-            .poll(world.now())
-            .await
-            .unwrap_err()
-            .to_string()
-            .contains("other content")
-    );
-    assert!(matches!(
-        refusal(&running, &world, Span::ZERO).await,
-        Some(CheckError::NotReady(_))
-    ));
+    assert!(running.follower.poll(world.now()).await.unwrap_err().to_string().contains("other content"));
+    assert!(matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))));
     running.store.set(Ok(served(&world, 5)));
     running.follower.poll(world.now()).await.unwrap();
     assert_eq!(refusal(&running, &world, Span::ZERO).await, None);
@@ -135,11 +83,7 @@ async fn set_that_does_not_load_never_replaces_a_good_one() {
     running.store.set(Ok(broken));
     let error = running.follower.poll(world.now()).await.unwrap_err();
     assert!(error.to_string().contains("changed from outside"), "{error}");
-    assert_eq!(
-        refusal(&running, &world, Span::ZERO).await,
-        None,
-        "the good one still answers"
-    );
+    assert_eq!(refusal(&running, &world, Span::ZERO).await, None, "the good one still answers");
     assert_eq!(running.pdp.served().unwrap().head.revision, Revision::new(1));
 }
 
@@ -147,9 +91,7 @@ async fn set_that_does_not_load_never_replaces_a_good_one() {
 async fn caller_is_never_answered_by_an_older_revision_than_it_asks_for() {
     let world = world();
     let running = Running::start(served(&world, 3), Settings::default(), world.now()).await;
-    let Running {
-        pdp, follower, store, ..
-    } = running;
+    let Running { pdp, follower, store, .. } = running;
     let clock = magistrate_testkit::FakeClock::at(world.now());
     let following = tokio::spawn(async move { follower.run(&clock, Duration::from_secs(3_600), |_| {}).await });
     let ask = |revision: u64| {
@@ -159,19 +101,9 @@ async fn caller_is_never_answered_by_an_older_revision_than_it_asks_for() {
     };
     assert_eq!(ask(3).await.unwrap().answer().revision, Revision::new(3));
     let ahead = ask(4).await.unwrap_err();
-    assert_eq!(
-        ahead,
-        CheckError::RevisionAhead {
-            wanted: Revision::new(4),
-            newest: Revision::new(3)
-        }
-    );
+    assert_eq!(ahead, CheckError::RevisionAhead { wanted: Revision::new(4), newest: Revision::new(3) });
     store.set(Ok(served(&world, 4)));
-    assert_eq!(
-        ask(4).await.unwrap().answer().revision,
-        Revision::new(4),
-        "a committed revision is waited for"
-    );
+    assert_eq!(ask(4).await.unwrap().answer().revision, Revision::new(4), "a committed revision is waited for");
     store.set(Err(LoadError::Unreachable("gone".into())));
     assert!(matches!(ask(5).await, Err(CheckError::NotReady(_))));
     drop(pdp);

@@ -69,12 +69,7 @@ pub(crate) fn world() -> World {
 
 /// Asks and compares decision and cause; the cause implies the decision.
 pub(crate) fn check(ask: Ask, expected: Cause) {
-    let what = format!(
-        "{} {} {}",
-        ask.query.principal.uid(),
-        ask.query.action,
-        ask.query.resource.uid()
-    );
+    let what = format!("{} {} {}", ask.query.principal.uid(), ask.query.action, ask.query.resource.uid());
     let verdict = ask.verdict();
     assert_eq!(verdict.cause, expected, "{what}: {}", verdict.summary());
     let allowed = verdict.decision() == Decision::Allow;

@@ -28,20 +28,14 @@ fn overflowing(effect: &str) -> World {
 fn forbid_that_cannot_be_evaluated_denies() {
     let verdict = overflowing("forbid").ask("User::ann", "read", "Doc::d1").verdict();
     assert_eq!(verdict.cause, ForbidErrored);
-    assert_eq!(
-        verdict.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
-        ["sum"]
-    );
+    assert_eq!(verdict.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["sum"]);
 }
 
 #[test]
 fn permit_that_cannot_be_evaluated_permits_nothing_and_takes_nothing() {
     let verdict = overflowing("permit").ask("User::ann", "read", "Doc::d1").verdict();
     assert_eq!(verdict.cause, Permitted);
-    assert_eq!(
-        verdict.errored.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
-        ["sum"]
-    );
+    assert_eq!(verdict.errored.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["sum"]);
 }
 
 #[test]
@@ -73,10 +67,8 @@ fn entity_named_in_the_context_must_exist() {
 
 #[test]
 fn parent_of_an_asserted_entity_must_exist() {
-    let reader = world().with(
-        "grants",
-        r#"{"holder":"User::\"ann\"","role":"reader","expires_at":"+1h","reason":"x"}"#,
-    );
+    let reader =
+        world().with("grants", r#"{"holder":"User::\"ann\"","role":"reader","expires_at":"+1h","reason":"x"}"#);
     let ask = |folder: &str| {
         let order = json!({ "uid": "Order::\"o\"", "attributes": { "total": 1 }, "parents": [format!("Folder::\"{folder}\"")] });
         reader.ask("User::ann", "read", "Order::o").asserting_resource(&order)
@@ -88,10 +80,7 @@ fn parent_of_an_asserted_entity_must_exist() {
 
 #[test]
 fn forbid_wins_over_every_permit() {
-    let world = world().with(
-        "grants",
-        r#"{"holder":"User::\"ann\"","role":"writer","expires_at":"+1h","reason":"x"}"#,
-    );
+    let world = world().with("grants", r#"{"holder":"User::\"ann\"","role":"writer","expires_at":"+1h","reason":"x"}"#);
     check(world.ask("User::ann", "write", "Doc::d1"), Permitted);
     check(world.ask("User::ann", "write", "Doc::d3"), Forbidden);
     check(world.ask("User::eve", "read", "Doc::d1"), Forbidden);
@@ -99,20 +88,12 @@ fn forbid_wins_over_every_permit() {
 
 #[test]
 fn advice_and_obligations_come_from_determining_policies_only() {
-    let world = world().with(
-        "grants",
-        r#"{"holder":"Partner::\"shop\"","scope":"docs:read","expires_at":"+1h","reason":"x"}"#,
-    );
+    let world =
+        world().with("grants", r#"{"holder":"Partner::\"shop\"","scope":"docs:read","expires_at":"+1h","reason":"x"}"#);
     let order = json!({ "uid": "Order::\"o\"", "attributes": { "total": 1 } });
-    let verdict = world
-        .ask("Partner::shop", "read", "Order::o")
-        .asserting_resource(&order)
-        .verdict();
-    let names: Vec<_> = verdict
-        .obligations
-        .iter()
-        .map(|notice| (notice.name.as_str(), notice.value.as_str()))
-        .collect();
+    let verdict = world.ask("Partner::shop", "read", "Order::o").asserting_resource(&order).verdict();
+    let names: Vec<_> =
+        verdict.obligations.iter().map(|notice| (notice.name.as_str(), notice.value.as_str())).collect();
     assert_eq!(names, [("mask", "total"), ("log", "yes")]);
     assert!(verdict.advice.is_empty());
     let denied = world.ask("User::ann", "read", "Doc::d3").verdict();
@@ -122,11 +103,7 @@ fn advice_and_obligations_come_from_determining_policies_only() {
 
 #[test]
 fn facts_are_supplied_where_declared() {
-    let at = |text: &str| {
-        world()
-            .at(magistrate_testkit::instant(text))
-            .ask("User::ann", "close", "Doc::d1")
-    };
+    let at = |text: &str| world().at(magistrate_testkit::instant(text)).ask("User::ann", "close", "Doc::d1");
     check(at("2026-06-01T17:59:59Z"), Permitted);
     check(at("2026-06-01T18:00:00Z"), NoPermit);
 }

@@ -66,10 +66,7 @@ fn additions_are_fine() {
                 });
             });
             for file in &mut set.file {
-                file.message_type.push(DescriptorProto {
-                    name: Some("New".to_owned()),
-                    ..DescriptorProto::default()
-                });
+                file.message_type.push(DescriptorProto { name: Some("New".to_owned()), ..DescriptorProto::default() });
             }
         },
         &[],
@@ -112,10 +109,8 @@ fn changed_type_breaks() {
                 it.type_name = Some(".magistrate.v1.EntityRef".to_owned());
             });
         },
-        &[
-            "field magistrate.v1.BatchItem.principal = 1 changed its type from `.magistrate.v1.Entity` \
-           to `.magistrate.v1.EntityRef`",
-        ],
+        &["field magistrate.v1.BatchItem.principal = 1 changed its type from `.magistrate.v1.Entity` \
+           to `.magistrate.v1.EntityRef`"],
     );
 }
 
@@ -148,9 +143,7 @@ fn changed_oneof_breaks() {
     check(
         |set| {
             message(set, "BatchResult", |it| {
-                it.oneof_decl
-                    .iter_mut()
-                    .for_each(|oneof| oneof.name = Some("result".to_owned()));
+                it.oneof_decl.iter_mut().for_each(|oneof| oneof.name = Some("result".to_owned()));
                 it.field.retain(|field| field.name() == "error");
             });
         },
@@ -166,17 +159,13 @@ fn removed_message_enum_or_method_breaks() {
     let named = |kept: Option<&str>, gone: &str| kept != Some(gone);
     check(
         |set| {
-            set.file
-                .iter_mut()
-                .for_each(|file| file.message_type.retain(|it| named(it.name.as_deref(), "Advice")));
+            set.file.iter_mut().for_each(|file| file.message_type.retain(|it| named(it.name.as_deref(), "Advice")));
         },
         &["message magistrate.v1.Advice was removed"],
     );
     check(
         |set| {
-            set.file
-                .iter_mut()
-                .for_each(|file| file.enum_type.retain(|it| named(it.name.as_deref(), "Cause")));
+            set.file.iter_mut().for_each(|file| file.enum_type.retain(|it| named(it.name.as_deref(), "Cause")));
         },
         &["enum magistrate.v1.Cause was removed"],
     );
@@ -201,10 +190,7 @@ fn changed_method_breaks() {
         })
     };
     assert_eq!(changed(|it| it.server_streaming = Some(true)), expected);
-    assert_eq!(
-        changed(|it| it.input_type = Some(".magistrate.v1.BatchItem".to_owned())),
-        expected
-    );
+    assert_eq!(changed(|it| it.input_type = Some(".magistrate.v1.BatchItem".to_owned())), expected);
 }
 
 #[test]
@@ -219,10 +205,7 @@ fn changed_enum_value_breaks() {
     };
     assert_eq!(changed(|it| it.number = Some(3)), expected);
     assert_eq!(changed(|it| it.name = Some("DECISION_NO".to_owned())), expected);
-    check(
-        |set| enumeration(set, "Decision", |it| it.value.retain(|value| value.number() != 2)),
-        &expected,
-    );
+    check(|set| enumeration(set, "Decision", |it| it.value.retain(|value| value.number() != 2)), &expected);
 }
 
 #[test]

@@ -63,9 +63,7 @@ impl Contract {
         for (name, was) in &old.methods {
             match self.methods.get(name) {
                 Some(is) if is == was => {}
-                Some(_) => found.push(format!(
-                    "method {name} changed its messages, its streaming or its options"
-                )),
+                Some(_) => found.push(format!("method {name} changed its messages, its streaming or its options")),
                 None => found.push(format!("method {name} was removed")),
             }
         }
@@ -98,9 +96,7 @@ fn compare_fields(message: &str, (was, old): FieldOf<'_>, (is, new): FieldOf<'_>
     let mut changed = |what: &str, from: &str, to: &str| {
         if from != to {
             let (field, number) = (old.name(), old.number());
-            found.push(format!(
-                "field {message}.{field} = {number} changed its {what} from `{from}` to `{to}`"
-            ));
+            found.push(format!("field {message}.{field} = {number} changed its {what} from `{from}` to `{to}`"));
         }
     };
     changed("name", old.name(), new.name());
@@ -133,9 +129,7 @@ fn compare_enums(name: &str, was: &EnumDescriptorProto, is: &EnumDescriptorProto
         of.value.iter().map(|it| (it.number(), it.name().to_owned())).collect()
     };
     for (number, value) in values(was).difference(&values(is)) {
-        found.push(format!(
-            "value {name}.{value} = {number} was removed, renamed or renumbered"
-        ));
+        found.push(format!("value {name}.{value} = {number} was removed, renamed or renumbered"));
     }
     Reservations {
         what: name,
@@ -192,10 +186,7 @@ impl Reservations<'_> {
         let mut number = start;
         while number < end {
             let kept = self.new.iter().find(|(from, to)| (*from..*to).contains(&number));
-            let named = self
-                .taken
-                .get(&number)
-                .is_some_and(|name| self.old_names.contains(name));
+            let named = self.taken.get(&number).is_some_and(|name| self.old_names.contains(name));
             number = match kept {
                 Some((_, to)) => *to,
                 None if named => number + 1,

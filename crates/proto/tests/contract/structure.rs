@@ -13,9 +13,7 @@ fn known(kind: KnownKind) -> prost_types::Value {
 #[track_caller]
 fn check(ours: impl Into<Value>, theirs: KnownKind) {
     let ours = Struct::from_iter([("value", ours.into())]);
-    let theirs = prost_types::Struct {
-        fields: BTreeMap::from([("value".to_owned(), known(theirs))]),
-    };
+    let theirs = prost_types::Struct { fields: BTreeMap::from([("value".to_owned(), known(theirs))]) };
     let bytes = ours.encode_to_vec();
     assert_eq!(bytes, theirs.encode_to_vec());
     assert_eq!(Struct::decode(bytes.as_slice()), Ok(ours));
@@ -52,36 +50,22 @@ fn values_are_identical_on_the_wire() {
 fn repeated_key_survives_decoding() {
     let twice = Struct::from_iter([("amount", 1), ("amount", 1_000_000)]);
     let bytes = twice.encode_to_vec();
-    assert_eq!(
-        prost_types::Struct::decode(bytes.as_slice()).map(|it| it.fields.len()),
-        Ok(1)
-    );
+    assert_eq!(prost_types::Struct::decode(bytes.as_slice()).map(|it| it.fields.len()), Ok(1));
     assert_eq!(Struct::decode(bytes.as_slice()), Ok(twice));
 }
 
 #[test]
 fn key_without_a_value_survives_decoding() {
-    let bare = Struct {
-        fields: vec![Entry {
-            key: "x".to_owned(),
-            value: None,
-        }],
-    };
+    let bare = Struct { fields: vec![Entry { key: "x".to_owned(), value: None }] };
     assert_eq!(Struct::decode(bare.encode_to_vec().as_slice()), Ok(bare));
 }
 
 #[test]
 fn entities_and_extensions_take_cedars_form() {
     let uid = Struct::from_iter([("type", "Company::User"), ("id", "ana")]);
-    assert_eq!(
-        Value::entity("Company::User", "ana"),
-        Struct::from_iter([("__entity", uid)]).into()
-    );
+    assert_eq!(Value::entity("Company::User", "ana"), Struct::from_iter([("__entity", uid)]).into());
     let call = Struct::from_iter([("fn", "ip"), ("arg", "10.0.0.1")]);
-    assert_eq!(
-        Value::extension("ip", "10.0.0.1"),
-        Struct::from_iter([("__extn", call)]).into()
-    );
+    assert_eq!(Value::extension("ip", "10.0.0.1"), Struct::from_iter([("__extn", call)]).into());
 }
 
 #[test]

@@ -21,12 +21,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) parties: PartyArgs,
     /// Server to ask
-    #[arg(
-        long,
-        env = "MAGISTRATE_SERVER",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7700"
-    )]
+    #[arg(long, env = "MAGISTRATE_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7700")]
     pub(crate) server: String,
     /// Ask the files of a policy directory and its data instead, without any server or record
     #[arg(long, value_name = "DIR", conflicts_with_all = ["at_least_revision", "request_id"])]

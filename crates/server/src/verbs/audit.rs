@@ -41,9 +41,7 @@ async fn search(store: &SqliteStore, config: &Config, out: Out, args: &SearchArg
     };
     let found = store.search(&filter, Page::NewestFirst(before), args.limit).await?;
     let rows: Vec<_> = found.iter().map(decision::row).collect();
-    out.rows(&decision::HEADERS, &rows, || {
-        Json::Array(found.iter().map(decision::json).collect())
-    })?;
+    out.rows(&decision::HEADERS, &rows, || Json::Array(found.iter().map(decision::json).collect()))?;
     let more = u32::try_from(found.len()).is_ok_and(|count| count == args.limit);
     if let (true, false, Some(last)) = (more, out.is_json(), found.last()) {
         out.line(&format!("\nthere may be more: add --before {}", last.id))?;
@@ -75,17 +73,11 @@ fn line(out: Out, found: &RecordedDecision) -> std::io::Result<()> {
 }
 
 async fn find(store: &SqliteStore, id: DecisionId) -> anyhow::Result<RecordedDecision> {
-    store
-        .find(id)
-        .await?
-        .with_context(|| format!("there is no decision `{id}` in this history"))
+    store.find(id).await?.with_context(|| format!("there is no decision `{id}` in this history"))
 }
 
 fn position(decision: &RecordedDecision) -> Position {
-    Position {
-        recorded_at: decision.recorded_at,
-        id: decision.id,
-    }
+    Position { recorded_at: decision.recorded_at, id: decision.id }
 }
 
 fn filter(config: &Config, args: &SearchArgs, now: Instant) -> anyhow::Result<DecisionFilter> {
@@ -97,13 +89,7 @@ fn filter(config: &Config, args: &SearchArgs, now: Instant) -> anyhow::Result<De
         principals: uids(&args.principal)?,
         actions: args.action.iter().map(action).collect::<Result<_, _>>()?,
         resources: uids(&args.resource)?,
-        decision: args.decision.as_deref().map(|name| {
-            if name == "allow" {
-                Decision::Allow
-            } else {
-                Decision::Deny
-            }
-        }),
+        decision: args.decision.as_deref().map(|name| if name == "allow" { Decision::Allow } else { Decision::Deny }),
         causes: args.cause.iter().map(cause).collect::<Result<_, _>>()?,
         policies: args.policy.iter().map(|id| id.parse()).collect::<Result<_, _>>()?,
         request_id: args.request_id.as_deref().map(str::parse).transpose()?,
@@ -113,9 +99,5 @@ fn filter(config: &Config, args: &SearchArgs, now: Instant) -> anyhow::Result<De
 }
 
 fn causes() -> String {
-    Cause::ALL
-        .iter()
-        .map(|cause| cause.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    Cause::ALL.iter().map(|cause| cause.name()).collect::<Vec<_>>().join(", ")
 }

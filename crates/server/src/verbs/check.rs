@@ -55,53 +55,28 @@ fn query(args: &CheckArgs, namespace: &str) -> anyhow::Result<Query> {
     };
     let parties = &args.parties;
     Ok(Query {
-        principal: party(
-            &args.principal,
-            &parties.principal_attributes,
-            &parties.principal_parent,
-        )?,
+        principal: party(&args.principal, &parties.principal_attributes, &parties.principal_parent)?,
         action: ActionUid::resolve(&args.action, namespace)?,
         resource: party(&args.resource, &parties.resource_attributes, &parties.resource_parent)?,
-        context: args
-            .context
-            .as_deref()
-            .map_or(Ok(Record::new()), |text| input::record(text, "context"))?,
+        context: args.context.as_deref().map_or(Ok(Record::new()), |text| input::record(text, "context"))?,
         environment: Environment::new(args.ip.as_deref().unwrap_or(""), "", std::iter::empty())?,
         at_least_revision: None,
         request_id: None,
         explain: true,
-        caller: Caller {
-            address: None,
-            channel: Channel::Local,
-        },
+        caller: Caller { address: None, channel: Channel::Local },
     })
 }
 
 fn request(args: &CheckArgs) -> anyhow::Result<CheckRequest> {
     let parties = &args.parties;
-    let principal = entity(
-        &args.principal,
-        parties.principal_attributes.as_deref(),
-        &parties.principal_parent,
-    )?;
-    let resource = entity(
-        &args.resource,
-        parties.resource_attributes.as_deref(),
-        &parties.resource_parent,
-    )?;
+    let principal = entity(&args.principal, parties.principal_attributes.as_deref(), &parties.principal_parent)?;
+    let resource = entity(&args.resource, parties.resource_attributes.as_deref(), &parties.resource_parent)?;
     Ok(CheckRequest {
-        context: args
-            .context
-            .as_deref()
-            .map(|text| structure(&input::record(text, "context")?))
-            .transpose()?,
+        context: args.context.as_deref().map(|text| structure(&input::record(text, "context")?)).transpose()?,
         at_least_revision: args.at_least_revision.unwrap_or_default(),
         request_id: args.request_id.clone().unwrap_or_default(),
         explain: true,
-        environment: args.ip.clone().map(|source_ip| WireEnvironment {
-            source_ip,
-            ..WireEnvironment::default()
-        }),
+        environment: args.ip.clone().map(|source_ip| WireEnvironment { source_ip, ..WireEnvironment::default() }),
         ..check_request(principal, args.action.clone(), resource)
     })
 }
@@ -113,19 +88,13 @@ fn entity(uid: &str, attributes: Option<&str>, parents: &[String]) -> anyhow::Re
         None => Ok(entity_ref(uid.type_name().as_str(), uid.id().as_str())),
         Some(attributes) => {
             let parents = input::uids(parents)?.iter().map(wire).collect();
-            Ok(asserted_entity(
-                wire(&uid),
-                structure(&input::record(attributes, "attributes")?)?,
-                parents,
-            ))
+            Ok(asserted_entity(wire(&uid), structure(&input::record(attributes, "attributes")?)?, parents))
         }
     }
 }
 
 fn structure(record: &Record) -> anyhow::Result<Struct> {
-    let fields = record
-        .iter()
-        .map(|(name, it)| anyhow::Ok((name.to_string(), value(it)?)));
+    let fields = record.iter().map(|(name, it)| anyhow::Ok((name.to_string(), value(it)?)));
     Ok(Struct::from_iter(fields.collect::<Result<Vec<_>, _>>()?))
 }
 
@@ -170,10 +139,7 @@ impl Answer {
             "policy_set_digest": answer.policy_set_digest,
             "decision_id": answer.decision_id,
         });
-        let summary = answer
-            .explanation
-            .as_ref()
-            .map_or(cause, |explanation| explanation.summary.clone());
+        let summary = answer.explanation.as_ref().map_or(cause, |explanation| explanation.summary.clone());
         Self { allowed, summary, json }
     }
 
@@ -195,11 +161,7 @@ impl Answer {
             "valid_until": verdict.valid_until.map(|it| it.to_string()),
             "policy_set_digest": verdict.policy_set_digest.to_string(),
         });
-        Self {
-            allowed: verdict.decision() == Decision::Allow,
-            summary: verdict.summary(),
-            json,
-        }
+        Self { allowed: verdict.decision() == Decision::Allow, summary: verdict.summary(), json }
     }
 
     /// Tells the answer: the decision with its reason first, what else it holds below.
@@ -235,10 +197,7 @@ const LABELS: [(&str, &str); 6] = [
 ];
 
 fn shown(value: &Json) -> Option<String> {
-    let item = |item: &Json| match (
-        item.get("name").and_then(Json::as_str),
-        item.get("value").and_then(Json::as_str),
-    ) {
+    let item = |item: &Json| match (item.get("name").and_then(Json::as_str), item.get("value").and_then(Json::as_str)) {
         (Some(name), Some(value)) => format!("{name}={value}"),
         _ => item.as_str().map_or_else(|| item.to_string(), str::to_owned),
     };
@@ -252,9 +211,6 @@ fn shown(value: &Json) -> Option<String> {
 }
 
 fn instant(timestamp: &magistrate_proto::Timestamp) -> Option<String> {
-    let micros = timestamp
-        .seconds
-        .checked_mul(1_000_000)?
-        .checked_add(i64::from(timestamp.nanos) / 1_000)?;
+    let micros = timestamp.seconds.checked_mul(1_000_000)?.checked_add(i64::from(timestamp.nanos) / 1_000)?;
     Instant::from_micros(micros).ok().map(|instant| instant.to_string())
 }

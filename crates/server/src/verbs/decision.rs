@@ -4,16 +4,7 @@ use magistrate_ledger::RecordedDecision;
 use magistrate_model::{EntityInput, Environment, Notice, json};
 use serde_json::{Value as Json, json as object};
 
-pub(crate) const HEADERS: [&str; 8] = [
-    "at",
-    "decision",
-    "cause",
-    "principal",
-    "action",
-    "resource",
-    "policies",
-    "id",
-];
+pub(crate) const HEADERS: [&str; 8] = ["at", "decision", "cause", "principal", "action", "resource", "policies", "id"];
 
 pub(crate) fn row(decision: &RecordedDecision) -> Vec<String> {
     let (query, verdict) = (&decision.record.query, &decision.record.verdict);
@@ -69,15 +60,8 @@ pub(crate) fn json(decision: &RecordedDecision) -> Json {
 /// A decision for people: a name and a value a line.
 pub(crate) fn page(decision: &RecordedDecision) -> String {
     let json = json(decision);
-    let lines = json
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !is_nothing(value));
-    lines
-        .map(|(name, value)| format!("{name:<22}{}", text(value)))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines = json.as_object().into_iter().flatten().filter(|(_, value)| !is_nothing(value));
+    lines.map(|(name, value)| format!("{name:<22}{}", text(value))).collect::<Vec<_>>().join("\n")
 }
 
 fn is_nothing(value: &Json) -> bool {
@@ -90,11 +74,9 @@ fn text(value: &Json) -> String {
     let plain = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match value {
         Json::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Json::Object(map) => map
-            .iter()
-            .map(|(name, value)| format!("{name}={}", plain(value)))
-            .collect::<Vec<_>>()
-            .join(" "),
+        Json::Object(map) => {
+            map.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+        }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => plain(value),
     }
 }

@@ -12,36 +12,19 @@ use crate::output::Out;
 
 pub(crate) async fn run(config: &Config, out: Out, verb: EntityVerb, now: Instant) -> anyhow::Result<Exit> {
     match verb {
-        EntityVerb::Put {
-            uid,
-            attributes,
-            parents,
-            authored,
-        } => {
+        EntityVerb::Put { uid, attributes, parents, authored } => {
             let parents = input::uids(&parents)?.into_iter().collect();
-            let entity = EntityData {
-                uid: input::uid(&uid)?,
-                attributes: input::record(&attributes, "attributes")?,
-                parents,
-            };
-            let data = Data {
-                entities: vec![Located::here(entity)],
-                ..Data::default()
-            };
+            let entity =
+                EntityData { uid: input::uid(&uid)?, attributes: input::record(&attributes, "attributes")?, parents };
+            let data = Data { entities: vec![Located::here(entity)], ..Data::default() };
             store::put(config, out, data, &authored, now, false).await
         }
         EntityVerb::Delete { uid, authored } => {
             let administration = store::administration(config).await?;
-            let outcome = administration
-                .delete_entity(&input::uid(&uid)?, &store::authorship(&authored, now)?)
-                .await?;
+            let outcome = administration.delete_entity(&input::uid(&uid)?, &store::authorship(&authored, now)?).await?;
             store::tell(out, &outcome, false)
         }
-        EntityVerb::List {
-            type_name,
-            limit,
-            after,
-        } => {
+        EntityVerb::List { type_name, limit, after } => {
             let filter = EntityFilter {
                 type_name: type_name.as_deref().map(TypeName::new).transpose()?,
                 after: after.as_deref().map(input::uid).transpose()?,
@@ -51,10 +34,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: EntityVerb, now: Instan
             list(config, out, &filter).await
         }
         EntityVerb::Import(import) => {
-            store::import(config, out, &import, now, |data, name, text| {
-                data.add_jsonl("entities", name, text)
-            })
-            .await
+            store::import(config, out, &import, now, |data, name, text| data.add_jsonl("entities", name, text)).await
         }
     }
 }
@@ -64,15 +44,9 @@ pub(crate) async fn list(config: &Config, out: Out, filter: &EntityFilter) -> an
     let entities = store::open(config).await?.entities(filter).await?;
     let row = |entity: &EntityData| {
         let parents: Vec<String> = entity.parents.iter().map(ToString::to_string).collect();
-        vec![
-            entity.uid.to_string(),
-            parents.join(", "),
-            json::record(&entity.attributes).to_string(),
-        ]
+        vec![entity.uid.to_string(), parents.join(", "), json::record(&entity.attributes).to_string()]
     };
     let rows: Vec<_> = entities.iter().map(row).collect();
-    out.rows(&["entity", "parents", "attributes"], &rows, || {
-        Json::Array(entities.iter().map(json::entity).collect())
-    })?;
+    out.rows(&["entity", "parents", "attributes"], &rows, || Json::Array(entities.iter().map(json::entity).collect()))?;
     Ok(Exit::Ok)
 }

@@ -16,19 +16,13 @@ pub(crate) async fn run(config: &Config, out: Out, verb: GrantVerb, now: Instant
         GrantVerb::Add(args) => add(config, out, args, now).await,
         GrantVerb::Revoke { id, authored } => {
             let administration = store::administration(config).await?;
-            let outcome = administration
-                .revoke(&id.parse()?, &store::authorship(&authored, now)?)
-                .await?;
+            let outcome = administration.revoke(&id.parse()?, &store::authorship(&authored, now)?).await?;
             store::tell(out, &outcome, false)
         }
         GrantVerb::List(args) => list(config, out, &filter(config, &args, now).await?, now).await,
         GrantVerb::Expiring { within } => {
             let end = now.plus(within.parse::<Span>()?);
-            let filter = GrantFilter {
-                in_force_at: Some(now),
-                expires_before: Some(end),
-                ..GrantFilter::default()
-            };
+            let filter = GrantFilter { in_force_at: Some(now), expires_before: Some(end), ..GrantFilter::default() };
             list(config, out, &filter, now).await
         }
         GrantVerb::Import(args) => import(config, out, &args, now).await,
@@ -48,10 +42,7 @@ async fn add(config: &Config, out: Out, args: GrantArgs, now: Instant) -> anyhow
         standing: args.standing,
         reason: args.authored.reason.clone(),
     };
-    let data = Data {
-        grants: vec![Located::here(grant)],
-        ..Data::default()
-    };
+    let data = Data { grants: vec![Located::here(grant)], ..Data::default() };
     if !out.is_json() {
         out.line(&format!("grant {id}"))?;
     }
@@ -91,19 +82,14 @@ async fn list(config: &Config, out: Out, filter: &GrantFilter, now: Instant) -> 
     let grants = store::open(config).await?.grants(filter).await?;
     let rows: Vec<_> = grants.iter().map(|grant| row(grant, now)).collect();
     let headers = ["grant", "holder", "confers", "on", "begins", "ends", "state", "reason"];
-    out.rows(&headers, &rows, || {
-        Json::Array(grants.iter().map(json::grant).collect())
-    })?;
+    out.rows(&headers, &rows, || Json::Array(grants.iter().map(json::grant).collect()))?;
     Ok(Exit::Ok)
 }
 
 fn row(grant: &Grant, now: Instant) -> Vec<String> {
     let (confers, on) = match grant.conferred() {
         Conferred::Role { role, resource: None } => (role.to_string(), "everywhere".to_owned()),
-        Conferred::Role {
-            role,
-            resource: Some(resource),
-        } => (role.to_string(), resource.to_string()),
+        Conferred::Role { role, resource: Some(resource) } => (role.to_string(), resource.to_string()),
         Conferred::Scope(pattern) => (format!("scope {pattern}"), String::new()),
     };
     let term = grant.term();
@@ -112,9 +98,7 @@ fn row(grant: &Grant, now: Instant) -> Vec<String> {
         (false, true) => "not yet",
         (false, false) => "over",
     };
-    let begins = term
-        .not_before()
-        .map_or("at once".to_owned(), |begin| begin.to_string());
+    let begins = term.not_before().map_or("at once".to_owned(), |begin| begin.to_string());
     let ends = term.expires_at().map_or("standing".to_owned(), |end| end.to_string());
     vec![
         grant.id().to_string(),

@@ -37,8 +37,6 @@ pub(crate) fn ago(text: &str, now: Instant) -> anyhow::Result<Instant> {
     let span: Result<Span, _> = text.trim_start_matches('-').parse();
     match span {
         Ok(span) => Ok(now.plus(Span::from_micros(-span.micros()))),
-        Err(_) => text
-            .parse()
-            .with_context(|| format!("`{text}` is neither an instant nor a span ago such as `7d`")),
+        Err(_) => text.parse().with_context(|| format!("`{text}` is neither an instant nor a span ago such as `7d`")),
     }
 }

@@ -12,11 +12,8 @@ pub(crate) async fn run(config: &Config, out: Out) -> anyhow::Result<Exit> {
     let directory = config.data.display();
     let migrated = SqliteStore::create_or_migrate(&config.data).await;
     let migrated = migrated.with_context(|| format!("cannot migrate the store in `{directory}`"))?;
-    let steps: Vec<_> = migrated
-        .steps
-        .iter()
-        .map(|step| format!("{} {:04} {}", step.file, step.version, step.name))
-        .collect();
+    let steps: Vec<_> =
+        migrated.steps.iter().map(|step| format!("{} {:04} {}", step.file, step.version, step.name)).collect();
     let text = || match steps.is_empty() {
         true => format!("the store in `{directory}` is up to date"),
         false => format!("{}\nthe store in `{directory}` is ready", steps.join("\n")),

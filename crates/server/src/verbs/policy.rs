@@ -21,20 +21,12 @@ pub(crate) async fn run(config: &Config, out: Out, verb: PolicyVerb, now: Instan
     match verb {
         PolicyVerb::Lint { dir } => lint(out, &dir),
         PolicyVerb::Test { dir } => test(config, out, &dir),
-        PolicyVerb::Apply {
-            dir,
-            name,
-            allow_shrink,
-            with_data,
-            authored,
-        } => {
+        PolicyVerb::Apply { dir, name, allow_shrink, with_data, authored } => {
             let files = PolicyFiles::read(&dir)?;
             let snapshot = files.compile()?;
             let authorship = store::authorship(&authored, now)?;
             let administration = store::administration(config).await?;
-            let applied = administration
-                .apply(&snapshot, &ApplyOptions { name, allow_shrink }, &authorship)
-                .await?;
+            let applied = administration.apply(&snapshot, &ApplyOptions { name, allow_shrink }, &authorship).await?;
             tell(out, &applied)?;
             match with_data {
                 true => store::put(config, out, files.data()?, &authored, now, false).await,
@@ -85,9 +77,7 @@ fn test(config: &Config, out: Out, dir: &Path) -> anyhow::Result<Exit> {
         let suite = read_cases(&path, &namespace(config, &snapshot))?;
         let view = View::offline(Arc::clone(&snapshot), files.dataset(&snapshot, suite.now)?);
         reports.push(suite.run(|query, at| {
-            view.answer(query, at, Span::ZERO)
-                .map(|(_, verdict)| verdict)
-                .map_err(|error| error.to_string())
+            view.answer(query, at, Span::ZERO).map(|(_, verdict)| verdict).map_err(|error| error.to_string())
         }));
     }
     report(out, &snapshot, &reports)
@@ -95,11 +85,8 @@ fn test(config: &Config, out: Out, dir: &Path) -> anyhow::Result<Exit> {
 
 /// Bare action ids in tests belong to the configured namespace, or to the schema's only one.
 pub(crate) fn namespace(config: &Config, snapshot: &Snapshot) -> String {
-    let declared: BTreeSet<_> = snapshot
-        .vocabulary()
-        .actions()
-        .map(|(action, _)| action.uid().type_name().namespace())
-        .collect();
+    let declared: BTreeSet<_> =
+        snapshot.vocabulary().actions().map(|(action, _)| action.uid().type_name().namespace()).collect();
     match (config.default_namespace.as_str(), declared.len(), declared.first()) {
         ("", 1, Some(only)) => (*only).to_owned(),
         (configured, _, _) => configured.to_owned(),
@@ -107,23 +94,15 @@ pub(crate) fn namespace(config: &Config, snapshot: &Snapshot) -> String {
 }
 
 fn report(out: Out, snapshot: &Snapshot, reports: &[SuiteReport]) -> anyhow::Result<Exit> {
-    let cases = || {
-        reports
-            .iter()
-            .flat_map(|report| report.cases.iter().map(move |case| (&report.name, case)))
-    };
+    let cases = || reports.iter().flat_map(|report| report.cases.iter().map(move |case| (&report.name, case)));
     let failed = cases().filter(|(_, case)| case.failure.is_some()).count();
     let passed = cases().count() - failed;
     let covered: BTreeSet<&PolicyId> = reports.iter().flat_map(|report| &report.covered).collect();
-    let uncovered: Vec<&PolicyId> = snapshot
-        .policies()
-        .map(|policy| &policy.id)
-        .filter(|id| !covered.contains(id))
-        .collect();
+    let uncovered: Vec<&PolicyId> =
+        snapshot.policies().map(|policy| &policy.id).filter(|id| !covered.contains(id)).collect();
     if out.is_json() {
-        let cases: Vec<_> = cases()
-            .map(|(file, case)| json!({ "file": file, "case": case.name, "failure": case.failure }))
-            .collect();
+        let cases: Vec<_> =
+            cases().map(|(file, case)| json!({ "file": file, "case": case.name, "failure": case.failure })).collect();
         let uncovered: Vec<_> = uncovered.iter().map(|id| id.as_str()).collect();
         out.json(&json!({ "passed": passed, "failed": failed, "cases": cases, "uncovered_policies": uncovered }))?;
     } else {
@@ -150,12 +129,7 @@ fn report(out: Out, snapshot: &Snapshot, reports: &[SuiteReport]) -> anyhow::Res
 }
 
 fn tell(out: Out, applied: &Applied) -> anyhow::Result<()> {
-    let Applied {
-        revision,
-        digest,
-        changed,
-        policies,
-    } = applied;
+    let Applied { revision, digest, changed, policies } = applied;
     out.either(
         || match changed {
             true => format!("{policies} policies are live as {}; revision {revision}", digest.short()),
@@ -169,10 +143,7 @@ fn tell(out: Out, applied: &Applied) -> anyhow::Result<()> {
 async fn status(config: &Config, out: Out) -> anyhow::Result<Exit> {
     let store = store::open(config).await?;
     let (base, migrations) = (store.base().await?, store.migrations().await?);
-    let live = base
-        .policy_set
-        .as_ref()
-        .map(|set| (set.digest.to_string(), set.policies.len()));
+    let live = base.policy_set.as_ref().map(|set| (set.digest.to_string(), set.policies.len()));
     if !out.is_json() {
         out.line(&match &live {
             Some((digest, policies)) => format!("revision {}, {policies} policies live as {digest}\n", base.revision),
@@ -183,15 +154,7 @@ async fn status(config: &Config, out: Out) -> anyhow::Result<Exit> {
         .iter()
         .map(|m| {
             let Authored { at, actor, reason } = authored(m);
-            vec![
-                m.number.to_string(),
-                m.name.clone(),
-                m.result.short(),
-                m.revision.to_string(),
-                at,
-                actor,
-                reason,
-            ]
+            vec![m.number.to_string(), m.name.clone(), m.result.short(), m.revision.to_string(), at, actor, reason]
         })
         .collect();
     let json = || {
@@ -202,11 +165,7 @@ async fn status(config: &Config, out: Out) -> anyhow::Result<Exit> {
         }).collect();
         json!({ "revision": base.revision.number(), "digest": live.as_ref().map(|(digest, _)| digest), "migrations": migrations })
     };
-    out.rows(
-        &["number", "name", "set", "revision", "at", "actor", "reason"],
-        &rows,
-        json,
-    )?;
+    out.rows(&["number", "name", "set", "revision", "at", "actor", "reason"], &rows, json)?;
     Ok(Exit::Ok)
 }
 

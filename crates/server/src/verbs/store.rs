@@ -28,11 +28,7 @@ pub(crate) fn authorship(authored: &Authored, now: Instant) -> anyhow::Result<Au
 
 /// Authorship of a change that no command line made.
 pub(crate) fn authored_by(actor: String, reason: &str, now: Instant) -> anyhow::Result<Authorship> {
-    Ok(Authorship {
-        actor: actor.parse()?,
-        reason: reason.parse()?,
-        at: now,
-    })
+    Ok(Authorship { actor: actor.parse()?, reason: reason.parse()?, at: now })
 }
 
 /// Puts items and tells what came of it.
@@ -65,31 +61,13 @@ pub(crate) async fn import(
 
 /// Tells the outcome of a change.
 pub(crate) fn tell(out: Out, outcome: &Outcome, dry_run: bool) -> anyhow::Result<Exit> {
-    let Outcome {
-        revision,
-        added,
-        updated,
-        unchanged,
-        removed,
-    } = *outcome;
+    let Outcome { revision, added, updated, unchanged, removed } = *outcome;
     let pending = dry_run && added + updated + removed > 0;
     let text = || {
-        let counts = [
-            (added, "added"),
-            (updated, "updated"),
-            (removed, "removed"),
-            (unchanged, "unchanged"),
-        ];
-        let counts: Vec<String> = counts
-            .iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, what)| format!("{n} {what}"))
-            .collect();
-        let counts = if counts.is_empty() {
-            "nothing to do".to_owned()
-        } else {
-            counts.join(", ")
-        };
+        let counts = [(added, "added"), (updated, "updated"), (removed, "removed"), (unchanged, "unchanged")];
+        let counts: Vec<String> =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        let counts = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
         match dry_run {
             true => format!("dry run: {counts}; nothing was changed, the store is at revision {revision}"),
             false => format!("{counts}; revision {revision}"),

@@ -118,10 +118,7 @@ fn edge(page: Page) -> Edge {
 }
 
 fn beyond(page: Page, record: &RecordedDecision) -> Page {
-    let position = Some(Position {
-        recorded_at: record.recorded_at,
-        id: record.id,
-    });
+    let position = Some(Position { recorded_at: record.recorded_at, id: record.id });
     match page {
         Page::NewestFirst(_) => Page::NewestFirst(position),
         Page::OldestFirst(_) => Page::OldestFirst(position),

@@ -4,21 +4,8 @@ use magistrate_ledger::{DecisionId, IndexColumns, InvalidRecord, RecordedDecisio
 use magistrate_pdp::HistoryError;
 
 /// The columns of `decision`, in the order of the statements.
-pub(crate) type Row = (
-    i64,
-    Vec<u8>,
-    i64,
-    Vec<u8>,
-    i64,
-    String,
-    String,
-    String,
-    String,
-    String,
-    String,
-    Option<String>,
-    Vec<u8>,
-);
+pub(crate) type Row =
+    (i64, Vec<u8>, i64, Vec<u8>, i64, String, String, String, String, String, String, Option<String>, Vec<u8>);
 
 /// Decodes the record of a row and compares every column with what the record says.
 pub(crate) fn decode(row: &Row) -> Result<RecordedDecision, HistoryError> {
@@ -42,10 +29,9 @@ pub(crate) fn decode(row: &Row) -> Result<RecordedDecision, HistoryError> {
     ];
     match columns.iter().find(|(_, agrees)| !agrees) {
         None => Ok(decoded),
-        Some((column, _)) => Err(HistoryError::Damaged {
-            id,
-            why: format!("the column `{column}` does not say what the record says"),
-        }),
+        Some((column, _)) => {
+            Err(HistoryError::Damaged { id, why: format!("the column `{column}` does not say what the record says") })
+        }
     }
 }
 
@@ -53,8 +39,5 @@ pub(crate) fn decode(row: &Row) -> Result<RecordedDecision, HistoryError> {
 fn place(stream: &[u8], seq: i64) -> DecisionId {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(stream).for_each(|(to, from)| *to = *from);
-    DecisionId {
-        stream: StreamId::new(bytes),
-        seq: u64::try_from(seq).unwrap_or(0),
-    }
+    DecisionId { stream: StreamId::new(bytes), seq: u64::try_from(seq).unwrap_or(0) }
 }

@@ -20,10 +20,7 @@ pub struct SqliteSink {
 
 impl SqliteSink {
     pub(crate) async fn connect(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            connection: Some(options.connect().await?),
-            options,
-        })
+        Ok(Self { connection: Some(options.connect().await?), options })
     }
 
     async fn take(&mut self) -> Result<SqliteConnection, sqlx::Error> {
@@ -47,10 +44,7 @@ impl SqliteSink {
 
     async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, sqlx::Error> {
         let mut connection = self.take().await?;
-        let last = sqlx::query_scalar(LAST_SEQ)
-            .bind(stream.as_bytes().as_slice())
-            .fetch_one(&mut connection)
-            .await?;
+        let last = sqlx::query_scalar(LAST_SEQ).bind(stream.as_bytes().as_slice()).fetch_one(&mut connection).await?;
         self.connection = Some(connection);
         Ok(last)
     }
@@ -111,8 +105,5 @@ async fn discard(connection: SqliteConnection) {
 }
 
 fn failed(records: usize, error: &sqlx::Error) -> CommitFailed {
-    CommitFailed {
-        records,
-        why: format!("the decision store: {}", Fault::of(error)),
-    }
+    CommitFailed { records, why: format!("the decision store: {}", Fault::of(error)) }
 }

@@ -10,17 +10,7 @@ use super::rows::limit;
 use super::statements::{APPEND_LOG, LOG};
 
 /// Revision, ordinal, kind, key, before, after, actor, reason, at.
-type Row = (
-    i64,
-    u32,
-    String,
-    String,
-    Option<String>,
-    Option<String>,
-    String,
-    String,
-    i64,
-);
+type Row = (i64, u32, String, String, Option<String>, Option<String>, String, String, i64);
 
 /// Appends the rows of one revision.
 pub(crate) async fn append(
@@ -29,9 +19,7 @@ pub(crate) async fn append(
     rows: &[LoggedChange],
     authorship: &Authorship,
 ) -> Result<(), ReadError> {
-    let list = rows
-        .iter()
-        .map(|row| json!([row.ordinal, row.kind, row.key, row.before, row.after]));
+    let list = rows.iter().map(|row| json!([row.ordinal, row.kind, row.key, row.before, row.after]));
     sqlx::query(APPEND_LOG)
         .bind(list.collect::<Value>().to_string())
         .bind(stored(revision)?)
@@ -50,12 +38,8 @@ pub(crate) async fn between(
     last: Revision,
     most: Option<u32>,
 ) -> Result<Vec<LoggedChange>, ReadError> {
-    let rows: Vec<Row> = sqlx::query_as(LOG)
-        .bind(stored(after)?)
-        .bind(stored(last)?)
-        .bind(limit(most))
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as(LOG).bind(stored(after)?).bind(stored(last)?).bind(limit(most)).fetch_all(connection).await?;
     rows.into_iter().map(change_from).collect()
 }
 

@@ -17,10 +17,7 @@ pub(crate) async fn commit(
 ) -> Result<Revision, CommitError> {
     let taken = revision::advance(connection).await?;
     if taken.revision != base.next() {
-        return Err(CommitError::Moved {
-            expected: base,
-            found: Revision::new(taken.revision.number() - 1),
-        });
+        return Err(CommitError::Moved { expected: base, found: Revision::new(taken.revision.number() - 1) });
     }
     let mut touched = Touched::read(connection, base, changes).await?;
     let log = (0..)

@@ -42,10 +42,7 @@ pub(crate) async fn matching(
 
 /// Entities as of a revision, in (type, id) order.
 pub(crate) async fn as_of(connection: &mut SqliteConnection, revision: Revision) -> Result<Vec<EntityData>, ReadError> {
-    let rows: Vec<Row> = sqlx::query_as(ENTITIES_AS_OF)
-        .bind(stored(revision)?)
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<Row> = sqlx::query_as(ENTITIES_AS_OF).bind(stored(revision)?).fetch_all(connection).await?;
     rows.iter().map(entity_from).collect()
 }
 
@@ -79,9 +76,7 @@ fn pair(uid: &EntityUid) -> Value {
 }
 
 fn edges<'a>(entities: impl Iterator<Item = &'a EntityData>) -> BTreeSet<(&'a EntityUid, &'a EntityUid)> {
-    entities
-        .flat_map(|entity| entity.parents.iter().map(|parent| (&entity.uid, parent)))
-        .collect()
+    entities.flat_map(|entity| entity.parents.iter().map(|parent| (&entity.uid, parent))).collect()
 }
 
 fn edge((child, parent): &(&EntityUid, &EntityUid)) -> Value {

@@ -31,10 +31,7 @@ type Row = (
 /// Live grants that match, in id order.
 pub(crate) async fn matching(connection: &mut SqliteConnection, filter: &GrantFilter) -> Result<Vec<Grant>, ReadError> {
     let statement = filter.ids.as_ref().map_or(GRANTS, |_| GRANTS_LISTED);
-    let ids = filter
-        .ids
-        .as_ref()
-        .map(|ids| ids.iter().map(GrantId::as_str).collect::<Value>().to_string());
+    let ids = filter.ids.as_ref().map(|ids| ids.iter().map(GrantId::as_str).collect::<Value>().to_string());
     let (holder, role, resource) = (filter.holder.as_ref(), filter.role.as_ref(), filter.resource.as_ref());
     let rows: Vec<Row> = sqlx::query_as(statement)
         .bind(ids)
@@ -56,10 +53,7 @@ pub(crate) async fn matching(connection: &mut SqliteConnection, filter: &GrantFi
 
 /// Grants as of a revision, in id order.
 pub(crate) async fn as_of(connection: &mut SqliteConnection, revision: Revision) -> Result<Vec<Grant>, ReadError> {
-    let rows: Vec<Row> = sqlx::query_as(GRANTS_AS_OF)
-        .bind(stored(revision)?)
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<Row> = sqlx::query_as(GRANTS_AS_OF).bind(stored(revision)?).fetch_all(connection).await?;
     rows.into_iter().map(grant_from).collect()
 }
 

@@ -27,8 +27,7 @@ pub(crate) fn extend(before: Digest, rows: &[LoggedChange]) -> Digest {
 
 /// The lineage after all rows of a log that begins at the first revision.
 pub(crate) fn of(log: &[LoggedChange]) -> Digest {
-    log.chunk_by(|one, next| one.revision == next.revision)
-        .fold(Digest::ZERO, extend)
+    log.chunk_by(|one, next| one.revision == next.revision).fold(Digest::ZERO, extend)
 }
 
 fn optional(hash: &mut Sha256, value: Option<&str>) {

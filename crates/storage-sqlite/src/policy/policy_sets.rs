@@ -17,20 +17,14 @@ pub(crate) async fn as_of(
     connection: &mut SqliteConnection,
     revision: Revision,
 ) -> Result<Option<PolicySet>, ReadError> {
-    let row: Option<(Vec<u8>, String)> = sqlx::query_as(POLICY_SET_AS_OF)
-        .bind(stored(revision)?)
-        .fetch_optional(&mut *connection)
-        .await?;
+    let row: Option<(Vec<u8>, String)> =
+        sqlx::query_as(POLICY_SET_AS_OF).bind(stored(revision)?).fetch_optional(&mut *connection).await?;
     let Some((digest, schema)) = row else {
         return Ok(None);
     };
     let digest = digest_from("policy_set", "live", &digest)?;
     let policies = policies_of(connection, digest).await?;
-    Ok(Some(PolicySet {
-        digest,
-        schema: schema.into(),
-        policies,
-    }))
+    Ok(Some(PolicySet { digest, schema: schema.into(), policies }))
 }
 
 /// The policy migrations, oldest first.
@@ -61,11 +55,8 @@ pub(crate) async fn apply(
 
 async fn add_set(connection: &mut SqliteConnection, set: &PolicySet) -> Result<(), ReadError> {
     let digest = set.digest.as_bytes().as_slice();
-    let added = sqlx::query(ADD_POLICY_SET)
-        .bind(digest)
-        .bind(set.schema.as_ref())
-        .fetch_optional(&mut *connection)
-        .await?;
+    let added =
+        sqlx::query(ADD_POLICY_SET).bind(digest).bind(set.schema.as_ref()).fetch_optional(&mut *connection).await?;
     if added.is_none() {
         return Ok(());
     }
@@ -81,10 +72,8 @@ async fn add_set(connection: &mut SqliteConnection, set: &PolicySet) -> Result<(
 }
 
 async fn policies_of(connection: &mut SqliteConnection, set: Digest) -> Result<Vec<PolicyText>, ReadError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(POLICIES)
-        .bind(set.as_bytes().as_slice())
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<(String, String)> =
+        sqlx::query_as(POLICIES).bind(set.as_bytes().as_slice()).fetch_all(connection).await?;
     rows.into_iter()
         .map(|(id, text)| {
             Ok(PolicyText {

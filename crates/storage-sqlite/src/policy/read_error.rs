@@ -11,21 +11,13 @@ use crate::fault::Fault;
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Fault(Fault),
-    Inconsistent {
-        table: &'static str,
-        row: String,
-        why: String,
-    },
+    Inconsistent { table: &'static str, row: String, why: String },
 }
 
 impl ReadError {
     /// A row that no valid value can be made of.
     pub(crate) fn inconsistent(table: &'static str, row: &str, why: impl fmt::Display) -> Self {
-        Self::Inconsistent {
-            table,
-            row: row.escape_debug().to_string(),
-            why: why.to_string(),
-        }
+        Self::Inconsistent { table, row: row.escape_debug().to_string(), why: why.to_string() }
     }
 }
 

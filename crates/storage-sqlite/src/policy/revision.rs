@@ -23,10 +23,7 @@ pub(crate) async fn advance(connection: &mut SqliteConnection) -> Result<Head, R
 
 /// Sets the lineage of the revision just taken.
 pub(crate) async fn set_lineage(connection: &mut SqliteConnection, lineage: Digest) -> Result<(), ReadError> {
-    sqlx::query(SET_LINEAGE)
-        .bind(lineage.as_bytes().as_slice())
-        .execute(connection)
-        .await?;
+    sqlx::query(SET_LINEAGE).bind(lineage.as_bytes().as_slice()).execute(connection).await?;
     Ok(())
 }
 
@@ -37,9 +34,7 @@ pub(crate) fn stored(revision: Revision) -> Result<i64, ReadError> {
 
 /// A revision as read from a row.
 pub(crate) fn revision_from(table: &'static str, value: i64) -> Result<Revision, ReadError> {
-    u64::try_from(value)
-        .map(Revision::new)
-        .map_err(|why| ReadError::inconsistent(table, &value.to_string(), why))
+    u64::try_from(value).map(Revision::new).map_err(|why| ReadError::inconsistent(table, &value.to_string(), why))
 }
 
 /// A digest as read from a row.

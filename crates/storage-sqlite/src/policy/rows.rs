@@ -18,11 +18,7 @@ pub(crate) async fn run(
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(statement)
-        .bind(Value::Array(rows).to_string())
-        .bind(stored(revision)?)
-        .execute(connection)
-        .await?;
+    sqlx::query(statement).bind(Value::Array(rows).to_string()).bind(stored(revision)?).execute(connection).await?;
     Ok(())
 }
 

@@ -24,10 +24,7 @@ pub(crate) async fn as_of(
     connection: &mut SqliteConnection,
     revision: Revision,
 ) -> Result<Vec<ScopeDeclaration>, ReadError> {
-    let rows: Vec<Row> = sqlx::query_as(SCOPES_AS_OF)
-        .bind(stored(revision)?)
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<Row> = sqlx::query_as(SCOPES_AS_OF).bind(stored(revision)?).fetch_all(connection).await?;
     rows.into_iter().map(scope_from).collect()
 }
 
@@ -38,9 +35,8 @@ pub(crate) async fn write(
     scopes: &Tracked<ScopeName, ScopeDeclaration>,
 ) -> Result<(), ReadError> {
     let ended = scopes.ended().map(|scope| json!(scope.name.as_str()));
-    let begun = scopes
-        .begun()
-        .map(|scope| json!([scope.name.as_str(), scope.action_group.to_string(), scope.description]));
+    let begun =
+        scopes.begun().map(|scope| json!([scope.name.as_str(), scope.action_group.to_string(), scope.description]));
     run(connection, END_SCOPES, ended, revision).await?;
     run(connection, BEGIN_SCOPES, begun, revision).await
 }

@@ -97,10 +97,7 @@ async fn dataset_at(connection: &mut SqliteConnection, wanted: Revision) -> Resu
     }
     let log = change_log::between(connection, Revision::ZERO, wanted, None).await?;
     Ok(Some(Dataset {
-        head: Head {
-            revision: wanted,
-            lineage: lineage::of(&log),
-        },
+        head: Head { revision: wanted, lineage: lineage::of(&log) },
         policy_set: policy_sets::as_of(connection, wanted).await?,
         scopes: scopes::as_of(connection, wanted).await?,
         entities: entities::as_of(connection, wanted).await?,

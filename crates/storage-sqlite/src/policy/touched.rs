@@ -98,10 +98,7 @@ impl Touched {
 }
 
 fn difference<T>(before: Option<&T>, after: Option<&T>, json: fn(&T) -> serde_json::Value) -> Difference {
-    Difference {
-        before: before.map(|it| json(it).to_string()),
-        after: after.map(|it| json(it).to_string()),
-    }
+    Difference { before: before.map(|it| json(it).to_string()), after: after.map(|it| json(it).to_string()) }
 }
 
 fn absent(what: &str, key: impl std::fmt::Display) -> CommitError {
@@ -119,10 +116,7 @@ fn named_entities(changes: &[Change]) -> EntityFilter {
         | Change::RevokeGrant(_)
         | Change::ApplyPolicySet { .. } => None,
     });
-    EntityFilter {
-        uids: Some(uids.collect::<BTreeSet<_>>()),
-        ..EntityFilter::default()
-    }
+    EntityFilter { uids: Some(uids.collect::<BTreeSet<_>>()), ..EntityFilter::default() }
 }
 
 fn named_grants(changes: &[Change]) -> GrantFilter {
@@ -135,8 +129,5 @@ fn named_grants(changes: &[Change]) -> GrantFilter {
         | Change::DeleteScope(_)
         | Change::ApplyPolicySet { .. } => None,
     });
-    GrantFilter {
-        ids: Some(ids.collect::<BTreeSet<_>>()),
-        ..GrantFilter::default()
-    }
+    GrantFilter { ids: Some(ids.collect::<BTreeSet<_>>()), ..GrantFilter::default() }
 }

@@ -12,10 +12,7 @@ pub(crate) struct Tracked<K, V> {
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Tracked<K, V> {
     pub(crate) fn new(before: BTreeMap<K, V>) -> Self {
-        Self {
-            after: before.clone(),
-            before,
-        }
+        Self { after: before.clone(), before }
     }
 
     /// The value as the changes so far have left it.
@@ -35,17 +32,11 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Tracked<K, V> {
 
     /// Values that hold no longer.
     pub(crate) fn ended(&self) -> impl Iterator<Item = &V> {
-        self.before
-            .iter()
-            .filter(|(key, value)| self.after.get(key) != Some(value))
-            .map(|(_, value)| value)
+        self.before.iter().filter(|(key, value)| self.after.get(key) != Some(value)).map(|(_, value)| value)
     }
 
     /// Values that hold from now on.
     pub(crate) fn begun(&self) -> impl Iterator<Item = &V> {
-        self.after
-            .iter()
-            .filter(|(key, value)| self.before.get(key) != Some(value))
-            .map(|(_, value)| value)
+        self.after.iter().filter(|(key, value)| self.before.get(key) != Some(value)).map(|(_, value)| value)
     }
 }

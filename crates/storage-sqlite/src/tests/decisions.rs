@@ -32,11 +32,7 @@ async fn a_decision_cannot_be_changed_deleted_or_replaced() {
         let refused = run(&mut connection, attempt).await.unwrap_err();
         assert!(refused.contains("decisions are never"), "{attempt}: {refused}");
     }
-    let found = fresh
-        .store
-        .search(&DecisionFilter::default(), Page::OldestFirst(None), 9)
-        .await
-        .unwrap();
+    let found = fresh.store.search(&DecisionFilter::default(), Page::OldestFirst(None), 9).await.unwrap();
     assert_eq!(found.len(), 3);
 }
 
@@ -103,20 +99,12 @@ async fn a_tampered_decision_is_reported_as_damaged() {
     for change in changes {
         let fresh = Fresh::with_decisions().await;
         let mut connection = fresh.connect("decisions.db").await;
-        run(&mut connection, "DROP TRIGGER decision_refuses_update")
-            .await
-            .unwrap();
+        run(&mut connection, "DROP TRIGGER decision_refuses_update").await.unwrap();
         let sql = format!("UPDATE decision SET {change} WHERE seq = 2");
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         let id = |seq| DecisionId { stream: stream(1), seq };
         assert_damaged(change, fresh.store.find(id(2)).await.map(drop), id(2));
-        let all = fresh
-            .store
-            .search(&DecisionFilter::default(), Page::OldestFirst(None), 9)
-            .await;
+        let all = fresh.store.search(&DecisionFilter::default(), Page::OldestFirst(None), 9).await;
         assert_damaged(change, all.map(drop), id(2));
         assert!(fresh.store.find(id(1)).await.unwrap().is_some());
     }
@@ -126,16 +114,9 @@ async fn a_tampered_decision_is_reported_as_damaged() {
 async fn a_decision_moved_to_another_place_is_reported_as_damaged() {
     let fresh = Fresh::with_decisions().await;
     let mut connection = fresh.connect("decisions.db").await;
-    run(&mut connection, "DROP TRIGGER decision_refuses_update")
-        .await
-        .unwrap();
-    run(&mut connection, "UPDATE decision SET seq = 7 WHERE seq = 2")
-        .await
-        .unwrap();
-    let id = DecisionId {
-        stream: stream(1),
-        seq: 7,
-    };
+    run(&mut connection, "DROP TRIGGER decision_refuses_update").await.unwrap();
+    run(&mut connection, "UPDATE decision SET seq = 7 WHERE seq = 2").await.unwrap();
+    let id = DecisionId { stream: stream(1), seq: 7 };
     assert_damaged("seq", fresh.store.find(id).await.map(drop), id);
 }
 

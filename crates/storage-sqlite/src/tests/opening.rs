@@ -29,13 +29,7 @@ async fn migrating_reports_its_steps_and_can_be_repeated() {
     let dir = parent.path().join("a/b");
     let first = SqliteStore::create_or_migrate(&dir).await.unwrap();
     let told: Vec<_> = first.steps.iter().map(|step| (step.file, step.version)).collect();
-    let wanted = [
-        ("policy.db", 1),
-        ("policy.db", 2),
-        ("policy.db", 3),
-        ("policy.db", 4),
-        ("decisions.db", 1),
-    ];
+    let wanted = [("policy.db", 1), ("policy.db", 2), ("policy.db", 3), ("policy.db", 4), ("decisions.db", 1)];
     assert_eq!(told, wanted);
     assert_eq!(SqliteStore::create_or_migrate(&dir).await.unwrap().steps, []);
     SqliteStore::open(&dir).await.unwrap();
@@ -72,11 +66,7 @@ async fn a_missing_file_asks_for_migrate() {
     SqliteStore::create_or_migrate(dir.path()).await.unwrap();
     let decisions = dir.path().join("decisions.db");
     fs::remove_file(&decisions).unwrap();
-    check(
-        SqliteStore::open(dir.path()).await,
-        &missing(decisions),
-        "magistrate migrate",
-    );
+    check(SqliteStore::open(dir.path()).await, &missing(decisions), "magistrate migrate");
 }
 
 #[tokio::test]
@@ -84,11 +74,7 @@ async fn an_older_schema_asks_for_migrate() {
     let dir = TempDir::new().unwrap();
     let files = Files::new(dir.path());
     files.create().unwrap();
-    let older = |found| OpenError::Older {
-        path: files.policy(),
-        found,
-        wanted: 4,
-    };
+    let older = |found| OpenError::Older { path: files.policy(), found, wanted: 4 };
     check(SqliteStore::open(dir.path()).await, &older(0), "magistrate migrate");
     let mut connection = connect(dir.path(), "policy.db").await;
     POLICY.migrator().run_to(1, &mut connection).await.unwrap();
@@ -106,16 +92,8 @@ async fn a_newer_schema_asks_for_a_newer_program() {
         VALUES (9, 'to come', true, x'00', 0)";
     run(&mut connection, newer).await.unwrap();
     let path = fresh.files().decisions();
-    let expected = OpenError::Newer {
-        path,
-        found: 9,
-        known: 1,
-    };
-    check(
-        SqliteStore::open(fresh.dir.path()).await,
-        &expected,
-        "upgrade the program",
-    );
+    let expected = OpenError::Newer { path, found: 9, known: 1 };
+    check(SqliteStore::open(fresh.dir.path()).await, &expected, "upgrade the program");
     assert_eq!(SqliteStore::create_or_migrate(fresh.dir.path()).await, Err(expected));
 }
 
@@ -123,16 +101,8 @@ async fn a_newer_schema_asks_for_a_newer_program() {
 async fn a_migration_that_was_changed_is_named() {
     let fresh = Fresh::new().await;
     let mut connection = fresh.connect("policy.db").await;
-    run(
-        &mut connection,
-        "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 2",
-    )
-    .await
-    .unwrap();
-    let expected = OpenError::Altered {
-        path: fresh.files().policy(),
-        version: 2,
-    };
+    run(&mut connection, "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 2").await.unwrap();
+    let expected = OpenError::Altered { path: fresh.files().policy(), version: 2 };
     check(SqliteStore::open(fresh.dir.path()).await, &expected, "restore the file");
     assert_eq!(SqliteStore::create_or_migrate(fresh.dir.path()).await, Err(expected));
 }
@@ -142,26 +112,16 @@ async fn garbage_is_not_a_database() {
     let fresh = Fresh::new().await;
     fresh.store.close().await;
     let path = fresh.files().policy();
-    fs::write(
-        &path,
-        b"This is a text of some length and not a database at all. ".repeat(200),
-    )
-    .unwrap();
+    fs::write(&path, b"This is a text of some length and not a database at all. ".repeat(200)).unwrap();
     let expected = OpenError::Corrupt { path };
-    check(
-        SqliteStore::open(fresh.dir.path()).await,
-        &expected,
-        "restore it from a copy",
-    );
+    check(SqliteStore::open(fresh.dir.path()).await, &expected, "restore it from a copy");
     assert_eq!(SqliteStore::create_or_migrate(fresh.dir.path()).await, Err(expected));
 }
 
 #[tokio::test]
 async fn a_file_that_cannot_be_written_is_read_only() {
     let fresh = Fresh::new().await;
-    let expected = OpenError::ReadOnly {
-        path: fresh.files().policy(),
-    };
+    let expected = OpenError::ReadOnly { path: fresh.files().policy() };
     let opened = SqliteStore::open_files(fresh.files().read_only()).await;
     check(opened, &expected, "write access");
 }
@@ -180,32 +140,21 @@ async fn an_exclusive_lock_is_reported_as_locked() {
     let fresh = Fresh::new().await;
     fresh.store.close().await;
     let mut holder = fresh.connect("policy.db").await;
-    run(
-        &mut holder,
-        "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE revision SET value = value",
-    )
-    .await
-    .unwrap();
+    run(&mut holder, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; UPDATE revision SET value = value")
+        .await
+        .unwrap();
     let path = fresh.files().policy();
     let impatient = fresh.files().waiting(Duration::from_millis(20));
-    check(
-        SqliteStore::open_files(impatient).await,
-        &OpenError::Locked { path },
-        "locked by another process",
-    );
+    check(SqliteStore::open_files(impatient).await, &OpenError::Locked { path }, "locked by another process");
 }
 
 /// As another process would, while a server runs and is writing.
 #[tokio::test]
 async fn a_second_reader_is_not_stopped_by_a_writer() {
     let fresh = Fresh::new().await;
-    commit(&fresh, &[Change::PutEntity(EntityData::bare(uid("User::ana")))])
-        .await
-        .unwrap();
+    commit(&fresh, &[Change::PutEntity(EntityData::bare(uid("User::ana")))]).await.unwrap();
     let mut writer = fresh.connect("policy.db").await;
-    run(&mut writer, "BEGIN IMMEDIATE; UPDATE revision SET value = value + 1")
-        .await
-        .unwrap();
+    run(&mut writer, "BEGIN IMMEDIATE; UPDATE revision SET value = value + 1").await.unwrap();
     let reader = SqliteStore::open(fresh.dir.path()).await.unwrap();
     assert_eq!(reader.load().await.unwrap().head.revision.number(), 1);
     run(&mut writer, "COMMIT").await.unwrap();

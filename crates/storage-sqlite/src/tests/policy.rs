@@ -20,9 +20,7 @@ async fn filled() -> Fresh {
         apply(policy_set(1, &["a"]), "first"),
     ];
     commit(&fresh, &changes).await.unwrap();
-    commit(&fresh, &[Change::PutEntity(EntityData::bare(uid("User::bob")))])
-        .await
-        .unwrap();
+    commit(&fresh, &[Change::PutEntity(EntityData::bare(uid("User::bob")))]).await.unwrap();
     fresh
 }
 
@@ -56,9 +54,7 @@ async fn history_is_neither_changed_nor_deleted_nor_replaced() {
             format!("INSERT INTO {table} SELECT * FROM {table} WHERE true ON CONFLICT DO UPDATE SET {change}"),
         ];
         for attempt in attempts {
-            let result = sqlx::query(sqlx::AssertSqlSafe(attempt.clone()))
-                .execute(&mut connection)
-                .await;
+            let result = sqlx::query(sqlx::AssertSqlSafe(attempt.clone())).execute(&mut connection).await;
             assert!(result.is_err(), "{attempt}");
         }
     }
@@ -72,9 +68,7 @@ async fn a_row_ends_only_once_and_only_now() {
     let end = "UPDATE entity SET valid_to = (SELECT value FROM revision) WHERE id = 'ana'";
     run(&mut connection, end).await.unwrap();
     run(&mut connection, end).await.unwrap_err();
-    run(&mut connection, "UPDATE entity SET valid_to = NULL WHERE id = 'ana'")
-        .await
-        .unwrap_err();
+    run(&mut connection, "UPDATE entity SET valid_to = NULL WHERE id = 'ana'").await.unwrap_err();
     let backdated = "INSERT INTO entity (type, id, attributes, valid_from) VALUES ('User', 'eve', '{}', 1)";
     run(&mut connection, backdated).await.unwrap_err();
 }
@@ -84,12 +78,7 @@ async fn a_policy_joins_no_set_that_was_applied() {
     let fresh = filled().await;
     let mut connection = fresh.connect("policy.db").await;
     let join = "INSERT INTO policy SELECT set_digest, 'z', text FROM policy";
-    assert!(
-        run(&mut connection, join)
-            .await
-            .unwrap_err()
-            .contains("never replaced or added")
-    );
+    assert!(run(&mut connection, join).await.unwrap_err().contains("never replaced or added"));
 }
 
 #[tokio::test]
@@ -112,15 +101,8 @@ async fn a_row_that_is_not_valid_is_named() {
 async fn a_log_that_was_changed_no_longer_leads_to_the_head() {
     let fresh = filled().await;
     let mut connection = fresh.connect("policy.db").await;
-    run(&mut connection, "DROP TRIGGER change_log_refuses_update")
-        .await
-        .unwrap();
-    run(
-        &mut connection,
-        "UPDATE change_log SET actor = 'eve' WHERE revision = 1 AND ordinal = 0",
-    )
-    .await
-    .unwrap();
+    run(&mut connection, "DROP TRIGGER change_log_refuses_update").await.unwrap();
+    run(&mut connection, "UPDATE change_log SET actor = 'eve' WHERE revision = 1 AND ordinal = 0").await.unwrap();
     let head = fresh.store.head().await.unwrap();
     let computed = fresh.store.load_at(Revision::new(2)).await.unwrap().unwrap().head;
     assert_eq!(computed.revision, head.revision);

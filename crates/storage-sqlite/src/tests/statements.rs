@@ -27,10 +27,7 @@ async fn history_is_read_in_index_order() {
     let pages = |name: &str| name.starts_with("NEWEST") || name.starts_with("OLDEST");
     for (name, sql) in decisions::statements::ALL.iter().filter(|(name, _)| pages(name)) {
         let explain = format!("EXPLAIN QUERY PLAN {sql}");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(explain))
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
         let scans = plan.iter().filter(|step| step.starts_with("SCAN decision")).count();
         assert_eq!(scans, 0, "{name}: {plan:?}");

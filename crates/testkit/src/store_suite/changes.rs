@@ -27,13 +27,7 @@ fn beginnings() -> Vec<Change> {
 }
 
 fn expected(changes: &[Change], head: magistrate_model::Head) -> Dataset {
-    let mut dataset = Dataset {
-        head,
-        policy_set: None,
-        scopes: Vec::new(),
-        entities: Vec::new(),
-        grants: Vec::new(),
-    };
+    let mut dataset = Dataset { head, policy_set: None, scopes: Vec::new(), entities: Vec::new(), grants: Vec::new() };
     for change in changes {
         match change.clone() {
             Change::PutEntity(entity) => dataset.entities.push(entity),
@@ -73,10 +67,7 @@ pub async fn what_is_deleted_or_revoked_is_gone<S: StoreUnderTest>() {
     ];
     commit(&subject, &endings).await.unwrap();
     let after = subject.store().load().await.unwrap();
-    assert_eq!(
-        (&after.entities[..], &after.grants[..], &after.scopes[..]),
-        (&[][..], &[][..], &[][..])
-    );
+    assert_eq!((&after.entities[..], &after.grants[..], &after.scopes[..]), (&[][..], &[][..], &[][..]));
     assert_eq!(after.policy_set, before.policy_set);
     assert_eq!(subject.load_at(first).await, Some(before));
     commit(&subject, &beginnings()).await.unwrap();
@@ -90,51 +81,25 @@ pub async fn changes_of_one_key_in_one_commit_leave_the_last<S: StoreUnderTest>(
     let add = |role: &str| Change::AddGrant(role_grant("g1", "User::ana", role, None));
     let revoke = || Change::RevokeGrant("g1".parse().unwrap());
     let delete = || Change::DeleteEntity(uid("User::ana"));
-    commit(&subject, &[put(1), put(2), add("Role::a"), revoke(), add("Role::b")])
+    commit(&subject, &[put(1), put(2), add("Role::a"), revoke(), add("Role::b")]).await.unwrap();
+    commit(&subject, &[delete(), put(3), put(2), revoke(), add("Role::b")]).await.unwrap();
+    commit(&subject, &[put(4), delete(), revoke(), Change::AddGrant(scope_grant("g1", "User::ana", "a:b"))])
         .await
         .unwrap();
-    commit(&subject, &[delete(), put(3), put(2), revoke(), add("Role::b")])
-        .await
-        .unwrap();
-    commit(
-        &subject,
-        &[
-            put(4),
-            delete(),
-            revoke(),
-            Change::AddGrant(scope_grant("g1", "User::ana", "a:b")),
-        ],
-    )
-    .await
-    .unwrap();
     let loaded = subject.store().load().await.unwrap();
-    assert_eq!(
-        (loaded.entities.len(), loaded.grants),
-        (0, vec![scope_grant("g1", "User::ana", "a:b")])
-    );
+    assert_eq!((loaded.entities.len(), loaded.grants), (0, vec![scope_grant("g1", "User::ana", "a:b")]));
     let second = subject.load_at(Revision::new(2)).await.unwrap();
-    assert_eq!(
-        second.entities,
-        [entity("User::ana", &json!({ "level": 2 }), &["Team::sales"])]
-    );
+    assert_eq!(second.entities, [entity("User::ana", &json!({ "level": 2 }), &["Team::sales"])]);
     assert_eq!(subject.store().log(Revision::ZERO, 100).await.unwrap().len(), 14);
 }
 
 /// The log has one row a change, with who, why, when, before and after.
 pub async fn the_log_tells_what_was_there_before_and_after<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    let (one, two) = (
-        entity("User::ana", &json!({"level": 1}), &[]),
-        entity("User::ana", &json!({"level": 2}), &[]),
-    );
+    let (one, two) = (entity("User::ana", &json!({"level": 1}), &[]), entity("User::ana", &json!({"level": 2}), &[]));
     let grant = role_grant("g1", "User::ana", "Role::editor", None);
     let set = |number| apply(policy_set(number, &["docs.read"]), "0001_first");
-    commit(
-        &subject,
-        &[Change::PutEntity(one.clone()), Change::AddGrant(grant.clone()), set(1)],
-    )
-    .await
-    .unwrap();
+    commit(&subject, &[Change::PutEntity(one.clone()), Change::AddGrant(grant.clone()), set(1)]).await.unwrap();
     let second = [
         Change::PutEntity(two.clone()),
         Change::DeleteEntity(two.uid.clone()),
@@ -143,17 +108,10 @@ pub async fn the_log_tells_what_was_there_before_and_after<S: StoreUnderTest>() 
     ];
     commit(&subject, &second).await.unwrap();
     let log = subject.store().log(Revision::new(1), 100).await.unwrap();
-    assert!(
-        log.iter()
-            .all(|row| row.authorship == authorship() && row.revision == Revision::new(2))
-    );
-    let kinds: Vec<(u32, String, String)> = log
-        .iter()
-        .map(|row| (row.ordinal, row.kind.clone(), row.key.clone()))
-        .collect();
-    let wanted = (0..)
-        .zip(&second)
-        .map(|(n, change)| (n, change.kind().to_owned(), change.key()));
+    assert!(log.iter().all(|row| row.authorship == authorship() && row.revision == Revision::new(2)));
+    let kinds: Vec<(u32, String, String)> =
+        log.iter().map(|row| (row.ordinal, row.kind.clone(), row.key.clone())).collect();
+    let wanted = (0..).zip(&second).map(|(n, change)| (n, change.kind().to_owned(), change.key()));
     assert_eq!(kinds, wanted.collect::<Vec<_>>());
     let (one, two, grant) = (json::entity(&one), json::entity(&two), json::grant(&grant));
     assert_eq!(difference(&log[0]), (Some(one), Some(two.clone())));
@@ -232,20 +190,13 @@ pub async fn policy_sets_are_immutable_and_applied_in_order<S: StoreUnderTest>()
     let (one, two) = (policy_set(1, &["a", "b"]), policy_set(2, &["a", "c"]));
     let mut reformatted = one.clone();
     reformatted.schema = "entity User ; // reformatted".into();
-    for (set, name) in [
-        (&one, "first"),
-        (&two, "second"),
-        (&two, "again"),
-        (&reformatted, "back"),
-    ] {
+    for (set, name) in [(&one, "first"), (&two, "second"), (&two, "again"), (&reformatted, "back")] {
         commit(&subject, &[apply(set.clone(), name)]).await.unwrap();
     }
     assert_eq!(subject.store().load().await.unwrap().policy_set, Some(one.clone()));
     let migrations = subject.store().migrations().await.unwrap();
-    let told: Vec<_> = migrations
-        .iter()
-        .map(|it| (it.number, it.name.as_str(), it.base, it.result, it.revision.number()))
-        .collect();
+    let told: Vec<_> =
+        migrations.iter().map(|it| (it.number, it.name.as_str(), it.base, it.result, it.revision.number())).collect();
     let (a, b) = (one.digest, two.digest);
     let wanted = [
         (1, "first", None, a, 1),
@@ -262,11 +213,7 @@ pub async fn policy_sets_are_immutable_and_applied_in_order<S: StoreUnderTest>()
 pub async fn ten_thousand_changes_are_one_revision<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let change = |n: usize| match n % 2 {
-        0 => Change::PutEntity(entity(
-            &format!("User::u{n}"),
-            &json!({ "n": n }),
-            &["Team::a", "Team::b"],
-        )),
+        0 => Change::PutEntity(entity(&format!("User::u{n}"), &json!({ "n": n }), &["Team::a", "Team::b"])),
         _ => Change::AddGrant(role_grant(&format!("g{n}"), &format!("User::u{n}"), "Role::r", None)),
     };
     let changes: Vec<Change> = (0..10_000).map(change).collect();
@@ -274,8 +221,5 @@ pub async fn ten_thousand_changes_are_one_revision<S: StoreUnderTest>() {
     let loaded = subject.store().load().await.unwrap();
     assert_eq!(revision, Revision::new(1));
     assert_eq!((loaded.entities.len(), loaded.grants.len()), (5_000, 5_000));
-    assert_eq!(
-        subject.store().log(Revision::ZERO, u32::MAX).await.unwrap().len(),
-        10_000
-    );
+    assert_eq!(subject.store().log(Revision::ZERO, u32::MAX).await.unwrap().len(), 10_000);
 }

@@ -17,10 +17,7 @@ async fn add<S: StoreUnderTest>(subject: &S, number: u8, offsets: &[i64]) {
 }
 
 fn position(record: &RecordedDecision) -> Position {
-    Position {
-        recorded_at: record.recorded_at,
-        id: record.id,
-    }
+    Position { recorded_at: record.recorded_at, id: record.id }
 }
 
 /// Reads page by page until one is empty; `between` runs after each page.
@@ -46,10 +43,7 @@ async fn walk<S: StoreUnderTest>(
 }
 
 fn id(number: u8, seq: u64) -> DecisionId {
-    DecisionId {
-        stream: stream(number),
-        seq,
-    }
+    DecisionId { stream: stream(number), seq }
 }
 
 /// Equal instants are ordered by stream, then by place; days do not matter.
@@ -97,16 +91,7 @@ pub async fn pages_are_stable_under_inserts<S: StoreUnderTest>() {
         }
     };
     let oldest = walk(&subject, Page::OldestFirst, 4, insert).await;
-    let expected = [
-        id(5, 1),
-        id(6, 1),
-        id(5, 2),
-        id(6, 2),
-        id(5, 3),
-        id(5, 4),
-        id(6, 3),
-        id(7, 2),
-    ];
+    let expected = [id(5, 1), id(6, 1), id(5, 2), id(6, 2), id(5, 3), id(5, 4), id(6, 3), id(7, 2)];
     assert_eq!(oldest, expected);
 }
 
@@ -121,18 +106,12 @@ pub async fn pages_by_policy_read_on_until_they_are_full<S: StoreUnderTest>() {
     let records = sealed(stream(1), &(0..1_000).map(decided).collect::<Vec<_>>()).await;
     subject.sink().await.commit(&records).await.unwrap();
     let rare: PolicyId = "rare".parse().unwrap();
-    let filter = DecisionFilter {
-        policies: vec![rare],
-        ..DecisionFilter::default()
-    };
+    let filter = DecisionFilter { policies: vec![rare], ..DecisionFilter::default() };
     let search = async |page, limit| {
         let found = subject.store().search(&filter, page, limit).await.unwrap();
         found.iter().map(|record| record.id.seq).collect::<Vec<_>>()
     };
-    let six = Some(Position {
-        recorded_at: start.plus(Span::millis(599)),
-        id: id(1, 600),
-    });
+    let six = Some(Position { recorded_at: start.plus(Span::millis(599)), id: id(1, 600) });
     assert_eq!(search(Page::OldestFirst(None), 4).await, [100, 200, 300, 400]);
     assert_eq!(search(Page::OldestFirst(six), 4).await, [700, 800, 900, 1_000]);
     assert_eq!(search(Page::NewestFirst(six), 4).await, [500, 400, 300, 200]);

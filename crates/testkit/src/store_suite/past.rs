@@ -38,10 +38,7 @@ impl Model {
             3 => Change::AddGrant(scope_grant(grant.as_str(), &user, "orders:*")),
             4 => Change::AddGrant(role_grant(grant.as_str(), &user, &format!("Role::r{variant}"), None)),
             5 if self.scopes.contains_key(&name.parse().unwrap()) => Change::DeleteScope(name.parse().unwrap()),
-            5..=6 => Change::PutScope(ScopeDeclaration {
-                description: format!("variant {variant}"),
-                ..scope(&name)
-            }),
+            5..=6 => Change::PutScope(ScopeDeclaration { description: format!("variant {variant}"), ..scope(&name) }),
             _ => apply(policy_set(u8::try_from(variant).unwrap(), &["a", "b"]), "migration"),
         }
     }
@@ -78,10 +75,7 @@ pub async fn every_past_state_can_be_read_again<S: StoreUnderTest>(history: &[Ve
         assert_eq!(past.policy_set, model.set);
     }
     let last = states.last().unwrap().1.revision;
-    assert_eq!(
-        subject.load_at(last).await.unwrap(),
-        subject.store().load().await.unwrap()
-    );
+    assert_eq!(subject.load_at(last).await.unwrap(), subject.store().load().await.unwrap());
     assert_eq!(subject.load_at(Revision::new(last.number() + 1)).await, None);
 }
 

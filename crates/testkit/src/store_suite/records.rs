@@ -10,11 +10,8 @@ use crate::instant;
 
 async fn with_entities<S: StoreUnderTest>(entities: &[EntityData]) -> S {
     let subject = S::fresh().await;
-    let gone = entity(
-        "User::gone",
-        &json!({ "boss": { "__entity": { "type": "User", "id": "ana" } } }),
-        &["Team::sales"],
-    );
+    let gone =
+        entity("User::gone", &json!({ "boss": { "__entity": { "type": "User", "id": "ana" } } }), &["Team::sales"]);
     let mut changes: Vec<Change> = entities.iter().cloned().map(Change::PutEntity).collect();
     changes.push(Change::PutEntity(gone.clone()));
     commit(&subject, &changes).await.unwrap();
@@ -42,25 +39,13 @@ pub async fn entities_are_found_by_each_field<S: StoreUnderTest>() {
     let subject: S = with_entities(&all).await;
     let any = EntityFilter::default;
     assert_eq!(subject.store().entities(&any()).await.unwrap(), all);
-    let typed = || EntityFilter {
-        type_name: Some(uid("User::x").type_name().clone()),
-        ..any()
-    };
+    let typed = || EntityFilter { type_name: Some(uid("User::x").type_name().clone()), ..any() };
     assert_eq!(ids(&subject, typed()).await, ["ana", "bob"]);
-    let below = |parent: &str| EntityFilter {
-        parent: Some(uid(parent)),
-        ..any()
-    };
+    let below = |parent: &str| EntityFilter { parent: Some(uid(parent)), ..any() };
     assert_eq!(ids(&subject, below("Team::sales")).await, ["ana", "bob"]);
     assert_eq!(ids(&subject, below("Team::everyone")).await, ["sales"]);
-    let listed = |names: &[&str]| EntityFilter {
-        uids: Some(names.iter().map(|name| uid(name)).collect()),
-        ..any()
-    };
-    assert_eq!(
-        ids(&subject, listed(&["User::bob", "User::gone", "Team::sales"])).await,
-        ["sales", "bob"]
-    );
+    let listed = |names: &[&str]| EntityFilter { uids: Some(names.iter().map(|name| uid(name)).collect()), ..any() };
+    assert_eq!(ids(&subject, listed(&["User::bob", "User::gone", "Team::sales"])).await, ["sales", "bob"]);
     assert_eq!(ids(&subject, listed(&[])).await, Vec::<String>::new());
     let mut both = listed(&["User::bob", "User::ana"]);
     both.parent = Some(uid("Team::night"));
@@ -76,11 +61,7 @@ pub async fn entities_are_paged_in_byte_order<S: StoreUnderTest>() {
     sorted.sort();
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let filter = EntityFilter {
-            after: after.take(),
-            limit: Some(2),
-            ..EntityFilter::default()
-        };
+        let filter = EntityFilter { after: after.take(), limit: Some(2), ..EntityFilter::default() };
         let page = subject.store().entities(&filter).await.unwrap();
         assert!(page.len() <= 2);
         after = page.last().map(|entity| entity.uid.clone());
@@ -98,29 +79,15 @@ pub async fn entities_are_found_by_what_they_name<S: StoreUnderTest>() {
     let record = json!({ "__entity": { "type": "User", "id": "ana" }, "x": 1 });
     let all = [
         entity("Doc::deep", &json!({ "a": { "b": [[{ "c": ana }]] } }), &[]),
-        entity(
-            "Doc::other",
-            &json!({ "a": { "__entity": { "type": "User", "id": "Ana" } } }),
-            &[],
-        ),
+        entity("Doc::other", &json!({ "a": { "__entity": { "type": "User", "id": "Ana" } } }), &[]),
         entity("Doc::record", &json!({ "a": record }), &[]),
-        entity(
-            "Doc::text",
-            &json!({ "a": ana.to_string(), "b": { "type": "User", "id": "ana" } }),
-            &[],
-        ),
+        entity("Doc::text", &json!({ "a": ana.to_string(), "b": { "type": "User", "id": "ana" } }), &[]),
         entity("Doc::top", &json!({ "owner": ana }), &["User::bob"]),
     ];
     let subject: S = with_entities(&all).await;
-    let naming = EntityFilter {
-        naming: Some(uid("User::ana")),
-        ..EntityFilter::default()
-    };
+    let naming = EntityFilter { naming: Some(uid("User::ana")), ..EntityFilter::default() };
     assert_eq!(ids(&subject, naming.clone()).await, ["deep", "top"]);
-    let both = EntityFilter {
-        parent: Some(uid("User::bob")),
-        ..naming
-    };
+    let both = EntityFilter { parent: Some(uid("User::bob")), ..naming };
     assert_eq!(ids(&subject, both).await, ["top"]);
 }
 
@@ -139,16 +106,9 @@ fn grants() -> Vec<Grant> {
 async fn with_grants<S: StoreUnderTest>() -> S {
     let subject = S::fresh().await;
     let mut changes: Vec<Change> = grants().into_iter().map(Change::AddGrant).collect();
-    changes.push(Change::AddGrant(role_grant(
-        "gone",
-        "User::ana",
-        "Role::editor",
-        Some("Doc::doc1"),
-    )));
+    changes.push(Change::AddGrant(role_grant("gone", "User::ana", "Role::editor", Some("Doc::doc1"))));
     commit(&subject, &changes).await.unwrap();
-    commit(&subject, &[Change::RevokeGrant("gone".parse().unwrap())])
-        .await
-        .unwrap();
+    commit(&subject, &[Change::RevokeGrant("gone".parse().unwrap())]).await.unwrap();
     subject
 }
 
@@ -159,91 +119,18 @@ pub async fn grants_are_found_by_each_field<S: StoreUnderTest>() {
     assert_eq!(subject.store().grants(&any()).await.unwrap(), grants());
     let at = |text: &str| Some(instant(text));
     let cases: [(GrantFilter, &[&str]); 12] = [
-        (
-            GrantFilter {
-                holder: Some(uid("User::ana")),
-                ..any()
-            },
-            &["a", "b"],
-        ),
-        (
-            GrantFilter {
-                role: Some(uid("Role::editor")),
-                ..any()
-            },
-            &["a"],
-        ),
-        (
-            GrantFilter {
-                scope: Some("orders:read".into()),
-                ..any()
-            },
-            &["c", "e"],
-        ),
-        (
-            GrantFilter {
-                resource: Some(uid("Doc::doc1")),
-                ..any()
-            },
-            &["a"],
-        ),
-        (
-            GrantFilter {
-                in_force_at: at("2025-12-31T23:59:59.999999Z"),
-                ..any()
-            },
-            &["c", "d"],
-        ),
-        (
-            GrantFilter {
-                in_force_at: at("2026-01-01T00:00:00Z"),
-                ..any()
-            },
-            &["a", "b", "c", "d", "e"],
-        ),
-        (
-            GrantFilter {
-                in_force_at: at("2026-02-01T00:00:00Z"),
-                ..any()
-            },
-            &["a", "b", "d", "e"],
-        ),
-        (
-            GrantFilter {
-                in_force_at: at("2027-01-01T00:00:00Z"),
-                ..any()
-            },
-            &["d"],
-        ),
-        (
-            GrantFilter {
-                expires_before: at("2027-01-01T00:00:00Z"),
-                ..any()
-            },
-            &["c"],
-        ),
-        (
-            GrantFilter {
-                ids: Some(["b", "d", "gone"].map(|id| id.parse().unwrap()).into()),
-                ..any()
-            },
-            &["b", "d"],
-        ),
-        (
-            GrantFilter {
-                ids: Some(std::collections::BTreeSet::new()),
-                ..any()
-            },
-            &[],
-        ),
-        (
-            GrantFilter {
-                holder: Some(uid("User::bob")),
-                scope: Some("orders:*".into()),
-                ..any()
-            },
-            &["d"],
-        ),
+        (GrantFilter { holder: Some(uid("User::ana")), ..any() }, &["a", "b"]),
+        (GrantFilter { role: Some(uid("Role::editor")), ..any() }, &["a"]),
+        (GrantFilter { scope: Some("orders:read".into()), ..any() }, &["c", "e"]),
+        (GrantFilter { resource: Some(uid("Doc::doc1")), ..any() }, &["a"]),
+        (GrantFilter { in_force_at: at("2025-12-31T23:59:59.999999Z"), ..any() }, &["c", "d"]),
+        (GrantFilter { in_force_at: at("2026-01-01T00:00:00Z"), ..any() }, &["a", "b", "c", "d", "e"]),
+        (GrantFilter { in_force_at: at("2026-02-01T00:00:00Z"), ..any() }, &["a", "b", "d", "e"]),
+        (GrantFilter { in_force_at: at("2027-01-01T00:00:00Z"), ..any() }, &["d"]),
+        (GrantFilter { expires_before: at("2027-01-01T00:00:00Z"), ..any() }, &["c"]),
+        (GrantFilter { ids: Some(["b", "d", "gone"].map(|id| id.parse().unwrap()).into()), ..any() }, &["b", "d"]),
+        (GrantFilter { ids: Some(std::collections::BTreeSet::new()), ..any() }, &[]),
+        (GrantFilter { holder: Some(uid("User::bob")), scope: Some("orders:*".into()), ..any() }, &["d"]),
     ];
     for (filter, expected) in cases {
         assert_eq!(grant_ids(&subject, filter.clone()).await, expected, "{filter:?}");
@@ -268,18 +155,12 @@ pub async fn grants_are_paged_in_id_order<S: StoreUnderTest>() {
 pub async fn the_base_is_what_is_live<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let empty = subject.store().base().await.unwrap();
-    assert_eq!(
-        (empty.revision.number(), empty.policy_set, empty.scopes.len()),
-        (0, None, 0)
-    );
+    assert_eq!((empty.revision.number(), empty.policy_set, empty.scopes.len()), (0, None, 0));
     let set = policy_set(1, &["a"]);
     let scopes = [scope("a:read"), scope("b:read")];
     let mut changes: Vec<Change> = scopes.iter().cloned().map(Change::PutScope).collect();
     changes.push(apply(set.clone(), "first"));
     let revision = commit(&subject, &changes).await.unwrap();
     let base = subject.store().base().await.unwrap();
-    assert_eq!(
-        (base.revision, base.policy_set, base.scopes),
-        (revision, Some(set), scopes.to_vec())
-    );
+    assert_eq!((base.revision, base.policy_set, base.scopes), (revision, Some(set), scopes.to_vec()));
 }

@@ -10,10 +10,7 @@ use super::{StoreUnderTest, commit};
 async fn refused<S: StoreUnderTest>(subject: &S, changes: &[Change], word: &str) {
     let before = subject.store().load().await.unwrap();
     let error = commit(subject, changes).await.unwrap_err();
-    assert!(
-        matches!(&error, CommitError::Refused(why) if why.contains(word)),
-        "{error:?} should name {word}"
-    );
+    assert!(matches!(&error, CommitError::Refused(why) if why.contains(word)), "{error:?} should name {word}");
     assert_eq!(subject.store().load().await.unwrap(), before);
     assert_eq!(subject.store().log(before.head.revision, 9).await.unwrap(), []);
 }
@@ -40,21 +37,11 @@ pub async fn a_grant_id_that_exists_is_refused<S: StoreUnderTest>() {
 /// Ending names the thing that is not there.
 pub async fn what_does_not_exist_cannot_be_ended<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    commit(&subject, &[Change::PutEntity(EntityData::bare(uid("User::ana")))])
-        .await
-        .unwrap();
+    commit(&subject, &[Change::PutEntity(EntityData::bare(uid("User::ana")))]).await.unwrap();
     refused(&subject, &[Change::DeleteEntity(uid("User::Ana"))], "User::\"Ana\"").await;
-    refused(
-        &subject,
-        &[Change::DeleteScope("orders:read".parse().unwrap())],
-        "orders:read",
-    )
-    .await;
+    refused(&subject, &[Change::DeleteScope("orders:read".parse().unwrap())], "orders:read").await;
     refused(&subject, &[Change::RevokeGrant("g1".parse().unwrap())], "g1").await;
-    let twice = [
-        Change::DeleteEntity(uid("User::ana")),
-        Change::DeleteEntity(uid("User::ana")),
-    ];
+    let twice = [Change::DeleteEntity(uid("User::ana")), Change::DeleteEntity(uid("User::ana"))];
     refused(&subject, &twice, "User::\"ana\"").await;
 }
 

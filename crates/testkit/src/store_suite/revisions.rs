@@ -34,10 +34,7 @@ pub async fn a_stale_base_is_refused_and_changes_nothing<S: StoreUnderTest>() {
     let before = subject.store().load().await.unwrap();
     for base in [Revision::ZERO, Revision::new(2), Revision::new(u64::MAX - 1)] {
         let refused = subject.store().commit(base, &[put("User::bob")], &authorship()).await;
-        let moved = CommitError::Moved {
-            expected: base,
-            found: Revision::new(1),
-        };
+        let moved = CommitError::Moved { expected: base, found: Revision::new(1) };
         assert_eq!(refused, Err(moved));
     }
     assert_eq!(subject.store().load().await.unwrap(), before);
@@ -51,10 +48,7 @@ pub async fn of_two_concurrent_committers_one_wins<S: StoreUnderTest>() {
     for round in 0..10 {
         let base = Revision::new(round);
         let (one, other) = tokio::join!(one.commit(base, &ana, &why), other.commit(base, &bob, &why));
-        let moved = Err(CommitError::Moved {
-            expected: base,
-            found: base.next(),
-        });
+        let moved = Err(CommitError::Moved { expected: base, found: base.next() });
         let expected = [(Ok(base.next()), moved.clone()), (moved, Ok(base.next()))];
         assert!(expected.contains(&(one.clone(), other.clone())), "{one:?} {other:?}");
     }
@@ -80,9 +74,7 @@ pub async fn lineage_is_equal_after_equal_histories<S: StoreUnderTest>() {
     let (one, other) = (S::fresh().await, S::fresh().await);
     for subject in [&one, &other] {
         commit(subject, &[put("User::ana"), put("User::bob")]).await.unwrap();
-        commit(subject, &[Change::DeleteEntity(uid("User::ana"))])
-            .await
-            .unwrap();
+        commit(subject, &[Change::DeleteEntity(uid("User::ana"))]).await.unwrap();
     }
     let head = one.store().head().await.unwrap();
     assert_eq!(head, other.store().head().await.unwrap());
@@ -98,10 +90,7 @@ pub async fn load_is_of_one_revision_while_others_commit<S: StoreUnderTest>() {
     let writing = async {
         for round in 0..ROUNDS {
             let changes: Vec<Change> = (0..ENTITIES).flat_map(|n| renamed(n, round)).collect();
-            writer
-                .commit(Revision::new(round), &changes, &authorship())
-                .await
-                .unwrap();
+            writer.commit(Revision::new(round), &changes, &authorship()).await.unwrap();
         }
     };
     let reading = async {
@@ -112,10 +101,7 @@ pub async fn load_is_of_one_revision_while_others_commit<S: StoreUnderTest>() {
             let uids: Vec<&EntityUid> = dataset.entities.iter().map(|entity| &entity.uid).collect();
             let named = |uid: &&EntityUid| uid.type_name().as_str() == format!("T{seen}");
             let expected = if seen == Revision::ZERO { 0 } else { ENTITIES };
-            assert_eq!(
-                (uids.len(), uids.iter().filter(|uid| named(uid)).count()),
-                (expected, expected)
-            );
+            assert_eq!((uids.len(), uids.iter().filter(|uid| named(uid)).count()), (expected, expected));
             reader.base().await.unwrap();
         }
     };

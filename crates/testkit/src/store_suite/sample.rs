@@ -38,10 +38,7 @@ pub fn scope(name: &str) -> ScopeDeclaration {
 
 /// A grant of a role during 2026, everywhere or on a resource.
 pub fn role_grant(id: &str, holder: &str, role: &str, resource: Option<&str>) -> Grant {
-    let conferred = Conferred::Role {
-        role: uid(role),
-        resource: resource.map(uid),
-    };
+    let conferred = Conferred::Role { role: uid(role), resource: resource.map(uid) };
     grant(id, holder, conferred, during_2026())
 }
 
@@ -80,10 +77,7 @@ pub fn policy_set(number: u8, policies: &[&str]) -> PolicySet {
 
 /// An apply of a set under a migration's name.
 pub fn apply(set: PolicySet, name: &str) -> Change {
-    Change::ApplyPolicySet {
-        set,
-        name: name.to_owned(),
-    }
+    Change::ApplyPolicySet { set, name: name.to_owned() }
 }
 
 /// Who, why and when.
@@ -144,10 +138,7 @@ impl Decided {
                 at_least_revision: None,
                 request_id: self.request_id.map(|id| id.parse().unwrap()),
                 explain: false,
-                caller: Caller {
-                    address: None,
-                    channel: Channel::Local,
-                },
+                caller: Caller { address: None, channel: Channel::Local },
             },
             facts: Facts {
                 instant: self.at,
@@ -189,9 +180,6 @@ pub fn stream(number: u8) -> StreamId {
 pub async fn sealed(stream: StreamId, decisions: &[Decided]) -> Vec<SealedRecord> {
     let sink = MemorySink::default();
     let mut writer = Writer::new(sink.clone(), stream, nonce);
-    writer
-        .append(decisions.iter().map(Decided::draft).collect())
-        .await
-        .unwrap();
+    writer.append(decisions.iter().map(Decided::draft).collect()).await.unwrap();
     sink.records()
 }

@@ -15,11 +15,7 @@ fn decisions(count: i64) -> Vec<Decided> {
 
 async fn recorded<S: StoreUnderTest>(subject: &S) -> Vec<u64> {
     let filter = DecisionFilter::default();
-    let found = subject
-        .store()
-        .search(&filter, Page::OldestFirst(None), 10_000)
-        .await
-        .unwrap();
+    let found = subject.store().search(&filter, Page::OldestFirst(None), 10_000).await.unwrap();
     found.iter().map(|record| record.id.seq).collect()
 }
 
@@ -50,10 +46,7 @@ pub async fn seq_continues_without_gaps<S: StoreUnderTest>() {
     for (seq, receipt) in (1..).zip(&receipts) {
         let found = subject.store().find(receipt.id()).await.unwrap().unwrap();
         assert_eq!((found.id.seq, found.leaf), (seq, receipt.leaf()));
-        assert_eq!(
-            (found.class, receipt.class()),
-            (DurabilityClass::Database, DurabilityClass::Database)
-        );
+        assert_eq!((found.class, receipt.class()), (DurabilityClass::Database, DurabilityClass::Database));
     }
     assert_eq!(recorded(&subject).await, [1, 2, 3, 4, 5, 6]);
 }
@@ -63,18 +56,10 @@ pub async fn a_writer_goes_on_after_a_failed_commit<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut writer = Writer::new(subject.sink().await, stream(1), nonce);
     let drafts = || decisions(2).iter().map(Decided::draft).collect();
-    subject
-        .sink()
-        .await
-        .commit(&sealed(stream(1), &decisions(1)).await)
-        .await
-        .unwrap();
+    subject.sink().await.commit(&sealed(stream(1), &decisions(1)).await).await.unwrap();
     writer.append(drafts()).await.unwrap_err();
     let receipts = writer.append(drafts()).await.unwrap();
-    assert_eq!(
-        receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(),
-        [2, 3]
-    );
+    assert_eq!(receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(), [2, 3]);
 }
 
 /// Streams do not see each other.
@@ -96,9 +81,6 @@ pub async fn a_thousand_records_are_one_batch<S: StoreUnderTest>() {
     let records = sealed(stream(1), &decisions(1_000)).await;
     subject.sink().await.commit(&records).await.unwrap();
     assert_eq!(recorded(&subject).await.len(), 1_000);
-    let last = DecisionId {
-        stream: stream(1),
-        seq: 1_000,
-    };
+    let last = DecisionId { stream: stream(1), seq: 1_000 };
     assert!(subject.store().find(last).await.unwrap().is_some());
 }

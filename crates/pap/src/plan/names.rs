@@ -1,0 +1,66 @@
+//! What an input names: entities to look up, and ids of grants.
+
+use std::collections::{BTreeSet, HashMap};
+
+use magistrate_engine::Vocabulary;
+use magistrate_model::{EntityUid, GrantId};
+
+use super::role_uid;
+use crate::data::{Data, GrantText};
+
+impl Data {
+    /// Every entity the input names: what must be looked up before planning.
+    pub fn names(&self, vocabulary: &Vocabulary) -> BTreeSet<EntityUid> {
+        let mut names = BTreeSet::new();
+        for entity in self.entities.iter().map(|located| &located.item) {
+            names.insert(entity.uid.clone());
+            names.extend(entity.parents.iter().cloned());
+            entity.each_reference(&mut |uid| names.extend([uid.clone()]));
+        }
+        let roles = self.roles.iter().flat_map(|located| located.item.parents.iter().chain([&located.item.role]));
+        let granted = self.grants.iter().filter_map(|located| located.item.role.as_ref());
+        names.extend(roles.chain(granted).filter_map(|text| role_uid(vocabulary, text).ok()));
+        for grant in self.grants.iter().map(|located| &located.item) {
+            names.insert(grant.holder.clone());
+            names.extend(grant.resource.clone());
+        }
+        names
+    }
+
+    /// The ids of the grants the input gives or implies.
+    pub fn grant_ids(&self) -> BTreeSet<GrantId> {
+        let texts = self.grants.iter().map(|located| &located.item);
+        derived_ids(texts).into_iter().filter_map(|id| id.parse().ok()).collect()
+    }
+}
+
+/// An id for each grant: the given one, else one derived from holder and what is conferred, so that the
+/// same input names the same grants again. The second grant of the same to the same holder gets `-2`.
+pub(super) fn derived_ids<'a>(grants: impl Iterator<Item = &'a GrantText>) -> Vec<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut derive = |grant: &GrantText| {
+        if let Some(id) = &grant.id {
+            return id.clone();
+        }
+        let id = content_id(grant);
+        let count = counts.entry(id.clone()).or_default();
+        *count += 1;
+        if *count == 1 { id } else { format!("{id}-{count}") }
+    };
+    grants.map(&mut derive).collect()
+}
+
+fn content_id(grant: &GrantText) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    let resource = grant.resource.as_ref().map(ToString::to_string);
+    let parts = [Some(grant.holder.to_string()), grant.role.clone(), grant.scope.clone(), resource];
+    for part in parts {
+        let part = part.unwrap_or_default();
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let head = digest.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    format!("g-{head:016x}")
+}
