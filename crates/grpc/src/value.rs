@@ -75,7 +75,7 @@ fn guard(at: Path<'_>, level: usize, findings: &mut Findings) -> Parsed<()> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    reason = "whole and within 2^53, checked above"
+    reason = "whole and within 2^53 - 1, checked above"
 )]
 fn whole(number: f64, at: Path<'_>, findings: &mut Findings) -> Parsed<i64> {
     const LARGEST: f64 = wire::Value::LARGEST_WHOLE as f64;
@@ -87,7 +87,7 @@ fn whole(number: f64, at: Path<'_>, findings: &mut Findings) -> Parsed<i64> {
         return findings.report(at, why);
     }
     if number.abs() > LARGEST {
-        return findings.report(at, "lies beyond 2^53, where the wire loses digits; send it as a string");
+        return findings.report(at, "lies beyond 2^53 - 1, where the wire loses digits; send it as a string");
     }
     Ok(number as i64)
 }

@@ -148,7 +148,7 @@ impl<S: Records + Changes> Administration<S> {
             }
             wanted.retain(|uid| !entities.contains_key(uid));
         }
-        let ids = data.grant_ids();
+        let ids = data.grant_ids(snapshot.vocabulary());
         let grants = match ids.is_empty() {
             true => Vec::new(),
             false => self.store.grants(&GrantFilter { ids: Some(ids), ..GrantFilter::default() }).await?,

@@ -191,7 +191,10 @@ fn grant(json: &Json) -> Result<GrantText, String> {
         resource: uid("resource")?,
         not_before: optional(map, "not_before")?,
         expires_at: optional(map, "expires_at")?,
-        standing: map.get("standing").is_some_and(|json| json == &Json::Bool(true)),
+        standing: match map.get("standing") {
+            None => false,
+            Some(json) => json.as_bool().ok_or("`standing` must be true or false")?,
+        },
         reason: required(map, "reason")?,
     })
 }

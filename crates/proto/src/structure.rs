@@ -69,7 +69,7 @@ impl std::fmt::Display for Inexact {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "cannot send the number {}: it lies beyond 2^53, where the wire loses digits; send it as a string",
+            "cannot send the number {}: it lies beyond 2^53 - 1, where the wire loses digits; send it as a string",
             self.0
         )
     }
@@ -78,8 +78,9 @@ impl std::fmt::Display for Inexact {
 impl std::error::Error for Inexact {}
 
 impl Value {
-    /// The largest whole number the wire carries exactly, 2^53; its negative is the smallest.
-    pub const LARGEST_WHOLE: i64 = 1 << 53;
+    /// The largest whole number the wire carries unmistakably: 2^53 is also what 2^53 + 1
+    /// becomes there. Its negative is the smallest.
+    pub const LARGEST_WHOLE: i64 = (1 << 53) - 1;
 
     /// An entity, in the form that Cedar's JSON gives it.
     pub fn entity(type_name: impl Into<String>, id: impl Into<String>) -> Self {
@@ -97,7 +98,7 @@ impl Value {
     #[expect(clippy::cast_precision_loss, reason = "within 2^53 every whole number is exact")]
     pub fn whole(number: i64) -> Result<Self, Inexact> {
         match number {
-            -9_007_199_254_740_992..=Self::LARGEST_WHOLE => Ok(Kind::Number(number as f64).into()),
+            -9_007_199_254_740_991..=Self::LARGEST_WHOLE => Ok(Kind::Number(number as f64).into()),
             _ => Err(Inexact(number)),
         }
     }

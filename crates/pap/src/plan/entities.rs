@@ -24,9 +24,7 @@ impl Planning<'_> {
         }
         let mut seen = HashMap::new();
         for Located { place, item } in &put {
-            if let Some(first) = seen.insert(item.uid.clone(), place.clone()) {
-                self.refuse(place, format!("`{}` stands twice, first at {first}", item.uid));
-            }
+            self.check_once(&mut seen, place, &item.uid);
             match self.known.entities.insert(item.uid.clone(), item.clone()) {
                 Some(before) if before == *item => self.plan.unchanged += 1,
                 Some(_) => self.change(Change::PutEntity(item.clone()), true),
@@ -45,7 +43,11 @@ impl Planning<'_> {
                 self.refuse(&place, format!("`{uid}` is a role; use `magistrate role put`"));
                 return None;
             }
-            Some(source) => {
+            Some(EntitySource::Scope) => {
+                self.refuse(&place, format!("`{uid}` is a scope; use `magistrate scope put`"));
+                return None;
+            }
+            Some(source @ (EntitySource::Asserted | EntitySource::Token)) => {
                 self.refuse(&place, format!("entities of `{}` are {}, not stored", uid.type_name(), source.name()));
                 return None;
             }

@@ -1,6 +1,6 @@
 //! Planning scopes and grants.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use magistrate_model::{
     ActionUid, Change, Conferred, EntityUid, Grant, GrantId, Instant, InvalidGrant, InvalidScope, InvalidUid,
@@ -13,7 +13,9 @@ use crate::data::{GrantText, Located, ScopeText};
 
 impl Planning<'_> {
     pub(super) fn scopes(&mut self, scopes: Vec<Located<ScopeText>>) {
+        let mut seen = HashMap::new();
         for Located { place, item } in scopes {
+            self.check_once(&mut seen, &place, &item.scope);
             match self.scope(&item) {
                 Ok(scope) => match self.known.scopes.insert(scope.name.clone(), scope.clone()) {
                     Some(before) if before == scope => self.plan.unchanged += 1,
@@ -38,8 +40,10 @@ impl Planning<'_> {
     }
 
     pub(super) fn grants(&mut self, grants: Vec<Located<GrantText>>) {
-        let ids = derived_ids(grants.iter().map(|located| &located.item));
+        let ids = derived_ids(self.vocabulary, grants.iter().map(|located| &located.item));
+        let mut seen = HashMap::new();
         for (Located { place, item }, id) in grants.into_iter().zip(ids) {
+            self.check_once(&mut seen, &place, &id);
             match self.grant(&item, &id) {
                 Ok(grant) => self.put_grant(grant),
                 Err(why) => self.refuse(&place, why),

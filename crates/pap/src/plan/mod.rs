@@ -5,6 +5,7 @@ mod grants;
 mod names;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 
 use magistrate_engine::{EntitySource, Snapshot, Vocabulary};
 use magistrate_model::{Change, EntityData, EntityUid, Grant, GrantId, Instant, ScopeDeclaration, ScopeName, TypeName};
@@ -90,6 +91,13 @@ struct Planning<'a> {
 impl Planning<'_> {
     fn refuse(&mut self, place: &str, what: impl Into<String>) {
         self.problems.push(Problem { place: place.to_owned(), what: what.into() });
+    }
+
+    /// Refuses an item whose name stands in the input already; `seen` holds the names with their places.
+    fn check_once(&mut self, seen: &mut HashMap<String, String>, place: &str, name: &impl Display) {
+        if let Some(first) = seen.insert(name.to_string(), place.to_owned()) {
+            self.refuse(place, format!("`{name}` stands twice, first at {first}"));
+        }
     }
 
     fn change(&mut self, change: Change, exists: bool) {

@@ -28,21 +28,21 @@ impl Data {
     }
 
     /// The ids of the grants the input gives or implies.
-    pub fn grant_ids(&self) -> BTreeSet<GrantId> {
+    pub fn grant_ids(&self, vocabulary: &Vocabulary) -> BTreeSet<GrantId> {
         let texts = self.grants.iter().map(|located| &located.item);
-        derived_ids(texts).into_iter().filter_map(|id| id.parse().ok()).collect()
+        derived_ids(vocabulary, texts).into_iter().filter_map(|id| id.parse().ok()).collect()
     }
 }
 
 /// An id for each grant: the given one, else one derived from holder and what is conferred, so that the
-/// same input names the same grants again. The second grant of the same to the same holder gets `-2`.
-pub(super) fn derived_ids<'a>(grants: impl Iterator<Item = &'a GrantText>) -> Vec<String> {
+/// same input names the same grants again, however a role is written. The second grant of the same to the same holder gets `-2`.
+pub(super) fn derived_ids<'a>(vocabulary: &Vocabulary, grants: impl Iterator<Item = &'a GrantText>) -> Vec<String> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut derive = |grant: &GrantText| {
         if let Some(id) = &grant.id {
             return id.clone();
         }
-        let id = content_id(grant);
+        let id = content_id(vocabulary, grant);
         let count = counts.entry(id.clone()).or_default();
         *count += 1;
         if *count == 1 { id } else { format!("{id}-{count}") }
@@ -50,11 +50,12 @@ pub(super) fn derived_ids<'a>(grants: impl Iterator<Item = &'a GrantText>) -> Ve
     grants.map(&mut derive).collect()
 }
 
-fn content_id(grant: &GrantText) -> String {
+fn content_id(vocabulary: &Vocabulary, grant: &GrantText) -> String {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();
     let resource = grant.resource.as_ref().map(ToString::to_string);
-    let parts = [Some(grant.holder.to_string()), grant.role.clone(), grant.scope.clone(), resource];
+    let role = grant.role.as_ref().map(|text| role_uid(vocabulary, text).map_or(text.clone(), |uid| uid.to_string()));
+    let parts = [Some(grant.holder.to_string()), role, grant.scope.clone(), resource];
     for part in parts {
         let part = part.unwrap_or_default();
         hash.update((part.len() as u64).to_be_bytes());

@@ -71,8 +71,8 @@ fn entities_and_extensions_take_cedars_form() {
 #[test]
 fn whole_numbers_are_exact_or_refused() {
     const EDGE: i64 = Value::LARGEST_WHOLE;
-    assert_eq!(Value::whole(EDGE), Ok(Kind::Number(9_007_199_254_740_992.0).into()));
-    assert_eq!(Value::whole(-EDGE), Ok(Kind::Number(-9_007_199_254_740_992.0).into()));
+    assert_eq!(Value::whole(EDGE), Ok(Kind::Number(9_007_199_254_740_991.0).into()));
+    assert_eq!(Value::whole(-EDGE), Ok(Kind::Number(-9_007_199_254_740_991.0).into()));
     assert_eq!(Value::whole(EDGE + 1), Err(Inexact(EDGE + 1)));
     assert_eq!(Value::whole(-EDGE - 1), Err(Inexact(-EDGE - 1)));
     assert_eq!(Value::whole(i64::MIN), Err(Inexact(i64::MIN)));
