@@ -1,4 +1,4 @@
-//! What can go wrong inside `SQLite`, in our words.
+//! What can go wrong inside SQLite, in our words.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(crate) enum Fault {
     ReadOnly,
     /// Another process or connection held the lock for the whole waiting time.
     Locked,
-    /// Reading or writing failed below `SQLite`.
+    /// Reading or writing failed below SQLite.
     InputOutput,
     /// The file is damaged, or not a database.
     Corrupt,

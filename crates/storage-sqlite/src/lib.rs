@@ -1,10 +1,10 @@
-//! `SQLite` behind the storage ports: the embedded default for development and a single node.
+//! SQLite behind the storage ports: the embedded default for development and a single node.
 //!
 //! One data directory holds two files. `policy.db` keeps the administrative state with its whole history,
 //! `decisions.db` the recorded decisions. Both are in WAL mode and synchronise on every commit, so readers
 //! never wait for the writer, in this process or another.
 //!
-//! What `SQLite` says stays behind this border: callers see a [`Fault`](fault::Fault) in our words.
+//! What SQLite says stays behind this border: callers see a [`Fault`](fault::Fault) in our words.
 
 mod decisions;
 mod fault;

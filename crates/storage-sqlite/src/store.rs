@@ -90,7 +90,7 @@ pub(crate) fn pooled(options: SqliteConnectOptions) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
-/// INVARIANT: a connection still in a transaction never returns to the pool. `SQLite` ends a transaction by
+/// INVARIANT: a connection still in a transaction never returns to the pool. SQLite ends a transaction by
 /// itself after some failures; the driver then believes it open, and would read an old snapshot for ever.
 async fn is_clean(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     connection.ping().await?;

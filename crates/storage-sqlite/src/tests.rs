@@ -1,4 +1,4 @@
-//! Tests of what only `SQLite` does; what every store must do is in the conformance suite.
+//! Tests of what only SQLite does; what every store must do is in the conformance suite.
 
 mod conformance;
 mod decisions;

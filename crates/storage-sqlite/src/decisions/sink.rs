@@ -97,7 +97,7 @@ async fn insert(connection: &mut SqliteConnection, record: &SealedRecord) -> Res
     Ok(())
 }
 
-/// Closing waits until `SQLite` has rolled back and released its locks. That it fails changes nothing.
+/// Closing waits until SQLite has rolled back and released its locks. That it fails changes nothing.
 async fn discard(connection: SqliteConnection) {
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "a failed connection did not close");

@@ -27,7 +27,7 @@ pub(crate) async fn set_lineage(connection: &mut SqliteConnection, lineage: Dige
     Ok(())
 }
 
-/// A revision as `SQLite` stores it.
+/// A revision as SQLite stores it.
 pub(crate) fn stored(revision: Revision) -> Result<i64, ReadError> {
     i64::try_from(revision.number()).map_err(|why| ReadError::inconsistent("revision", &revision.to_string(), why))
 }

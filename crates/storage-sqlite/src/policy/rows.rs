@@ -22,7 +22,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// How many rows a statement may return; `SQLite` reads a negative limit as none.
+/// How many rows a statement may return; SQLite reads a negative limit as none.
 pub(crate) fn limit(limit: Option<u32>) -> i64 {
     limit.map_or(-1, i64::from)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use magistrate_ledger::{Draft, Sink, Writer};
 use magistrate_model::{Change, EntityData, Revision, Span};
 use magistrate_pap::{Changes, CommitError, StoreError};
-use magistrate_pdp::{DecisionFilter, DecisionHistory, Page, PolicySource};
+use magistrate_pdp::{DecisionFilter, DecisionHistory, Page};
 use magistrate_testkit::store_suite::sample::{authorship, sealed, stream, uid};
 use magistrate_testkit::{instant, nonce};
 use sqlx::ConnectOptions;
@@ -121,7 +121,7 @@ async fn a_full_disk_refuses_a_change_and_nothing_else() {
     }
 }
 
-/// `SQLite` ends a transaction by itself after some failures; the driver does not notice.
+/// SQLite ends a transaction by itself after some failures; the driver does not notice.
 #[tokio::test]
 async fn a_transaction_ended_from_below_breaks_no_pooled_connection() {
     let fresh = Fresh::new().await;
@@ -149,53 +149,4 @@ async fn result_codes_become_our_words() {
     let gone = fresh.files().options(&fresh.dir.path().join("gone.db")).connect().await;
     assert_eq!(Fault::of(&gone.unwrap_err()), Fault::CannotOpen);
     assert_eq!(Fault::of(&sqlx::Error::PoolTimedOut), Fault::Exhausted);
-}
-
-#[tokio::test]
-async fn zz_timing() {
-    let fresh = Fresh::new().await;
-    let mut sink = fresh.store.sink().await.unwrap();
-    let decided = vec![Decided::at(instant("2026-06-01T12:00:00Z")); 20_000];
-    let records = sealed(stream(1), &decided).await;
-    println!("bytes {}", records[0].bytes.len());
-    for n in [1, 32, 1000] {
-        let records = sealed(stream(10 + u8::try_from(n % 100).unwrap()), &decided[..(n * 10).min(20000)]).await;
-        let t = std::time::Instant::now();
-        for b in records.chunks(n) {
-            sink.commit(b).await.unwrap();
-        }
-        println!("batch {n}: {:?} per batch", t.elapsed() / 10);
-    }
-    for b in records.chunks(1000) {
-        sink.commit(b).await.unwrap();
-    }
-    let t = std::time::Instant::now();
-    println!("{}", fresh.store.search(&DecisionFilter::default(), Page::NewestFirst(None), 100).await.unwrap().len());
-    println!("search {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    println!(
-        "{}",
-        fresh
-            .store
-            .search(
-                &DecisionFilter { principals: vec!["User::\"ana\"".into()], ..Default::default() },
-                Page::NewestFirst(None),
-                100
-            )
-            .await
-            .unwrap()
-            .len()
-    );
-    println!("search principal {:?}", t.elapsed());
-    let put = |n: usize| Change::PutEntity(EntityData::bare(uid(&format!("User::u{n}"))));
-    let many: Vec<Change> = (0..10_000).map(put).collect();
-    let t = std::time::Instant::now();
-    fresh.store.commit(Revision::ZERO, &many, &authorship()).await.unwrap();
-    println!("10k puts {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    fresh.store.commit(Revision::new(1), &many, &authorship()).await.unwrap();
-    println!("10k same puts {:?}", t.elapsed());
-    let t = std::time::Instant::now();
-    fresh.store.load().await.unwrap();
-    println!("load {:?}", t.elapsed());
 }

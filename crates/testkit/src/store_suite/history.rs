@@ -1,7 +1,7 @@
 //! Finding decisions again.
 
 use magistrate_ledger::{DecisionId, RecordedDecision, Sink};
-use magistrate_model::{Cause, Decision};
+use magistrate_model::{Cause, Decision, Instant};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, Page};
 
 use super::StoreUnderTest;
@@ -14,7 +14,7 @@ fn decided() -> [Decided; 4] {
     [
         base.clone(),
         Decided {
-            principal: "User::\"it's \\\"bob\\\"\"",
+            principal: BOB,
             action: "write",
             cause: Cause::Forbidden,
             policies: &["docs.freeze", "docs.night"],
@@ -40,11 +40,11 @@ async fn filled<S: StoreUnderTest>() -> S {
     subject
 }
 
-async fn check<S: StoreUnderTest>(subject: &S, filter: DecisionFilter, expected: &[u64]) {
+async fn check<S: StoreUnderTest>(subject: &S, filter: &DecisionFilter, expected: &[u64]) {
     let seqs = |found: Vec<RecordedDecision>| found.iter().map(|record| record.id.seq).collect::<Vec<_>>();
-    let oldest = subject.store().search(&filter, Page::OldestFirst(None), 10).await.unwrap();
+    let oldest = subject.store().search(filter, Page::OldestFirst(None), 10).await.unwrap();
     assert_eq!(seqs(oldest), expected, "{filter:?}");
-    let newest = subject.store().search(&filter, Page::NewestFirst(None), 10).await.unwrap();
+    let newest = subject.store().search(filter, Page::NewestFirst(None), 10).await.unwrap();
     let reversed: Vec<u64> = expected.iter().rev().copied().collect();
     assert_eq!(seqs(newest), reversed, "{filter:?}");
 }
@@ -72,34 +72,32 @@ pub async fn an_unknown_decision_is_none<S: StoreUnderTest>() {
 /// Each field alone, several values of a field, and no field.
 pub async fn decisions_are_found_by_each_field<S: StoreUnderTest>() {
     let subject: S = filled().await;
-    let any = DecisionFilter::default;
-    let (ana, bob) = ("User::\"ana\"".to_owned(), "User::\"it's \\\"bob\\\"\"".to_owned());
-    let cases: [(DecisionFilter, &[u64]); 14] = [
-        (any(), &[1, 2, 3, 4]),
-        (DecisionFilter { principals: vec![ana.clone()], ..any() }, &[1, 3, 4]),
-        (DecisionFilter { principals: vec![bob.clone()], ..any() }, &[2]),
-        (DecisionFilter { principals: vec![ana, bob], ..any() }, &[1, 2, 3, 4]),
-        (DecisionFilter { actions: vec!["Action::\"write\"".into()], ..any() }, &[2]),
-        (DecisionFilter { resources: vec!["Doc::\"Doc1\"".into()], ..any() }, &[3]),
-        (DecisionFilter { decision: Some(Decision::Deny), ..any() }, &[2, 3]),
-        (DecisionFilter { causes: vec![Cause::NoPermit, Cause::Permitted], ..any() }, &[1, 3, 4]),
-        (DecisionFilter { policies: vec!["docs.night".parse().unwrap()], ..any() }, &[2]),
-        (DecisionFilter { request_id: Some("r-1".parse().unwrap()), ..any() }, &[2, 4]),
-        (DecisionFilter { since: Some(instant("2026-06-02T00:00:00Z")), ..any() }, &[2, 3, 4]),
-        (DecisionFilter { until: Some(instant("2026-06-02T00:00:00Z")), ..any() }, &[1]),
-        (DecisionFilter { since: Some(instant("2026-06-03T12:00:00Z")), ..any() }, &[4]),
-        (DecisionFilter { until: Some(instant("2026-06-02T00:00:00.000001Z")), ..any() }, &[1, 2]),
+    let cases: [(Choice, &[u64]); 14] = [
+        (|_| (), &[1, 2, 3, 4]),
+        (|it| it.principals = vec![ANA.into()], &[1, 3, 4]),
+        (|it| it.principals = vec![BOB.into()], &[2]),
+        (|it| it.principals = vec![ANA.into(), BOB.into()], &[1, 2, 3, 4]),
+        (|it| it.actions = vec!["Action::\"write\"".into()], &[2]),
+        (|it| it.resources = vec!["Doc::\"Doc1\"".into()], &[3]),
+        (|it| it.decision = Some(Decision::Deny), &[2, 3]),
+        (|it| it.causes = vec![Cause::NoPermit, Cause::Permitted], &[1, 3, 4]),
+        (|it| it.policies = vec!["docs.night".parse().unwrap()], &[2]),
+        (|it| it.request_id = Some("r-1".parse().unwrap()), &[2, 4]),
+        (|it| it.since = Some(instant("2026-06-02T00:00:00Z")), &[2, 3, 4]),
+        (|it| it.until = Some(instant("2026-06-02T00:00:00Z")), &[1]),
+        (|it| it.since = Some(instant("2026-06-03T12:00:00Z")), &[4]),
+        (|it| it.until = Some(instant("2026-06-02T00:00:00.000001Z")), &[1, 2]),
     ];
-    for (filter, expected) in cases {
-        check(&subject, filter, expected).await;
+    for (choose, expected) in cases {
+        check(&subject, &chosen(choose), expected).await;
     }
 }
 
 /// Every given field must match.
 pub async fn fields_are_combined<S: StoreUnderTest>() {
     let subject: S = filled().await;
-    let filter = DecisionFilter {
-        principals: vec!["User::\"ana\"".into()],
+    let all = DecisionFilter {
+        principals: vec![ANA.into()],
         actions: vec!["Action::\"read\"".into()],
         resources: vec!["Doc::\"doc1\"".into(), "Doc::\"Doc1\"".into()],
         decision: Some(Decision::Allow),
@@ -109,18 +107,41 @@ pub async fn fields_are_combined<S: StoreUnderTest>() {
         since: Some(instant("2026-06-01T00:00:00Z")),
         until: Some(instant("2026-06-04T00:00:00Z")),
     };
-    check(&subject, filter.clone(), &[4]).await;
-    check(&subject, DecisionFilter { request_id: None, ..filter.clone() }, &[1, 4]).await;
-    check(&subject, DecisionFilter { decision: Some(Decision::Deny), ..filter }, &[]).await;
+    check(&subject, &all, &[4]).await;
+    let mut fewer = all.clone();
+    fewer.request_id = None;
+    check(&subject, &fewer, &[1, 4]).await;
+    let mut other = all;
+    other.decision = Some(Decision::Deny);
+    check(&subject, &other, &[]).await;
 }
 
 /// A value nothing has, and an empty stretch of time.
 pub async fn fields_that_match_nothing_find_nothing<S: StoreUnderTest>() {
     let subject: S = filled().await;
-    let any = DecisionFilter::default;
-    let noon = instant("2026-06-02T12:00:00Z");
-    check(&subject, DecisionFilter { principals: vec!["User::\"Ana\"".into()], ..any() }, &[]).await;
-    check(&subject, DecisionFilter { resources: vec!["Doc::\"doc1 \"".into()], ..any() }, &[]).await;
-    check(&subject, DecisionFilter { policies: vec!["none".parse().unwrap()], ..any() }, &[]).await;
-    check(&subject, DecisionFilter { since: Some(noon), until: Some(noon), ..any() }, &[]).await;
+    let cases: [Choice; 4] = [
+        |it| it.principals = vec!["User::\"Ana\"".into()],
+        |it| it.resources = vec!["Doc::\"doc1 \"".into()],
+        |it| it.policies = vec!["none".parse().unwrap()],
+        |it| (it.since, it.until) = (Some(noon()), Some(noon())),
+    ];
+    for choose in cases {
+        check(&subject, &chosen(choose), &[]).await;
+    }
+}
+
+/// Sets the fields of a filter.
+type Choice = fn(&mut DecisionFilter);
+
+const ANA: &str = "User::\"ana\"";
+const BOB: &str = "User::\"it's \\\"bob\\\"\"";
+
+fn chosen(choose: Choice) -> DecisionFilter {
+    let mut filter = DecisionFilter::default();
+    choose(&mut filter);
+    filter
+}
+
+fn noon() -> Instant {
+    instant("2026-06-02T12:00:00Z")
 }

@@ -1,5 +1,7 @@
 //! Finding entities and grants.
 
+use std::collections::BTreeSet;
+
 use magistrate_model::{Change, Conferred, EntityData, Grant, Term};
 use magistrate_pap::{EntityFilter, GrantFilter, Records};
 use serde_json::json;
@@ -7,6 +9,10 @@ use serde_json::json;
 use super::sample::{apply, during_2026, entity, grant, policy_set, role_grant, scope, scope_grant, uid};
 use super::{StoreUnderTest, commit};
 use crate::instant;
+
+/// How a filter is set, and the ids it finds.
+type EntityCase<'a> = (&'a dyn Fn(&mut EntityFilter), &'static [&'static str]);
+type GrantCase = (fn(&mut GrantFilter), &'static [&'static str]);
 
 async fn with_entities<S: StoreUnderTest>(entities: &[EntityData]) -> S {
     let subject = S::fresh().await;
@@ -37,19 +43,21 @@ pub async fn entities_are_found_by_each_field<S: StoreUnderTest>() {
         entity("User::bob", &json!({}), &["Team::sales"]),
     ];
     let subject: S = with_entities(&all).await;
-    let any = EntityFilter::default;
-    assert_eq!(subject.store().entities(&any()).await.unwrap(), all);
-    let typed = || EntityFilter { type_name: Some(uid("User::x").type_name().clone()), ..any() };
-    assert_eq!(ids(&subject, typed()).await, ["ana", "bob"]);
-    let below = |parent: &str| EntityFilter { parent: Some(uid(parent)), ..any() };
-    assert_eq!(ids(&subject, below("Team::sales")).await, ["ana", "bob"]);
-    assert_eq!(ids(&subject, below("Team::everyone")).await, ["sales"]);
-    let listed = |names: &[&str]| EntityFilter { uids: Some(names.iter().map(|name| uid(name)).collect()), ..any() };
-    assert_eq!(ids(&subject, listed(&["User::bob", "User::gone", "Team::sales"])).await, ["sales", "bob"]);
-    assert_eq!(ids(&subject, listed(&[])).await, Vec::<String>::new());
-    let mut both = listed(&["User::bob", "User::ana"]);
-    both.parent = Some(uid("Team::night"));
-    assert_eq!(ids(&subject, both).await, ["ana"]);
+    assert_eq!(subject.store().entities(&EntityFilter::default()).await.unwrap(), all);
+    let listed = |names: &[&str]| Some(names.iter().map(|name| uid(name)).collect());
+    let cases: [EntityCase<'_>; 6] = [
+        (&|it| it.type_name = Some(uid("User::x").type_name().clone()), &["ana", "bob"]),
+        (&|it| it.parent = Some(uid("Team::sales")), &["ana", "bob"]),
+        (&|it| it.parent = Some(uid("Team::everyone")), &["sales"]),
+        (&|it| it.uids = listed(&["User::bob", "User::gone", "Team::sales"]), &["sales", "bob"]),
+        (&|it| it.uids = listed(&[]), &[]),
+        (&|it| (it.uids, it.parent) = (listed(&["User::bob", "User::ana"]), Some(uid("Team::night"))), &["ana"]),
+    ];
+    for (choose, expected) in cases {
+        let mut filter = EntityFilter::default();
+        choose(&mut filter);
+        assert_eq!(ids(&subject, filter.clone()).await, expected, "{filter:?}");
+    }
 }
 
 /// `after` and `limit` walk through everything in (type, id) byte order.
@@ -115,24 +123,24 @@ async fn with_grants<S: StoreUnderTest>() -> S {
 /// Each field chooses, all of them together, and none of them all.
 pub async fn grants_are_found_by_each_field<S: StoreUnderTest>() {
     let subject: S = with_grants().await;
-    let any = GrantFilter::default;
-    assert_eq!(subject.store().grants(&any()).await.unwrap(), grants());
-    let at = |text: &str| Some(instant(text));
-    let cases: [(GrantFilter, &[&str]); 12] = [
-        (GrantFilter { holder: Some(uid("User::ana")), ..any() }, &["a", "b"]),
-        (GrantFilter { role: Some(uid("Role::editor")), ..any() }, &["a"]),
-        (GrantFilter { scope: Some("orders:read".into()), ..any() }, &["c", "e"]),
-        (GrantFilter { resource: Some(uid("Doc::doc1")), ..any() }, &["a"]),
-        (GrantFilter { in_force_at: at("2025-12-31T23:59:59.999999Z"), ..any() }, &["c", "d"]),
-        (GrantFilter { in_force_at: at("2026-01-01T00:00:00Z"), ..any() }, &["a", "b", "c", "d", "e"]),
-        (GrantFilter { in_force_at: at("2026-02-01T00:00:00Z"), ..any() }, &["a", "b", "d", "e"]),
-        (GrantFilter { in_force_at: at("2027-01-01T00:00:00Z"), ..any() }, &["d"]),
-        (GrantFilter { expires_before: at("2027-01-01T00:00:00Z"), ..any() }, &["c"]),
-        (GrantFilter { ids: Some(["b", "d", "gone"].map(|id| id.parse().unwrap()).into()), ..any() }, &["b", "d"]),
-        (GrantFilter { ids: Some(std::collections::BTreeSet::new()), ..any() }, &[]),
-        (GrantFilter { holder: Some(uid("User::bob")), scope: Some("orders:*".into()), ..any() }, &["d"]),
+    assert_eq!(subject.store().grants(&GrantFilter::default()).await.unwrap(), grants());
+    let cases: [GrantCase; 12] = [
+        (|it| it.holder = Some(uid("User::ana")), &["a", "b"]),
+        (|it| it.role = Some(uid("Role::editor")), &["a"]),
+        (|it| it.scope = Some("orders:read".into()), &["c", "e"]),
+        (|it| it.resource = Some(uid("Doc::doc1")), &["a"]),
+        (|it| it.in_force_at = Some(instant("2025-12-31T23:59:59.999999Z")), &["c", "d"]),
+        (|it| it.in_force_at = Some(instant("2026-01-01T00:00:00Z")), &["a", "b", "c", "d", "e"]),
+        (|it| it.in_force_at = Some(instant("2026-02-01T00:00:00Z")), &["a", "b", "d", "e"]),
+        (|it| it.in_force_at = Some(instant("2027-01-01T00:00:00Z")), &["d"]),
+        (|it| it.expires_before = Some(instant("2027-01-01T00:00:00Z")), &["c"]),
+        (|it| it.ids = Some(["b", "d", "gone"].map(|id| id.parse().unwrap()).into()), &["b", "d"]),
+        (|it| it.ids = Some(BTreeSet::new()), &[]),
+        (|it| (it.holder, it.scope) = (Some(uid("User::bob")), Some("orders:*".into())), &["d"]),
     ];
-    for (filter, expected) in cases {
+    for (choose, expected) in cases {
+        let mut filter = GrantFilter::default();
+        choose(&mut filter);
         assert_eq!(grant_ids(&subject, filter.clone()).await, expected, "{filter:?}");
     }
 }
