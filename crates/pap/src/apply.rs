@@ -1,10 +1,10 @@
 //! Making a policy set the live one.
 
 use magistrate_engine::Snapshot;
-use magistrate_model::{Authorship, Change, Conferred, Digest, Revision};
+use magistrate_model::{Authorship, Change, Digest, Revision};
 
 use crate::administration::Administration;
-use crate::plan::Known;
+use crate::plan::check_may_hold;
 use crate::ports::{Changes, EntityFilter, GrantFilter, Records};
 use crate::problem::{AdminError, Problem};
 
@@ -93,24 +93,16 @@ impl<S: Records + Changes> Administration<S> {
                 }
             }
         }
-        let known = Known {
-            scopes: self.store().base().await?.scopes.into_iter().map(|s| (s.name.clone(), s)).collect(),
-            ..Known::default()
-        };
-        for scope in known.scopes.values().filter(|scope| vocabulary.action(&scope.action_group).is_none()) {
+        let scopes = self.store().base().await?.scopes;
+        for scope in scopes.iter().filter(|scope| vocabulary.action(&scope.action_group).is_none()) {
             refuse(format!(
                 "the scope `{}` opens `{}`, which the new schema does not declare",
                 scope.name, scope.action_group
             ));
         }
         for grant in self.store().grants(&GrantFilter::default()).await? {
-            if let Conferred::Role { role, .. } = grant.conferred()
-                && !vocabulary.role_types().any(|known| known == role.type_name())
-            {
-                refuse(format!(
-                    "the grant `{}` confers `{role}`, whose type is no role type of the new schema",
-                    grant.id()
-                ));
+            if let Err(why) = check_may_hold(vocabulary, grant.holder(), grant.conferred()) {
+                refuse(format!("the grant `{}` does not fit the new schema: {why}", grant.id()));
             }
         }
         Ok(problems)

@@ -1,5 +1,7 @@
 //! Entities, roles, scopes and grants as people write them.
 
+use std::collections::BTreeSet;
+
 use magistrate_model::json::{self, StrictJson};
 use magistrate_model::{EntityData, EntityUid};
 use serde_json::{Map, Value as Json};
@@ -112,22 +114,37 @@ pub fn read_jsonl<T>(
     if problems.is_empty() { Ok(items) } else { Err(problems) }
 }
 
-/// Reads grants from CSV with a header: `holder_type, holder_id, role, scope, resource_type,
-/// resource_id, not_before, expires_at, standing, reason, id`; empty fields are absent.
+/// Reads grants from CSV with a header of these columns, in any order: `holder_type, holder_id, role,
+/// scope, resource_type, resource_id, not_before, expires_at, standing, reason, id`; empty fields are absent.
 pub fn read_csv_grants(name: &str, text: &str) -> Result<Vec<Located<GrantText>>, Vec<Problem>> {
     let whole = |what: String| vec![Problem { place: name.to_owned(), what }];
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().map_err(|e| whole(format!("has no readable header: {e}")))?.clone();
+    check_header(&header).map_err(whole)?;
     let (mut items, mut problems) = (Vec::new(), Vec::new());
     for row in reader.records() {
-        let line = row.as_ref().ok().and_then(csv::StringRecord::position).map_or(0, csv::Position::line);
-        let place = format!("{name}:{line}");
+        let position = row.as_ref().map_or_else(csv::Error::position, csv::StringRecord::position);
+        let place = format!("{name}:{}", position.map_or(0, csv::Position::line));
         match row.map_err(|e| e.to_string()).and_then(|row| grant(&csv_object(&header, &row)?)) {
             Ok(item) => items.push(Located { place, item }),
             Err(what) => problems.push(Problem { place, what }),
         }
     }
     if problems.is_empty() { Ok(items) } else { Err(problems) }
+}
+
+fn check_header(header: &csv::StringRecord) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for column in header {
+        if !COLUMNS.contains(&column) {
+            let column = column.escape_debug();
+            return Err(format!("`{column}` is not a column of grants; they have {}", COLUMNS.join(", ")));
+        }
+        if !seen.insert(column) {
+            return Err(format!("the column `{column}` stands twice"));
+        }
+    }
+    Ok(())
 }
 
 fn csv_object(header: &csv::StringRecord, row: &csv::StringRecord) -> Result<Json, String> {
@@ -202,7 +219,9 @@ fn grant(json: &Json) -> Result<GrantText, String> {
 fn fields<'j>(json: &'j Json, kind: &str, known: &[&str]) -> Result<&'j Map<String, Json>, String> {
     let map = json.as_object().ok_or_else(|| format!("a {kind} must be an object"))?;
     match map.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(unknown) => Err(format!("`{unknown}` is not a field of a {kind}; it has {}", known.join(", "))),
+        Some(unknown) => {
+            Err(format!("`{}` is not a field of a {kind}; it has {}", unknown.escape_debug(), known.join(", ")))
+        }
         None => Ok(map),
     }
 }
@@ -218,3 +237,18 @@ fn optional(map: &Map<String, Json>, name: &str) -> Result<Option<String>, Strin
 fn text(json: &Json, name: &str) -> Result<String, String> {
     json.as_str().map(str::to_owned).ok_or_else(|| format!("`{name}` must be text"))
 }
+
+/// What a CSV of grants may tell.
+const COLUMNS: [&str; 11] = [
+    "holder_type",
+    "holder_id",
+    "role",
+    "scope",
+    "resource_type",
+    "resource_id",
+    "not_before",
+    "expires_at",
+    "standing",
+    "reason",
+    "id",
+];

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use magistrate_engine::Vocabulary;
 use magistrate_model::{
     ActionUid, Change, Conferred, EntityUid, Grant, GrantId, Instant, InvalidGrant, InvalidScope, InvalidUid,
     ScopeDeclaration, ScopeName, ScopePattern, Term, TypeName,
@@ -113,26 +114,7 @@ impl Planning<'_> {
     }
 
     fn check_holder(&self, holder: &EntityUid, conferred: &Conferred) -> Result<(), String> {
-        let wanted = match conferred {
-            Conferred::Role { role, .. } => Some(role.type_name()),
-            Conferred::Scope(_) => self.vocabulary.scope_type(),
-        };
-        let principals: BTreeSet<&TypeName> =
-            self.vocabulary.actions().flat_map(|(_, action)| &action.principals).collect();
-        let reaches = principals.into_iter().any(|principal| {
-            let Some(info) = self.vocabulary.entity_type(principal) else {
-                return false;
-            };
-            let holds = wanted.is_some_and(|wanted| info.may_hold.contains(wanted));
-            holds && (principal == holder.type_name() || info.member_of.contains(holder.type_name()))
-        });
-        if !reaches {
-            let wanted = wanted.map_or("scopes", TypeName::as_str);
-            return Err(format!(
-                "neither a `{}` nor a principal below it can be a member of `{wanted}` by the schema",
-                holder.type_name()
-            ));
-        }
+        check_may_hold(self.vocabulary, holder, conferred)?;
         match self.exists(holder) {
             true => Ok(()),
             false => Err(format!("the holder `{holder}` does not exist; put it first or in the same import")),
@@ -148,5 +130,29 @@ impl Planning<'_> {
             (Some(_), true) => Err("a standing grant has no end; leave `expires_at` out, or `standing`".to_owned()),
             (None, false) => Err("a grant needs an end: give `expires_at`, such as `+90d`; a grant without one must be asked for with `standing`".to_owned()),
         }
+    }
+}
+
+/// Accepts a holder that is, or is above, a principal which the schema lets be a member of what is conferred.
+pub(crate) fn check_may_hold(vocabulary: &Vocabulary, holder: &EntityUid, conferred: &Conferred) -> Result<(), String> {
+    let wanted = match conferred {
+        Conferred::Role { role, .. } => Some(role.type_name()),
+        Conferred::Scope(_) => vocabulary.scope_type(),
+    };
+    let principals: BTreeSet<&TypeName> = vocabulary.actions().flat_map(|(_, action)| &action.principals).collect();
+    let reaches = principals.into_iter().any(|principal| {
+        let Some(info) = vocabulary.entity_type(principal) else {
+            return false;
+        };
+        let holds = wanted.is_some_and(|wanted| info.may_hold.contains(wanted));
+        holds && (principal == holder.type_name() || info.member_of.contains(holder.type_name()))
+    });
+    let wanted = wanted.map_or("scopes", TypeName::as_str);
+    match reaches {
+        true => Ok(()),
+        false => Err(format!(
+            "neither a `{}` nor a principal below it can be a member of `{wanted}` by the schema",
+            holder.type_name()
+        )),
     }
 }

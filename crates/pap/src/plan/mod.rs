@@ -4,6 +4,8 @@ mod entities;
 mod grants;
 mod names;
 
+pub(crate) use grants::check_may_hold;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 

@@ -35,7 +35,8 @@ impl Data {
 }
 
 /// An id for each grant: the given one, else one derived from holder and what is conferred, so that the
-/// same input names the same grants again, however a role is written. The second grant of the same to the same holder gets `-2`.
+/// same input names the same grants again, however a role is written. The second grant of the same to the
+/// same holder gets `-2`.
 pub(super) fn derived_ids<'a>(vocabulary: &Vocabulary, grants: impl Iterator<Item = &'a GrantText>) -> Vec<String> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut derive = |grant: &GrantText| {
