@@ -62,14 +62,14 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DiskFull => "the disk is full; free space where the data directory is",
-            Self::ReadOnly => "it is read-only; give this user write access to the data directory and its files",
-            Self::Locked => "it is locked by another process; find out which one holds it, or try again",
+            Self::ReadOnly => "the file is read-only; give this user write access to the data directory and its files",
+            Self::Locked => "the file is locked by another process; find out which one holds it, or try again",
             Self::InputOutput => "reading or writing failed; check the disk and the kernel log",
             Self::Corrupt => "the file is damaged or not a database; restore it from a copy",
             Self::CannotOpen => "the file cannot be opened; check that it exists and who may read it",
-            Self::Constraint => "a rule of its schema refused a row; the debug log says which",
-            Self::Exhausted => "all its connections are in use; try again",
-            Self::Unexpected => "it failed unexpectedly; the debug log has what the driver said",
+            Self::Constraint => "a rule of the schema refused a row; the debug log says which",
+            Self::Exhausted => "all connections are in use; try again",
+            Self::Unexpected => "SQLite failed unexpectedly; the debug log has what the driver said",
         })
     }
 }

@@ -4,7 +4,7 @@
 //! `decisions.db` the recorded decisions. Both are in WAL mode and synchronise on every commit, so readers
 //! never wait for the writer, in this process or another.
 //!
-//! What SQLite says stays behind this border: callers see a [`Fault`](fault::Fault) in our words.
+//! What SQLite says stays behind this border: callers see our words.
 
 mod decisions;
 mod fault;

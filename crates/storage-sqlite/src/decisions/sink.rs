@@ -105,5 +105,5 @@ async fn discard(connection: SqliteConnection) {
 }
 
 fn failed(records: usize, error: &sqlx::Error) -> CommitFailed {
-    CommitFailed { records, why: format!("the decision store: {}", Fault::of(error)) }
+    CommitFailed { records, why: Fault::of(error).to_string() }
 }

@@ -4,7 +4,7 @@
 
 use crate::statements::statements;
 
-/// An entity with its direct parents, as of the rows that `$p` and `$e` choose.
+/// An entity with its direct parents, from the rows that `$rows` and `$parent_rows` choose.
 macro_rules! entity {
     ($from:literal, $parent_rows:literal, $rows:literal) => {
         concat!(
