@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use magistrate_tests::{Running, Store, request};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `kill -9` in the midst of 1,000 Checks: every acknowledged decision is in history.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use magistrate_client::v1::{CheckRequest, Decision};
 use magistrate_tests::{Running, Store, request};
 
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 async fn allowed_at(running: &Running, revision: u64) -> bool {
     let request = request(("User", "ana"), "editDocument", ("Document", "welcome"));

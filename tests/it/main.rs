@@ -1,5 +1,8 @@
 //! End-to-end tests of the real binary, and checks of the repository itself.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a broken premise should end them at once")]
 
+mod administration;
+mod bad_input;
 mod crates;
 mod durability;
 mod first_run;

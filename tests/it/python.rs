@@ -7,27 +7,27 @@ use magistrate_tests::{Running, Store, skip, workspace};
 
 /// The Python with grpcio that the test command installs.
 fn python() -> Option<PathBuf> {
-    let python = workspace().join("target/python/bin/python");
-    let works = Command::new(&python).args(["-c", "import grpc, grpc_tools, grpc_reflection"]).output();
-    works.is_ok_and(|output| output.status.success()).then_some(python)
+    let interpreter = workspace().join("target/python/bin/python");
+    let works = Command::new(&interpreter).args(["-c", "import grpc, grpc_tools, grpc_reflection"]).output();
+    works.is_ok_and(|output| output.status.success()).then_some(interpreter)
 }
 
 fn run(test: &str, script: &str) {
-    let Some(python) = python() else {
+    let Some(interpreter) = python() else {
         skip(test, "no Python with grpcio in target/python; `tests/run` installs it");
         return;
     };
-    let (store, generated) = (Store::example(), Store::nowhere());
+    let (store, output) = (Store::example(), Store::nowhere());
     let running = Running::start(&store);
-    let output = Command::new(python)
+    let ran = Command::new(interpreter)
         .arg(workspace().join("tests/python").join(script))
         .args([running.url().trim_start_matches("http://"), workspace().join("proto").to_str().unwrap()])
-        .arg(generated.home())
+        .arg(output.home())
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
-    assert!(text(&output.stdout).contains("ok"), "{}", text(&output.stdout));
+    assert!(ran.status.success(), "{}\n{}", text(&ran.stdout), text(&ran.stderr));
+    assert!(text(&ran.stdout).contains("ok"), "{}", text(&ran.stdout));
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! The harness of the end-to-end tests: the real binary, throw-away stores, real sockets.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "test harness: a broken premise should end the test at once, and be told"
 )]
 

@@ -56,7 +56,7 @@ impl Ran {
 
     /// Expects texts on standard error.
     #[track_caller]
-    #[expect(clippy::must_use_candidate, reason = "the expectation is the point")]
+    #[must_use]
     pub fn says(self, expected: &[&str]) -> Self {
         for text in expected {
             assert!(self.err.contains(text), "wanted `{text}` in: {}", self.err);

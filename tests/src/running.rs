@@ -12,7 +12,7 @@ use crate::program::program;
 use crate::store::Store;
 
 /// Longer than any step of a test takes on a loaded machine; only failures wait so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `magistrate serve` on a free port. Killed when dropped.
 #[derive(Debug)]
@@ -51,7 +51,9 @@ impl Running {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("the server never logged `{text}`; it ended with {:?}", self.child.try_wait()),
+                Err(why) => {
+                    panic!("the server never logged `{text}` ({why}); it ended with {:?}", self.child.try_wait())
+                }
             }
         }
     }

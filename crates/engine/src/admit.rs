@@ -20,6 +20,7 @@ impl Snapshot {
         let principal = admission.party("principal", query.principal, &action.principals, &query.action);
         let resource = admission.party("resource", query.resource, &action.resources, &query.action);
         let context = admission.context(&query.action, action, &query.context);
+        admission.same_entity(&principal, &resource);
         match Malformed::all(admission.violations) {
             Some(malformed) => Err(malformed),
             None => Ok(Query { principal, resource, context, ..query }),
@@ -84,17 +85,38 @@ impl Admission<'_> {
                 Record::new()
             });
         for (n, parent) in data.parents.iter().enumerate() {
-            self.check_kind(&format!("{field}.parents[{n}]"), parent);
+            self.parent(&format!("{field}.parents[{n}]"), &data.uid, parent);
         }
-        attributes.values().for_each(|value| value.each_entity(&mut |uid| self.check_kind(&path, uid)));
+        attributes.values().for_each(|value| {
+            value.each_entity(&mut |uid| {
+                self.check_kind(&path, uid);
+            });
+        });
         EntityData { attributes, ..data }
+    }
+
+    fn parent(&mut self, field: &str, child: &EntityUid, parent: &EntityUid) {
+        if self.check_kind(field, parent) {
+            return;
+        }
+        let info = self.snapshot.vocabulary().entity_type(child.type_name());
+        if parent == child {
+            self.refuse(field, "an entity cannot be its own parent");
+        } else if !info.is_some_and(|info| info.member_of.contains(parent.type_name())) {
+            let (child, parent) = (child.type_name(), parent.type_name());
+            self.refuse(field, format!("a `{child}` cannot be a member of a `{parent}` by the schema"));
+        }
     }
 
     fn context(&mut self, action: &ActionUid, info: &ActionInfo, given: &Record) -> Record {
         if given.contains_key(FACTS) && info.declares_facts {
             self.refuse(format!("context.{FACTS}"), "is supplied by the decision point; leave it out");
         }
-        given.values().for_each(|value| value.each_entity(&mut |uid| self.check_kind("context", uid)));
+        given.values().for_each(|value| {
+            value.each_entity(&mut |uid| {
+                self.check_kind("context", uid);
+            });
+        });
         let schema = self.snapshot.cedar_schema.as_ref();
         typed::context(schema, action.uid(), given, FACTS).unwrap_or_else(|violations| {
             self.violations.extend(violations);
@@ -102,8 +124,9 @@ impl Admission<'_> {
         })
     }
 
-    /// Roles and scopes exist only through assignments, actions only in the schema.
-    fn check_kind(&mut self, field: &str, uid: &EntityUid) {
+    /// Roles and scopes exist only through assignments, actions only in the schema. Returns whether one
+    /// was smuggled.
+    fn check_kind(&mut self, field: &str, uid: &EntityUid) -> bool {
         let smuggled = match self.snapshot.vocabulary().source_of(uid.type_name()) {
             Some(source) if source.is_assigned() => Some(source.name()),
             None if uid.type_name().base() == "Action" => Some("action"),
@@ -111,6 +134,14 @@ impl Admission<'_> {
         };
         if let Some(kind) = smuggled {
             self.refuse(field, format!("`{uid}` is a {kind}: it cannot be sent, only assigned or declared here"));
+        }
+        smuggled.is_some()
+    }
+
+    /// One entity is one thing: what is asserted of it as principal and as resource must be the same.
+    fn same_entity(&mut self, principal: &EntityInput, resource: &EntityInput) {
+        if principal.uid() == resource.uid() && principal != resource {
+            self.refuse("resource", "is the principal, and is described otherwise than there");
         }
     }
 }

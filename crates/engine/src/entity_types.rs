@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use magistrate_model::{ActionUid, DurabilityClass, EntityUid, TypeName};
 
 /// Where the entities of a type come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntitySource {
     /// The entity table is the only truth.
     Stored,

@@ -52,8 +52,9 @@ impl Statement {
             Token::Open => self.depth += 1,
             Token::Close => self.depth = self.depth.saturating_sub(1),
             Token::Operator => self.operators += 1,
-            Token::End if self.depth == 0 => *self = Self { start: at, ..Self::default() },
-            Token::End | Token::Other => {}
+            // A schema ends its declarations inside the braces of a namespace; the depth goes on.
+            Token::End => *self = Self { start: at, depth: self.depth, ..Self::default() },
+            Token::Other => {}
         }
         if self.depth > MAX_NESTING {
             return Some((format!("brackets nest more than {MAX_NESTING} levels deep"), "flatten the expression"));
@@ -62,7 +63,7 @@ impl Statement {
             let message = format!("one policy holds more than {MAX_OPERATORS} operators");
             return Some((message, "split it into several policies, or move the data into attributes or groups"));
         }
-        (at - self.start > MAX_POLICY_BYTES && self.depth == 0)
+        (at - self.start > MAX_POLICY_BYTES)
             .then(|| (format!("one policy is longer than {MAX_POLICY_BYTES} bytes"), "split it into several policies"))
     }
 }

@@ -89,7 +89,7 @@ impl Walk<'_> {
     fn expression(&mut self, json: &Json, polarity: Polarity) {
         match json {
             Json::Object(map) => {
-                map.iter().for_each(|(operator, operands)| self.operation(operator, operands, polarity))
+                map.iter().for_each(|(operator, operands)| self.operation(operator, operands, polarity));
             }
             Json::Array(items) => items.iter().for_each(|item| self.expression(item, Polarity::Either)),
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}

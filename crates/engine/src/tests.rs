@@ -21,10 +21,7 @@ fn compile(schema: &str, policies: &str) -> Result<Snapshot, Findings> {
 
 /// Expects one finding of a rule, at a line, whose message or help holds `says`.
 fn refused(schema: &str, policies: &str, rule: Rule, line: usize, says: &str) {
-    let findings = match compile(schema, policies) {
-        Ok(_) => panic!("accepted: {policies}"),
-        Err(findings) => findings,
-    };
+    let Err(findings) = compile(schema, policies) else { panic!("accepted: {policies}") };
     let hit = |f: &&Finding| f.rule == rule && f.line == line && format!("{} {:?}", f.message, f.help).contains(says);
     assert!(
         findings.as_slice().iter().any(|f| hit(&f)),
@@ -74,7 +71,7 @@ fn finding_points_at_file_line_and_column() {
     let shown = finding.to_string();
     assert!(shown.contains("--> p.cedar:4:8"), "{shown}");
     assert!(shown.contains("4 | when { principal.size > 1 };"), "{shown}");
-    assert!(shown.lines().any(|line| line.trim_start().starts_with("|") && line.contains("^^^^")), "{shown}");
+    assert!(shown.lines().any(|line| line.trim_start().starts_with('|') && line.contains("^^^^")), "{shown}");
 }
 
 #[test]
@@ -195,6 +192,9 @@ fn deep_or_long_sources_are_refused_before_the_parser() {
     let schema = format!("@source(\"stored\") entity A {}{};", "{ x: {".repeat(250), "}}".repeat(250));
     refused(&schema, "", Rule::Size, 1, "64 levels");
     accepted(&condition(&format!("{}principal.level{} > 1", "(".repeat(50), ")".repeat(50))));
+    let types: Vec<_> = (0..500).map(|n| format!("@source(\"stored\") entity T{n} {{ ids: Set<String> }};")).collect();
+    let types = types.join("\n");
+    assert!(compile(&format!("namespace Large {{ {types} }}"), "").is_ok(), "a large schema is no deep one");
     let brackets = "(".repeat(500);
     accepted(&format!(
         "// {brackets}\n@id(\"a\") permit(principal, action, resource) when {{ \"{brackets}\" == \"x\" || principal.level > 1 }};"

@@ -95,7 +95,9 @@ impl<S: Sink> Writer<S> {
 
     async fn settle(&mut self) -> Result<(), NotRecorded> {
         if self.unsettled {
-            let last = self.sink.last_committed(self.stream).await.map_err(|failed| NotRecorded(failed.to_string()))?;
+            let last = self.sink.last_committed(self.stream).await;
+            let last = last
+                .map_err(|failed| NotRecorded(format!("what was kept of the last batch is unknown: {}", failed.why)))?;
             self.next = last.unwrap_or(0) + 1;
             self.unsettled = false;
         }

@@ -143,8 +143,12 @@ pub trait Changes: Send + Sync {
         authorship: &Authorship,
     ) -> impl Future<Output = Result<Revision, CommitError>> + Send;
 
-    /// The change log after a revision, oldest first.
-    fn log(&self, after: Revision, limit: u32) -> impl Future<Output = Result<Vec<LoggedChange>, StoreError>> + Send;
+    /// The change log of the next `revisions` revisions after one, oldest first; each is whole.
+    fn log(
+        &self,
+        after: Revision,
+        revisions: u32,
+    ) -> impl Future<Output = Result<Vec<LoggedChange>, StoreError>> + Send;
 
     /// The policy migrations, oldest first.
     fn migrations(&self) -> impl Future<Output = Result<Vec<PolicyMigration>, StoreError>> + Send;

@@ -47,18 +47,16 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
     let (ask_to_stop, stop) = oneshot::channel::<()>();
     let demonstration = async {
         session.demonstrate(out).await?;
-        match args.once {
-            true => drop(ask_to_stop),
-            false => {
-                session.invite(out)?;
-                serve::interrupted().await;
-                drop(ask_to_stop);
-            }
+        if !args.once {
+            session.invite(out)?;
+            serve::interrupted().await;
         }
+        drop(ask_to_stop);
         anyhow::Ok(())
     };
-    let (served, shown) = tokio::join!(server.run(async { drop(stop.await) }), demonstration);
-    shown.and(served)?;
+    let running = server.run(async { drop(stop.await) });
+    let (outcome, shown) = tokio::join!(running, demonstration);
+    shown.and(outcome)?;
     Ok(Exit::Ok)
 }
 
@@ -67,7 +65,7 @@ async fn load(config: &Config, policies: &Path) -> anyhow::Result<()> {
     SqliteStore::create_or_migrate(&config.data).await?;
     let administration = Administration::new(SqliteStore::open(&config.data).await?);
     let files = PolicyFiles::read(policies)?;
-    let authorship = verbs::authored_by(os::actor(), "loaded by `magistrate dev`", SystemClock.now())?;
+    let authorship = verbs::authored_by(&os::actor(), "loaded by `magistrate dev`", SystemClock.now())?;
     let options = ApplyOptions { name: "example".into(), allow_shrink: true };
     administration.apply(&files.compile()?, &options, &authorship).await?;
     administration.put(&files.data()?, &authorship, false).await?;

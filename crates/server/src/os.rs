@@ -36,8 +36,8 @@ pub(crate) fn stream_id() -> StreamId {
 
 /// An id for a grant made by hand.
 pub(crate) fn grant_id() -> String {
-    let digits: String = random().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("g-{digits}")
+    let [_, _, _, _, _, _, _, _, tail @ ..] = random();
+    format!("g-{:016x}", u64::from_be_bytes(tail))
 }
 
 /// The person at the keyboard, as far as the environment tells.

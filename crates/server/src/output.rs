@@ -17,6 +17,8 @@ pub(crate) enum Format {
 }
 
 /// Standard output in one form.
+///
+/// Whoever prints holds one, though lines and documents look the same in every form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Out {
     format: Format,
@@ -32,11 +34,13 @@ impl Out {
     }
 
     /// A line of text.
+    #[expect(clippy::unused_self, reason = "printing is what an `Out` is for")]
     pub(crate) fn line(self, text: &str) -> std::io::Result<()> {
         writeln!(anstream::stdout(), "{text}")
     }
 
     /// A JSON document on a line of its own.
+    #[expect(clippy::unused_self, reason = "printing is what an `Out` is for")]
     pub(crate) fn json(self, json: &Json) -> std::io::Result<()> {
         writeln!(anstream::stdout(), "{json}")
     }

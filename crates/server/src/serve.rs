@@ -59,7 +59,7 @@ impl Server {
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
         match follower.poll(SystemClock.now()).await {
             Ok(Polled::Empty) => {
-                warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`")
+                warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
             }
             Ok(Polled::Advanced(revision) | Polled::Unchanged(revision)) => info!(%revision, "policies loaded"),
             Err(error) => return Err(anyhow::Error::new(error).context("cannot load the policies")),
@@ -154,7 +154,7 @@ fn tell(outcome: &Result<Polled, FollowError>, told: &mut Option<String>) {
         Ok(Polled::Unchanged(_) | Polled::Empty) => {}
         Err(error) if told.as_deref() == Some(error.to_string().as_str()) => {}
         Err(error) => {
-            warn!(%error, "cannot follow the policy store; serving what was loaded before, as long as it may")
+            warn!(%error, "cannot follow the policy store; serving what was loaded before, as long as it may");
         }
     }
     *told = outcome.as_ref().err().map(ToString::to_string);

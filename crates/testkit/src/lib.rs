@@ -2,7 +2,7 @@
 //! generator. For tests and benchmarks only.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
+    clippy::disallowed_methods,
     clippy::panic,
     clippy::missing_panics_doc,
     clippy::indexing_slicing,

@@ -96,7 +96,8 @@ fn reference(type_name: &str, id: &str) -> serde_json::Value {
 fn user(users: &mut Vec<String>, n: usize) -> serde_json::Value {
     let id = format!("user-{n}");
     let unit = json!({ "__entity": reference("OrgUnit", "commerce") });
-    let attributes = json!({ "unit": unit, "clearance": n % 5, "employment": "employee", "suspended": n % 50 == 0 });
+    let attributes =
+        json!({ "unit": unit, "clearance": n % 5, "employment": "employee", "suspended": n.is_multiple_of(50) });
     let json = json!({ "uid": reference("User", &id), "attributes": attributes, "parents": [reference("Group", "employees")] });
     users.push(id);
     json
@@ -114,7 +115,8 @@ fn folder(folders: &mut Vec<String>, n: usize) -> serde_json::Value {
 fn document(users: &[String], folders: &[String], n: usize) -> serde_json::Value {
     let (owner, folder) = (&users[n % users.len()], &folders[n % folders.len()]);
     let owner = json!({ "__entity": reference("User", owner) });
-    let attributes = json!({ "owner": owner, "classification": n % 5, "published": n % 4 == 0, "locked": false });
+    let attributes =
+        json!({ "owner": owner, "classification": n % 5, "published": n.is_multiple_of(4), "locked": false });
     json!({ "uid": reference("Document", &format!("document-{n}")), "attributes": attributes, "parents": [reference("Folder", folder)] })
 }
 

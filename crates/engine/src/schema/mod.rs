@@ -89,8 +89,8 @@ impl Reading<'_> {
                 types.insert(name, info);
             }
         }
-        self.check_assigned_types(&types);
         self.note_memberships(&mut types);
+        self.check_assigned_types(&types);
         let actions = self.actions(&types);
         Vocabulary { types, actions }
     }

@@ -60,22 +60,27 @@ impl Reading<'_> {
     }
 
     pub(super) fn note_memberships(&self, types: &mut BTreeMap<TypeName, EntityTypeInfo>) {
-        let names: Vec<(TypeName, EntitySource)> =
-            types.iter().map(|(name, info)| (name.clone(), info.source)).collect();
-        for (member, info) in types.iter_mut() {
-            let above = names.iter().filter(|(ancestor, _)| self.may_be_in(member, ancestor));
-            for (ancestor, source) in above {
-                info.member_of.insert(ancestor.clone());
-                if source.is_assigned() {
-                    info.may_hold.insert(ancestor.clone());
-                }
+        let mut above: BTreeMap<String, BTreeSet<(TypeName, EntitySource)>> = BTreeMap::new();
+        for (ancestor, info) in types.iter() {
+            for member in self.members(ancestor) {
+                above.entry(member).or_default().insert((ancestor.clone(), info.source));
             }
+        }
+        for (member, info) in types.iter_mut() {
+            let above = above.remove(member.as_str()).unwrap_or_default();
+            info.may_hold =
+                above.iter().filter(|(_, source)| source.is_assigned()).map(|(name, _)| name.clone()).collect();
+            info.member_of = above.into_iter().map(|(name, _)| name).collect();
         }
     }
 
-    fn may_be_in(&self, member: &TypeName, ancestor: &TypeName) -> bool {
-        let member: Option<cedar_policy_core::ast::EntityType> = member.as_str().parse().ok();
-        self.core_type(ancestor).zip(member).is_some_and(|(core, member)| core.has_descendant_entity_type(&member))
+    /// Types that may be members of a type, directly or through others.
+    fn members(&self, ancestor: &TypeName) -> BTreeSet<String> {
+        let core = self.core_type(ancestor);
+        let types = core
+            .into_iter()
+            .flat_map(|core| self.core.entity_type_names().filter(move |name| core.has_descendant_entity_type(name)));
+        types.map(ToString::to_string).collect()
     }
 
     pub(super) fn check_assigned_types(&mut self, types: &BTreeMap<TypeName, EntityTypeInfo>) {
@@ -109,9 +114,10 @@ impl Reading<'_> {
                 "roles and scopes exist only through assignments and carry none",
             );
         }
-        for (other, info) in types {
-            let allowed = source == EntitySource::Role && info.source == EntitySource::Role;
-            if !allowed && other != name && self.may_be_in(name, other) {
+        let above = types.get(name).into_iter().flat_map(|info| &info.member_of).filter(|other| *other != name);
+        for other in above {
+            let role = types.get(other).is_some_and(|info| info.source == EntitySource::Role);
+            if source != EntitySource::Role || !role {
                 let message = format!("the {kind} type `{name}` may be a member of `{other}`");
                 self.refuse(name.base(), Rule::Model, message, "holding a role must only ever add roles");
             }

@@ -79,3 +79,25 @@ fn roles_scopes_facts_and_actions_cannot_be_smuggled() {
     refused(bob("read").context(&json!({ "facts": {} })), "context.facts", "not declared");
     refused(world().ask("Role::reader", "read", "Doc::d1"), "principal.uid.type", "applies to");
 }
+
+#[test]
+fn asserted_parents_must_fit_the_schema() {
+    let order = |parent: &str| {
+        let entity = json!({ "uid": "Order::\"o\"", "attributes": { "total": 5 }, "parents": [parent] });
+        world().ask("User::bob", "read", "Order::o").asserting_resource(&entity)
+    };
+    refused(order("Group::\"staff\""), "resource.parents[0]", "cannot be a member");
+    refused(order("Planet::\"p\""), "resource.parents[0]", "cannot be a member");
+    refused(order("Order::\"o\""), "resource.parents[0]", "its own parent");
+    assert!(order("Folder::\"mid\"").answer().is_ok());
+}
+
+#[test]
+fn one_entity_is_not_described_in_two_ways() {
+    let bot = |level: i64| json!({ "uid": "Bot::\"b\"", "attributes": { "level": level } });
+    let ask = |resource: i64| {
+        world().ask("Bot::b", "poke", "Bot::b").asserting_principal(&bot(1)).asserting_resource(&bot(resource))
+    };
+    refused(ask(2), "resource", "described otherwise");
+    assert!(ask(1).answer().is_ok());
+}

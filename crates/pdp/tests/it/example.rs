@@ -11,11 +11,14 @@ use crate::small_world::check;
 fn demo_questions_get_their_answers() {
     let world = World::example();
     let allowed = world.ask("Company::User::ana", "readMessage", "Company::Message::m-1001").verdict();
-    assert_eq!(allowed.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["messages.owner.read"]);
+    assert_eq!(
+        allowed.determining.iter().map(magistrate_model::PolicyId::as_str).collect::<Vec<_>>(),
+        ["messages.owner.read"]
+    );
     let denied = world.ask("Company::Service::payments", "readMessage", "Company::Message::m-1001").verdict();
     assert_eq!(denied.cause, Forbidden);
     assert_eq!(
-        denied.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        denied.determining.iter().map(magistrate_model::PolicyId::as_str).collect::<Vec<_>>(),
         ["guardrails.payments.no-messages"]
     );
 }

@@ -108,7 +108,7 @@ fn grants_that_made_the_answer_possible_are_named() {
         &format!("{{{ANN},\"id\":\"g2\",\"scope\":\"docs:write\",\"expires_at\":\"+1h\",\"reason\":\"x\"}}"),
     );
     let grants = world.ask("User::ann", "read", "Doc::d1").verdict().grants;
-    assert_eq!(grants.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["g1"]);
+    assert_eq!(grants.iter().map(magistrate_model::GrantId::as_str).collect::<Vec<_>>(), ["g1"]);
     let owner = world.ask("User::bob", "read", "Doc::d1").verdict();
     assert!(owner.grants.is_empty(), "an owner needs none");
 }

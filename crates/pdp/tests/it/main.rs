@@ -1,4 +1,11 @@
 //! The invariants of the decision point, each beside a neighbour that denies.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests: a broken premise should end them at once"
+)]
 
 mod admission;
 mod example;

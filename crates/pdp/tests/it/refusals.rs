@@ -93,7 +93,7 @@ async fn caller_is_never_answered_by_an_older_revision_than_it_asks_for() {
     let running = Running::start(served(&world, 3), Settings::default(), world.now()).await;
     let Running { pdp, follower, store, .. } = running;
     let clock = magistrate_testkit::FakeClock::at(world.now());
-    let following = tokio::spawn(async move { follower.run(&clock, Duration::from_secs(3_600), |_| {}).await });
+    let following = tokio::spawn(async move { follower.run(&clock, Duration::from_hours(1), |_| {}).await });
     let ask = |revision: u64| {
         let mut query = world.ask("User::bob", "read", "Doc::d1").query;
         query.at_least_revision = Some(Revision::new(revision));

@@ -19,6 +19,8 @@ action "docs:read";
 action "docs:write";
 action read in ["docs:read"] appliesTo { principal: [User, Partner, Session], resource: [Doc, Order], context: { device?: Device, mfa?: Bool } };
 action write in ["docs:write"] appliesTo { principal: [User, Partner], resource: [Doc, Order], context: {} };
+@source("asserted") entity Bot in [Group] { level: Long };
+action poke appliesTo { principal: Bot, resource: Bot, context: {} };
 action close appliesTo { principal: User, resource: Doc, context: { facts: Magistrate::Facts } };
 "#;
 

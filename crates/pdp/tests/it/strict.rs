@@ -15,12 +15,9 @@ fn overflowing(effect: &str) -> World {
            @id("sum") {effect} (principal is User, action, resource) when {{ principal.level + 9223372036854775807 > 0 }};"#
     );
     let base = world();
-    let mut lines = String::new();
-    for entity in &base.dataset().entities {
-        if entity.uid.type_name().as_str() != "Role" {
-            lines.push_str(&format!("{}\n", magistrate_model::json::entity(entity)));
-        }
-    }
+    let kept = base.dataset().entities.iter().filter(|entity| entity.uid.type_name().as_str() != "Role");
+    let lines: Vec<String> = kept.map(|entity| magistrate_model::json::entity(entity).to_string()).collect();
+    let lines = lines.join("\n");
     World::of(&schema(), &policies).with("entities", &lines)
 }
 
@@ -28,14 +25,14 @@ fn overflowing(effect: &str) -> World {
 fn forbid_that_cannot_be_evaluated_denies() {
     let verdict = overflowing("forbid").ask("User::ann", "read", "Doc::d1").verdict();
     assert_eq!(verdict.cause, ForbidErrored);
-    assert_eq!(verdict.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["sum"]);
+    assert_eq!(verdict.determining.iter().map(magistrate_model::PolicyId::as_str).collect::<Vec<_>>(), ["sum"]);
 }
 
 #[test]
 fn permit_that_cannot_be_evaluated_permits_nothing_and_takes_nothing() {
     let verdict = overflowing("permit").ask("User::ann", "read", "Doc::d1").verdict();
     assert_eq!(verdict.cause, Permitted);
-    assert_eq!(verdict.errored.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["sum"]);
+    assert_eq!(verdict.errored.iter().map(magistrate_model::PolicyId::as_str).collect::<Vec<_>>(), ["sum"]);
 }
 
 #[test]

@@ -191,8 +191,8 @@ pub(crate) struct GrantArgs {
     /// When it ends: RFC 3339, or from now such as `+2h`
     #[arg(long, value_name = "TIME", required_unless_present = "standing")]
     pub(crate) expires: Option<String>,
-    /// When it begins [default: at once]
-    #[arg(long, value_name = "TIME")]
+    /// When it begins: RFC 3339, or from now such as `+2h` or `-1h` [default: at once]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) not_before: Option<String>,
     /// Grant without an end; say why in --reason
     #[arg(long, conflicts_with = "expires")]

@@ -15,6 +15,15 @@ pub(crate) enum AuditVerb {
     },
     /// Find decisions: values of one option are alternatives, options narrow each other
     Search(Box<SearchArgs>),
+    /// Show who changed what and why: policies, entities, roles, scopes, grants
+    Changes {
+        /// The newest so many revisions
+        #[arg(short = 'n', long, default_value_t = 20)]
+        revisions: u32,
+        /// Those after this revision instead
+        #[arg(long, value_name = "REVISION")]
+        after: Option<u64>,
+    },
     /// Show one decision in full
     Show {
         /// The decision's id

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{ActionUid, Cause, Decision, Instant};
+use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision};
+use magistrate_pap::{Changes as _, Records as _};
 use magistrate_pdp::{DecisionFilter, DecisionHistory as _, Page, Position};
 use magistrate_storage_sqlite::SqliteStore;
 use serde_json::Value as Json;
@@ -25,6 +26,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
     match verb {
         AuditVerb::Tail { lines, follow } => tail(&store, out, lines, follow).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
+        AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
         AuditVerb::Show { id } => {
             let found = find(&store, id.parse()?).await?;
             out.either(|| decision::page(&found), || decision::json(&found))?;
@@ -53,10 +55,19 @@ async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow
     let all = DecisionFilter::default();
     let mut newest = store.search(&all, Page::NewestFirst(None), lines.max(1)).await?;
     newest.reverse();
-    let mut last = newest.last().map(position);
+    let last = newest.last().map(position);
     let skipped = if lines == 0 { newest.len() } else { 0 };
     newest.iter().skip(skipped).try_for_each(|found| line(out, found))?;
-    while follow {
+    match follow {
+        true => follow_on(store, out, last).await,
+        false => Ok(()),
+    }
+}
+
+/// Shows new decisions until interrupted.
+async fn follow_on(store: &SqliteStore, out: Out, mut last: Option<Position>) -> anyhow::Result<()> {
+    let all = DecisionFilter::default();
+    loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
@@ -65,6 +76,20 @@ async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow
         last = fresh.last().map(position).or(last);
         fresh.iter().try_for_each(|found| line(out, found))?;
     }
+}
+
+async fn changes(store: &SqliteStore, out: Out, revisions: u32, after: Option<u64>) -> anyhow::Result<()> {
+    let newest = store.base().await?.revision.number();
+    let after = after.unwrap_or_else(|| newest.saturating_sub(revisions.into()));
+    let log = store.log(Revision::new(after), revisions).await?;
+    let row = |change: &LoggedChange| {
+        let Authorship { actor, reason, at } = &change.authorship;
+        let (revision, at) = (change.revision.to_string(), at.to_string());
+        vec![revision, at, actor.to_string(), change.kind.clone(), change.key.clone(), reason.to_string()]
+    };
+    let rows: Vec<_> = log.iter().map(row).collect();
+    let json = || Json::Array(log.iter().map(decision::change).collect());
+    out.rows(&["revision", "at", "actor", "change", "of", "reason"], &rows, json)?;
     Ok(())
 }
 

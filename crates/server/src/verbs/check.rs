@@ -154,8 +154,8 @@ impl Answer {
             "decision": verdict.decision().name(),
             "cause": verdict.cause.name(),
             "summary": verdict.summary(),
-            "determining_policies": verdict.determining.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
-            "grants": verdict.grants.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+            "determining_policies": verdict.determining.iter().map(magistrate_model::PolicyId::as_str).collect::<Vec<_>>(),
+            "grants": verdict.grants.iter().map(magistrate_model::GrantId::as_str).collect::<Vec<_>>(),
             "advice": notices(&verdict.advice),
             "obligations": notices(&verdict.obligations),
             "valid_until": verdict.valid_until.map(|it| it.to_string()),
@@ -176,13 +176,11 @@ impl Answer {
 
     fn text(&self) -> String {
         let decision = if self.allowed { "ALLOW" } else { "DENY" };
-        let mut text = format!("{decision}  {}", self.summary);
-        for (name, label) in LABELS {
-            if let Some(value) = self.json.get(name).and_then(shown) {
-                text.push_str(&format!("\n  {label:<12}{value}"));
-            }
-        }
-        text
+        let details = LABELS.iter().filter_map(|(name, label)| {
+            let value = self.json.get(*name).and_then(shown)?;
+            Some(format!("\n  {label:<12}{value}"))
+        });
+        [format!("{decision}  {}", self.summary)].into_iter().chain(details).collect()
     }
 }
 

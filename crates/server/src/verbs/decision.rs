@@ -1,14 +1,14 @@
 //! Decisions as rows, pages and JSON.
 
 use magistrate_ledger::RecordedDecision;
-use magistrate_model::{EntityInput, Environment, Notice, json};
+use magistrate_model::{EntityInput, Environment, LoggedChange, Notice, PolicyId, RequestId, json};
 use serde_json::{Value as Json, json as object};
 
 pub(crate) const HEADERS: [&str; 8] = ["at", "decision", "cause", "principal", "action", "resource", "policies", "id"];
 
 pub(crate) fn row(decision: &RecordedDecision) -> Vec<String> {
     let (query, verdict) = (&decision.record.query, &decision.record.verdict);
-    let policies: Vec<&str> = verdict.determining.iter().map(|id| id.as_str()).collect();
+    let policies: Vec<&str> = verdict.determining.iter().map(PolicyId::as_str).collect();
     vec![
         decision.recorded_at.to_string(),
         verdict.decision().to_string(),
@@ -39,7 +39,7 @@ pub(crate) fn json(decision: &RecordedDecision) -> Json {
         "resource": party(&query.resource),
         "context": json::record(&query.context),
         "environment": environment(&query.environment),
-        "request_id": query.request_id.as_ref().map(|id| id.as_str()),
+        "request_id": query.request_id.as_ref().map(RequestId::as_str),
         "caller": { "address": query.caller.address.map(|it| it.to_string()), "channel": query.caller.channel.name() },
         "determining_policies": texts(&mut verdict.determining.iter().map(ToString::to_string)),
         "errored_policies": texts(&mut verdict.errored.iter().map(ToString::to_string)),
@@ -54,6 +54,23 @@ pub(crate) fn json(decision: &RecordedDecision) -> Json {
         "policy_set_digest": verdict.policy_set_digest.to_string(),
         "entities_digest": record.entities_digest.to_string(),
         "valid_until": verdict.valid_until.map(|it| it.to_string()),
+    })
+}
+
+/// A row of the change log as JSON.
+pub(crate) fn change(change: &LoggedChange) -> Json {
+    let parsed =
+        |text: &Option<String>| text.as_deref().map(|text| json::parse(text).unwrap_or_else(|_| Json::from(text)));
+    object!({
+        "revision": change.revision.number(),
+        "ordinal": change.ordinal,
+        "kind": change.kind,
+        "key": change.key,
+        "before": parsed(&change.before),
+        "after": parsed(&change.after),
+        "actor": change.authorship.actor.as_str(),
+        "reason": change.authorship.reason.as_str(),
+        "at": change.authorship.at.to_string(),
     })
 }
 

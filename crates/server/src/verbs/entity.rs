@@ -48,5 +48,8 @@ pub(crate) async fn list(config: &Config, out: Out, filter: &EntityFilter) -> an
     };
     let rows: Vec<_> = entities.iter().map(row).collect();
     out.rows(&["entity", "parents", "attributes"], &rows, || Json::Array(entities.iter().map(json::entity).collect()))?;
+    if let (false, true, Some(last)) = (out.is_json(), store::is_cut(entities.len(), filter.limit), entities.last()) {
+        out.line(&format!("\nthere may be more: add --after '{}'", last.uid))?;
+    }
     Ok(Exit::Ok)
 }

@@ -43,10 +43,15 @@ async fn add(config: &Config, out: Out, args: GrantArgs, now: Instant) -> anyhow
         reason: args.authored.reason.clone(),
     };
     let data = Data { grants: vec![Located::here(grant)], ..Data::default() };
-    if !out.is_json() {
-        out.line(&format!("grant {id}"))?;
-    }
-    store::put(config, out, data, &args.authored, now, false).await
+    let administration = store::administration(config).await?;
+    let outcome = administration.put(&data, &store::authorship(&args.authored, now)?, false).await?;
+    let named = || {
+        let mut json = store::json(&outcome, false);
+        json["grant"] = Json::from(id.as_str());
+        json
+    };
+    out.either(|| format!("grant {id}\n{}", store::text(&outcome, false)), named)?;
+    Ok(Exit::Ok)
 }
 
 async fn import(config: &Config, out: Out, args: &Import, now: Instant) -> anyhow::Result<Exit> {
@@ -83,6 +88,9 @@ async fn list(config: &Config, out: Out, filter: &GrantFilter, now: Instant) -> 
     let rows: Vec<_> = grants.iter().map(|grant| row(grant, now)).collect();
     let headers = ["grant", "holder", "confers", "on", "begins", "ends", "state", "reason"];
     out.rows(&headers, &rows, || Json::Array(grants.iter().map(json::grant).collect()))?;
+    if !out.is_json() && store::is_cut(grants.len(), filter.limit) {
+        out.line("\nthere may be more: raise --limit")?;
+    }
     Ok(Exit::Ok)
 }
 

@@ -28,10 +28,7 @@ use crate::{dev, serve};
 /// Runs a verb. The clock is read once; verbs that run on read it themselves.
 pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     let Cli { global, verb } = cli;
-    let listen = match &verb {
-        Verb::Serve(args) => args.listen,
-        _ => None,
-    };
+    let listen = if let Verb::Serve(args) = &verb { args.listen } else { None };
     let config = Config::resolve(&global, listen)?;
     let now = SystemClock.now();
     match verb {

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use magistrate_model::{Authorship, Instant};
 use magistrate_pap::{Administration, Data, Outcome};
 use magistrate_storage_sqlite::SqliteStore;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::cli::{Authored, Import};
 use crate::config::Config;
@@ -23,11 +23,11 @@ pub(crate) async fn administration(config: &Config) -> anyhow::Result<Administra
 }
 
 pub(crate) fn authorship(authored: &Authored, now: Instant) -> anyhow::Result<Authorship> {
-    authored_by(authored.actor.clone().unwrap_or_else(os::actor), &authored.reason, now)
+    authored_by(&authored.actor.clone().unwrap_or_else(os::actor), &authored.reason, now)
 }
 
 /// Authorship of a change that no command line made.
-pub(crate) fn authored_by(actor: String, reason: &str, now: Instant) -> anyhow::Result<Authorship> {
+pub(crate) fn authored_by(actor: &str, reason: &str, now: Instant) -> anyhow::Result<Authorship> {
     Ok(Authorship { actor: actor.parse()?, reason: reason.parse()?, at: now })
 }
 
@@ -61,22 +61,32 @@ pub(crate) async fn import(
 
 /// Tells the outcome of a change.
 pub(crate) fn tell(out: Out, outcome: &Outcome, dry_run: bool) -> anyhow::Result<Exit> {
-    let Outcome { revision, added, updated, unchanged, removed } = *outcome;
-    let pending = dry_run && added + updated + removed > 0;
-    let text = || {
-        let counts = [(added, "added"), (updated, "updated"), (removed, "removed"), (unchanged, "unchanged")];
-        let counts: Vec<String> =
-            counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        let counts = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
-        match dry_run {
-            true => format!("dry run: {counts}; nothing was changed, the store is at revision {revision}"),
-            false => format!("{counts}; revision {revision}"),
-        }
-    };
-    out.either(text, || {
-        json!({ "revision": revision.number(), "added": added, "updated": updated, "removed": removed, "unchanged": unchanged, "dry_run": dry_run })
-    })?;
+    out.either(|| text(outcome, dry_run), || json(outcome, dry_run))?;
+    let pending = dry_run && outcome.added + outcome.updated + outcome.removed > 0;
     Ok(if pending { Exit::ChangesPending } else { Exit::Ok })
+}
+
+/// The outcome of a change in words.
+pub(crate) fn text(outcome: &Outcome, dry_run: bool) -> String {
+    let Outcome { revision, added, updated, unchanged, removed } = *outcome;
+    let counts = [(added, "added"), (updated, "updated"), (removed, "removed"), (unchanged, "unchanged")];
+    let counts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let counts = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
+    match dry_run {
+        true => format!("dry run: {counts}; nothing was changed, the store is at revision {revision}"),
+        false => format!("{counts}; revision {revision}"),
+    }
+}
+
+/// The outcome of a change as JSON.
+pub(crate) fn json(outcome: &Outcome, dry_run: bool) -> Json {
+    let Outcome { revision, added, updated, unchanged, removed } = *outcome;
+    json!({ "revision": revision.number(), "added": added, "updated": updated, "removed": removed, "unchanged": unchanged, "dry_run": dry_run })
+}
+
+/// Whether a list ends because of its limit.
+pub(crate) fn is_cut(found: usize, limit: Option<u32>) -> bool {
+    limit.is_some_and(|limit| u32::try_from(found).is_ok_and(|found| found == limit))
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<(String, String)> {

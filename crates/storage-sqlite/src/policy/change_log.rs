@@ -6,7 +6,6 @@ use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
 use super::revision::{revision_from, stored};
-use super::rows::limit;
 use super::statements::{APPEND_LOG, LOG};
 
 /// Revision, ordinal, kind, key, before, after, actor, reason, at.
@@ -36,10 +35,8 @@ pub(crate) async fn between(
     connection: &mut SqliteConnection,
     after: Revision,
     last: Revision,
-    most: Option<u32>,
 ) -> Result<Vec<LoggedChange>, ReadError> {
-    let rows: Vec<Row> =
-        sqlx::query_as(LOG).bind(stored(after)?).bind(stored(last)?).bind(limit(most)).fetch_all(connection).await?;
+    let rows: Vec<Row> = sqlx::query_as(LOG).bind(stored(after)?).bind(stored(last)?).fetch_all(connection).await?;
     rows.into_iter().map(change_from).collect()
 }
 

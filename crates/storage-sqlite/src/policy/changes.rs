@@ -27,9 +27,10 @@ impl Changes for SqliteStore {
         Ok(revision)
     }
 
-    async fn log(&self, after: Revision, limit: u32) -> Result<Vec<LoggedChange>, StoreError> {
+    async fn log(&self, after: Revision, revisions: u32) -> Result<Vec<LoggedChange>, StoreError> {
         let mut connection = self.policy.acquire().await.map_err(ReadError::from)?;
-        Ok(change_log::between(&mut connection, after, LAST, Some(limit)).await?)
+        let last = Revision::new(after.number().saturating_add(revisions.into())).min(LAST);
+        Ok(change_log::between(&mut connection, after, last).await?)
     }
 
     async fn migrations(&self) -> Result<Vec<PolicyMigration>, StoreError> {

@@ -95,7 +95,7 @@ async fn dataset_at(connection: &mut SqliteConnection, wanted: Revision) -> Resu
     if revision::head(connection).await?.revision < wanted {
         return Ok(None);
     }
-    let log = change_log::between(connection, Revision::ZERO, wanted, None).await?;
+    let log = change_log::between(connection, Revision::ZERO, wanted).await?;
     Ok(Some(Dataset {
         head: Head { revision: wanted, lineage: lineage::of(&log) },
         policy_set: policy_sets::as_of(connection, wanted).await?,

@@ -92,7 +92,7 @@ statements! {
         SELECT ?2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?3, ?4, ?5 FROM json_each(?1)";
     /// The change log after a revision, up to another one.
     LOG = "SELECT revision, ordinal, kind, key, before, after, actor, reason, at FROM change_log
-        WHERE revision > ?1 AND revision <= ?2 ORDER BY revision, ordinal LIMIT ?3";
+        WHERE revision > ?1 AND revision <= ?2 ORDER BY revision, ordinal";
 
     /// Live entities by filter.
     ENTITIES = matching_entities!("entity e INDEXED BY entity_live");

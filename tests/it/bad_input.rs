@@ -1,0 +1,21 @@
+//! Bad input to the real program: each kind is refused with words that say what to do, nothing is lost,
+//! and nothing is allowed.
+
+mod command_line;
+mod policy_files;
+mod server;
+mod store_files;
+
+use magistrate_tests::{Ran, Store};
+
+use crate::administration::revision;
+
+/// Expects a refusal with this exit code and these words, which changes nothing.
+#[track_caller]
+fn refused(store: &Store, arguments: &[&str], code: i32, says: &[&str]) -> Ran {
+    let before = revision(store);
+    let ran = store.run(arguments).code(code).says(says);
+    assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    assert_eq!(revision(store), before, "what is refused changes nothing: {arguments:?}");
+    ran
+}

@@ -1,0 +1,53 @@
+//! A server that cannot start, or is not there.
+
+use std::net::TcpListener;
+
+use magistrate_tests::Store;
+
+use super::refused;
+
+#[test]
+fn port_in_use_is_named() {
+    let store = Store::example();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(
+        &store,
+        &["serve", "--listen", &address],
+        1,
+        &[&format!("cannot listen on `{address}`"), "is another server running there?"],
+    );
+    let port = taken.local_addr().unwrap().port().to_string();
+    refused(&store, &["dev", "--once", "--port", &port], 1, &[&format!("cannot listen on `{address}`")]);
+}
+
+#[test]
+fn only_loopback_is_served() {
+    let store = Store::example();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7700"] {
+        refused(
+            &store,
+            &["serve", "--listen", address],
+            1,
+            &[
+                &format!("cannot listen on `{address}`"),
+                "until callers authenticate, only loopback addresses are served; use 127.0.0.1",
+            ],
+        );
+    }
+    store.file("magistrate.toml", "listen = \"0.0.0.0:0\"");
+    refused(&store, &["serve"], 1, &["only loopback addresses are served"]);
+}
+
+#[test]
+fn check_without_a_server_says_so_and_decides_nothing() {
+    let store = Store::example();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let check = |server: &str, says: &[&str]| {
+        let question = ["check", "Company::User::ana", "readMessage", "Company::Message::m-1001", "--server", server];
+        assert_eq!(refused(&store, &question, 1, says).out, "");
+    };
+    let url = format!("http://{closed}");
+    check(&url, &[&format!("cannot connect to `{url}`"), "is the server running, and is this its address?"]);
+    check("nonsense:", &["cannot connect to `nonsense:`", "write `http://127.0.0.1:7700`"]);
+}
