@@ -25,9 +25,9 @@ fn run(test: &str, script: &str) {
         .arg(output.home())
         .output()
         .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(ran.status.success(), "{}\n{}", text(&ran.stdout), text(&ran.stderr));
-    assert!(text(&ran.stdout).contains("ok"), "{}", text(&ran.stdout));
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(ran.status.success(), "{}\n{}", lossy(&ran.stdout), lossy(&ran.stderr));
+    assert!(lossy(&ran.stdout).contains("ok"), "{}", lossy(&ran.stdout));
 }
 
 #[test]

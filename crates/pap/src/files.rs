@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use magistrate_engine::{Findings, Snapshot, Source};
-use magistrate_model::{Dataset, Digest, Head, Instant, Revision};
+use magistrate_engine::{Snapshot, Source};
+use magistrate_model::{Dataset, Instant};
 
 use crate::data::{Data, read_csv_grants};
 use crate::plan::{Known, plan};
@@ -35,8 +35,8 @@ impl PolicyFiles {
     }
 
     /// Compiles them, or says everything that is wrong with them.
-    pub fn compile(&self) -> Result<Snapshot, Findings> {
-        Snapshot::compile(&self.schema, &self.policies)
+    pub fn compile(&self) -> Result<Snapshot, AdminError> {
+        Ok(Snapshot::compile(&self.schema, &self.policies)?)
     }
 
     /// Reads `data/*.jsonl` (and `grants.csv`).
@@ -69,24 +69,8 @@ impl PolicyFiles {
     /// The data as a store would hold it, with relative times counted from `now`.
     pub fn dataset(&self, snapshot: &Snapshot, now: Instant) -> Result<Dataset, AdminError> {
         let plan = plan(snapshot, &Known::default(), self.data()?, now).map_err(AdminError::Problems)?;
-        let mut dataset = Dataset {
-            head: Head { revision: Revision::new(1), lineage: Digest::ZERO },
-            policy_set: None,
-            scopes: Vec::new(),
-            entities: Vec::new(),
-            grants: Vec::new(),
-        };
-        for change in plan.changes {
-            match change {
-                magistrate_model::Change::PutEntity(entity) => dataset.entities.push(entity),
-                magistrate_model::Change::PutScope(scope) => dataset.scopes.push(scope),
-                magistrate_model::Change::AddGrant(grant) => dataset.grants.push(grant),
-                magistrate_model::Change::DeleteEntity(_)
-                | magistrate_model::Change::DeleteScope(_)
-                | magistrate_model::Change::RevokeGrant(_)
-                | magistrate_model::Change::ApplyPolicySet { .. } => {}
-            }
-        }
+        let mut dataset = Dataset::empty();
+        dataset.apply(plan.changes);
         Ok(dataset)
     }
 }

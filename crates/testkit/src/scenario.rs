@@ -55,19 +55,8 @@ impl Scenario {
     pub fn build(self, now: Instant) -> (Snapshot, Dataset) {
         let snapshot = Snapshot::compile(&self.schema, &self.policies).unwrap_or_else(|findings| panic!("{findings}"));
         let plan = plan(&snapshot, &Known::default(), self.data, now).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let mut dataset = PolicyFiles::read(&example_policies()).unwrap().dataset(&snapshot, now).unwrap();
-        (dataset.entities, dataset.grants, dataset.scopes) = (Vec::new(), Vec::new(), Vec::new());
-        for change in plan.changes {
-            match change {
-                magistrate_model::Change::PutEntity(entity) => dataset.entities.push(entity),
-                magistrate_model::Change::PutScope(scope) => dataset.scopes.push(scope),
-                magistrate_model::Change::AddGrant(grant) => dataset.grants.push(grant),
-                magistrate_model::Change::DeleteEntity(_)
-                | magistrate_model::Change::DeleteScope(_)
-                | magistrate_model::Change::RevokeGrant(_)
-                | magistrate_model::Change::ApplyPolicySet { .. } => panic!("a plan of new data only adds"),
-            }
-        }
+        let mut dataset = Dataset::empty();
+        dataset.apply(plan.changes);
         dataset.policy_set = Some(snapshot.policy_set());
         (snapshot, dataset)
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use magistrate_engine::{Snapshot, Source};
 use magistrate_model::{
-    ActionUid, Caller, Channel, Dataset, Digest, EntityInput, EntityUid, Environment, Head, Instant, Query, Record,
-    Revision, Span, Verdict, json,
+    ActionUid, Caller, Channel, Dataset, EntityInput, EntityUid, Environment, Instant, Query, Record, Span, Verdict,
+    json,
 };
 use magistrate_pap::{Data, Known, PolicyFiles, plan};
 use magistrate_pdp::{CheckError, View};
@@ -40,7 +40,7 @@ impl World {
         let snapshot = snapshot.unwrap_or_else(|findings| panic!("{findings}"));
         Self {
             snapshot: Arc::new(snapshot),
-            dataset: empty(),
+            dataset: Dataset::empty(),
             now: instant("2026-06-01T12:00:00Z"),
             namespace: String::new(),
         }
@@ -66,9 +66,7 @@ impl World {
         let mut data = Data::default();
         data.add_jsonl(kind, kind, lines)?;
         let plan = plan(&self.snapshot, &self.known(), data, self.now)?;
-        for change in plan.changes {
-            apply(&mut self.dataset, change);
-        }
+        self.dataset.apply(plan.changes);
         Ok(self)
     }
 
@@ -176,34 +174,5 @@ impl Ask {
     /// The answer; panics if there is none.
     pub fn verdict(self) -> Verdict {
         self.answer().unwrap_or_else(|error| panic!("{error}"))
-    }
-}
-
-fn empty() -> Dataset {
-    Dataset {
-        head: Head { revision: Revision::new(1), lineage: Digest::ZERO },
-        policy_set: None,
-        scopes: Vec::new(),
-        entities: Vec::new(),
-        grants: Vec::new(),
-    }
-}
-
-fn apply(dataset: &mut Dataset, change: magistrate_model::Change) {
-    use magistrate_model::Change;
-    match change {
-        Change::PutEntity(entity) => {
-            dataset.entities.retain(|other| other.uid != entity.uid);
-            dataset.entities.push(entity);
-        }
-        Change::DeleteEntity(uid) => dataset.entities.retain(|other| other.uid != uid),
-        Change::PutScope(scope) => {
-            dataset.scopes.retain(|other| other.name != scope.name);
-            dataset.scopes.push(scope);
-        }
-        Change::DeleteScope(name) => dataset.scopes.retain(|other| other.name != name),
-        Change::AddGrant(grant) => dataset.grants.push(grant),
-        Change::RevokeGrant(id) => dataset.grants.retain(|other| *other.id() != id),
-        Change::ApplyPolicySet { set, .. } => dataset.policy_set = Some(set),
     }
 }

@@ -104,3 +104,20 @@ fn facts_are_supplied_where_declared() {
     check(at("2026-06-01T17:59:59Z"), Permitted);
     check(at("2026-06-01T18:00:00Z"), NoPermit);
 }
+
+#[test]
+fn audit_annotation_raises_the_durability_class() {
+    use magistrate_model::DurabilityClass::{Disk, Process};
+    let world = World::of(
+        &schema().replace("action write", "@audit(\"disk\") action write"),
+        r#"@id("all") permit (principal is User, action, resource);
+           @id("loud") @audit("disk") forbid (principal is User, action == Action::"read", resource) when { principal.suspended };"#,
+    )
+    .with("entities", r#"{"uid":"User::\"ann\"","attributes":{"suspended":false,"level":1}}
+                         {"uid":"User::\"eve\"","attributes":{"suspended":true,"level":1}}
+                         {"uid":"Doc::\"d\"","attributes":{"owner":{"__entity":{"type":"User","id":"ann"}},"secret":false}}"#);
+    let class = |user: &str, action: &str| world.ask(user, action, "Doc::d").verdict().class;
+    assert_eq!(class("User::ann", "read"), Process);
+    assert_eq!(class("User::ann", "write"), Disk, "by the action");
+    assert_eq!(class("User::eve", "read"), Disk, "by the determining policy");
+}
