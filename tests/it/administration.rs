@@ -17,6 +17,7 @@ pub(crate) fn revision(store: &Store) -> u64 {
 }
 
 /// Runs a changing verb with a reason.
+#[track_caller]
 fn change(store: &Store, arguments: &[&str]) -> Ran {
     store.run(&[arguments, &["--reason", "test"]].concat())
 }
@@ -76,7 +77,7 @@ fn roles_are_put_listed_and_deleted() {
     assert_eq!(found["includes"], json!([]));
     changes(&store, &["role", "delete", "proof-reader"], [0, 0, 1, 0]);
     assert_eq!(list(&store, &["role", "list"]).len(), roles.len() - 1);
-    change(&store, &["role", "delete", "viewer"]).code(1).says(&["is a member of it"]);
+    let _ran = change(&store, &["role", "delete", "viewer"]).code(1).says(&["is a member of it"]);
 }
 
 #[test]
@@ -89,7 +90,8 @@ fn scopes_are_put_listed_and_deleted() {
     let found = scopes.iter().find(|scope| scope["scope"] == "orders:list").unwrap();
     assert_eq!(found["description"], "lists");
     changes(&store, &["scope", "delete", "orders:list"], [0, 0, 1, 0]);
-    change(&store, &["scope", "delete", "orders:read"]).code(1).says(&["is granted by", "revoke that first"]);
+    let _ran =
+        change(&store, &["scope", "delete", "orders:read"]).code(1).says(&["is granted by", "revoke that first"]);
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn grants_are_added_listed_and_revoked() {
     assert_eq!(all(&held, "/reason"), ["test"].into());
     changes(&store, &["grant", "revoke", &id], [0, 0, 1, 0]);
     assert_eq!(list(&store, &on).len(), 1);
-    change(&store, &["grant", "revoke", &id]).code(1).says(&["it does not exist"]);
+    let _ran = change(&store, &["grant", "revoke", &id]).code(1).says(&["it does not exist"]);
 }
 
 #[test]
@@ -202,7 +204,7 @@ fn dry_run_changes_nothing_and_its_exit_code_tells_what_would() {
     assert!(ran.out.starts_with("dry run: 1 added; nothing was changed"), "{}", ran.out);
     assert_eq!(revision(&store), before);
     assert!(!all(&list(&store, &["grant", "list", "--holder", ANA]), "/id").contains("g-test"));
-    dry(&bad).code(1).says(&["bad.jsonl:1: `holder` is missing"]);
+    let _ran = dry(&bad).code(1).says(&["bad.jsonl:1: `holder` is missing"]);
     let _ran = change(&store, &["grant", "import", &new]).code(0);
     let ran = dry(&new).code(0);
     assert!(ran.out.starts_with("dry run: 1 unchanged"), "{}", ran.out);
@@ -216,11 +218,38 @@ fn one_bad_line_refuses_the_import() {
     let before = revision(&store);
     let lines = [GROUP, r#"{"uid":"Company::Group::\"other\"","parents":["Company::Group::\"none\""]}"#, GROUP];
     let file = store.file("groups.jsonl", &lines.join("\n"));
-    change(&store, &["entity", "import", &file]).code(1).says(&[
+    let _ran = change(&store, &["entity", "import", &file]).code(1).says(&[
         "groups.jsonl:2: `Company::Group::\"other\"` names `Company::Group::\"none\"`, which does not exist",
         "groups.jsonl:3: `Company::Group::\"testers\"` stands twice, first at ",
     ]);
     assert_eq!(revision(&store), before);
+}
+
+#[test]
+fn change_log_tells_who_and_why() {
+    let store = Store::example();
+    let before = revision(&store);
+    let put = |id: &str, extra: &[&str]| {
+        let _ran = store.run(&[&["entity", "put", id], extra].concat()).code(0);
+    };
+    put("Company::Group::a", &["--reason", "the first"]);
+    put("Company::Group::b", &["--reason", "the second", "--actor", "ci:main"]);
+    let _ran = change(&store, &["entity", "delete", "Company::Group::a"]).code(0);
+    let _ran = store.run(&["entity", "put", "Company::Robot::c", "--reason", "refused"]).code(1);
+    let rows = list(&store, &["audit", "changes", "--after", &before.to_string()]);
+    let told = |row: &Json| ["kind", "key", "actor", "reason"].map(|field| row[field].as_str().unwrap().to_owned());
+    assert_eq!(
+        rows.iter().map(told).collect::<Vec<_>>(),
+        [
+            ["entity.put", "Company::Group::\"a\"", "os:tester", "the first"],
+            ["entity.put", "Company::Group::\"b\"", "ci:main", "the second"],
+            ["entity.delete", "Company::Group::\"a\"", "os:tester", "test"],
+        ]
+    );
+    assert_eq!((&rows[0]["before"], &rows[2]["after"]), (&Json::Null, &Json::Null));
+    assert_eq!(rows[0]["after"], rows[2]["before"]);
+    let table = store.run(&["audit", "changes", "-n", "1"]).code(0).out;
+    assert!(table.contains("entity.delete") && !table.contains("entity.put"), "{table}");
 }
 
 #[test]
@@ -235,7 +264,7 @@ fn migrations_tell_who_and_why() {
     std::fs::create_dir(&directory).unwrap();
     std::fs::copy(policies.join("schema.cedarschema"), directory.join("schema.cedarschema")).unwrap();
     let shrunk = ["policy", "apply", "policies", "--reason", "empty", "--actor", "ci:main"];
-    store.run(&shrunk).code(1).says(&["the set has 0 policies", "--allow-shrink"]);
+    let _ran = store.run(&shrunk).code(1).says(&["the set has 0 policies", "--allow-shrink"]);
     let _ran = store.run(&[&shrunk[..], &["--allow-shrink"]].concat()).code(0);
     let status = store.run(&["-o", "json", "policy", "status"]).code(0).json();
     let told = |row: &Json| ["name", "actor", "reason"].map(|field| row[field].as_str().unwrap().to_owned());
@@ -268,8 +297,8 @@ fn no_change_without_a_reason() {
         &["grant", "import", &file],
         &["grant", "import", &file, "--dry-run"],
     ] {
-        store.run(verb).code(2).says(&["--reason <TEXT>"]);
-        store.run(&[verb, &["--reason", ""]].concat()).code(1);
+        let _ran = store.run(verb).code(2).says(&["--reason <TEXT>"]);
+        let _ran = store.run(&[verb, &["--reason", ""]].concat()).code(1);
     }
     assert_eq!(revision(&store), before);
 }

@@ -6,16 +6,18 @@ mod policy_files;
 mod server;
 mod store_files;
 
-use magistrate_tests::{Ran, Store};
+use magistrate_tests::Store;
 
 use crate::administration::revision;
 
-/// Expects a refusal with this exit code and these words, which changes nothing.
+/// Expects a refusal with this exit code and these words, which answers nothing and changes nothing.
+/// Returns what was told.
 #[track_caller]
-fn refused(store: &Store, arguments: &[&str], code: i32, says: &[&str]) -> Ran {
+fn refused(store: &Store, arguments: &[&str], code: i32, says: &[&str]) -> String {
     let before = revision(store);
     let ran = store.run(arguments).code(code).says(says);
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    assert_eq!(ran.out, "", "{arguments:?}");
     assert_eq!(revision(store), before, "what is refused changes nothing: {arguments:?}");
-    ran
+    ran.err
 }

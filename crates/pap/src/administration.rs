@@ -135,7 +135,7 @@ impl<S: Records + Changes> Administration<S> {
     /// Everything the input touches, with all ancestors.
     async fn known(&self, base: &Base, data: &Data, snapshot: &Snapshot) -> Result<Known, AdminError> {
         let mut entities = HashMap::new();
-        let mut wanted: BTreeSet<EntityUid> = data.names(snapshot.vocabulary());
+        let mut wanted: BTreeSet<EntityUid> = data.names(snapshot);
         while !wanted.is_empty() {
             let filter = EntityFilter { uids: Some(std::mem::take(&mut wanted)), ..EntityFilter::default() };
             let found = self.store.entities(&filter).await?;

@@ -183,6 +183,21 @@ async fn cycle_through_stored_ancestors_is_refused() {
 }
 
 #[tokio::test]
+async fn stored_entities_are_found_however_an_attribute_names_them() {
+    let world = World::new().await;
+    for (id, owner) in
+        [("plan", r#"{"type":"User","id":"ana"}"#), ("note", r#"{"__entity":{"type":"User","id":"ana"}}"#)]
+    {
+        let doc =
+            |owner: &str| data("entities", &format!(r#"{{"uid":"Doc::\"{id}\"","attributes":{{"owner":{owner}}}}}"#));
+        world
+            .refused(world.put(&doc(&owner.replace("ana", "none"))), "names `User::\"none\"`, which does not exist")
+            .await;
+        world.put(&doc(owner)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn nothing_can_be_put_before_policies_are_applied() {
     let world = World::empty().await;
     world.refused(world.put(&user("eve", 1)), "run `magistrate policy apply` first").await;

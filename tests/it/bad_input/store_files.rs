@@ -55,6 +55,15 @@ fn name(file: &Path) -> &str {
     file.file_name().unwrap().to_str().unwrap()
 }
 
+/// Overwrites part of a file with noise; what its write-ahead log still holds would repair it.
+fn damage(file: &Path, offset: u64, length: u64) {
+    for log in ["-wal", "-shm"] {
+        let _absent = std::fs::remove_file(format!("{}{log}", file.display()));
+    }
+    let noise: Vec<u8> = (0..length).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[4]).collect();
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().write_all_at(&noise, offset).unwrap();
+}
+
 #[test]
 fn missing_store_says_how_to_create_it() {
     let nowhere = Store::nowhere();
@@ -101,8 +110,7 @@ fn damaged_file_is_named_and_left_as_it_is() {
     for n in 0..2 {
         let store = Store::example();
         let file = &files(&store)[n];
-        let garbage: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        std::fs::OpenOptions::new().write(true).open(file).unwrap().write_all_at(&garbage, 0).unwrap();
+        damage(file, 0, 4096);
         let before = std::fs::read(file).unwrap();
         let verbs = [&VERBS[..], &[&["migrate"]]].concat();
         unusable(&store, &verbs, &[name(file), "is damaged or not a database; restore it from a copy"]);
@@ -114,9 +122,8 @@ fn damaged_file_is_named_and_left_as_it_is() {
 fn damage_behind_a_good_header_is_told_when_it_is_met() {
     let store = Store::example();
     let file = &files(&store)[0];
-    let length = usize::try_from(std::fs::metadata(file).unwrap().len()).unwrap();
-    let handle = std::fs::OpenOptions::new().write(true).open(file).unwrap();
-    handle.write_all_at(&vec![0xa5; length - 4096], 4096).unwrap();
+    let length = std::fs::metadata(file).unwrap().len();
+    damage(file, 4096, length - 4096);
     unusable(&store, &[&["policy", "status"], &["grant", "list"], &ADD], &["damaged", "restore it from a copy"]);
 }
 
@@ -192,7 +199,8 @@ fn read_only_directory_is_named() {
         skip("read_only_directory_is_named", "a directory cannot be mounted read-only here");
         return;
     };
-    unusable(&store, &[&ADD, &["serve", "--listen", "127.0.0.1:0"], &["migrate"]], &["read-only", "write access"]);
+    unusable(&store, &[&ADD, &["serve", "--listen", "127.0.0.1:0"]], &["cannot open the store", "policy.db`"]);
+    unusable(&store, &[&["migrate"]], &["is read-only; give this user write access to it and to its directory"]);
     drop(mounted);
     assert_eq!(revision(&store), before);
     let _ran = store.run(&ADD).code(0);

@@ -2,24 +2,27 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use magistrate_engine::Vocabulary;
+use magistrate_engine::{Snapshot, Vocabulary};
 use magistrate_model::{EntityUid, GrantId};
 
 use super::role_uid;
 use crate::data::{Data, GrantText};
 
 impl Data {
-    /// Every entity the input names: what must be looked up before planning.
-    pub fn names(&self, vocabulary: &Vocabulary) -> BTreeSet<EntityUid> {
+    /// Every entity the input names: what must be looked up before planning. What an attribute names is
+    /// known once it is typed; an entity that does not fit the schema is refused without being looked up.
+    pub fn names(&self, snapshot: &Snapshot) -> BTreeSet<EntityUid> {
         let mut names = BTreeSet::new();
         for entity in self.entities.iter().map(|located| &located.item) {
             names.insert(entity.uid.clone());
             names.extend(entity.parents.iter().cloned());
-            entity.each_reference(&mut |uid| names.extend([uid.clone()]));
+            if let Ok(typed) = snapshot.typed_entity(entity.clone()) {
+                typed.each_reference(&mut |uid| names.extend([uid.clone()]));
+            }
         }
         let roles = self.roles.iter().flat_map(|located| located.item.parents.iter().chain([&located.item.role]));
         let granted = self.grants.iter().filter_map(|located| located.item.role.as_ref());
-        names.extend(roles.chain(granted).filter_map(|text| role_uid(vocabulary, text).ok()));
+        names.extend(roles.chain(granted).filter_map(|text| role_uid(snapshot.vocabulary(), text).ok()));
         for grant in self.grants.iter().map(|located| &located.item) {
             names.insert(grant.holder.clone());
             names.extend(grant.resource.clone());

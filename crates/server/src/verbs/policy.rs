@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use magistrate_engine::Snapshot;
 use magistrate_model::{Instant, PolicyId, Span};
-use magistrate_pap::{Applied, ApplyOptions, Changes as _, PolicyFiles, Records as _, SuiteReport, read_cases};
+use magistrate_pap::{AdminError, Applied, ApplyOptions, Changes as _, PolicyFiles, Records as _, SuiteReport, read_cases};
 use magistrate_pdp::View;
 use serde_json::json;
 
@@ -54,14 +54,14 @@ fn lint(out: Out, dir: &Path) -> anyhow::Result<Exit> {
             )?;
             Ok(Exit::Ok)
         }
-        Err(findings) if out.is_json() => {
+        Err(AdminError::Findings(findings)) if out.is_json() => {
             let json: Vec<_> = findings.as_slice().iter().map(|f| {
                 json!({ "file": f.source, "line": f.line, "column": f.column, "rule": f.rule.name(), "message": f.message, "help": f.help })
             }).collect();
             out.json(&json!({ "valid": false, "findings": json }))?;
             Ok(Exit::InvalidPolicy)
         }
-        Err(findings) => Err(magistrate_pap::AdminError::Findings(findings).into()),
+        Err(error) => Err(error.into()),
     }
 }
 
