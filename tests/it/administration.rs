@@ -13,7 +13,11 @@ const GRANT: &str = r#"{"id":"g-test","holder":"Company::User::\"ana\"","role":"
 
 /// Where the store stands.
 pub(crate) fn revision(store: &Store) -> u64 {
-    store.run(&["-o", "json", "policy", "status"]).code(0).json()["revision"].as_u64().unwrap()
+    number(&store.run(&["-o", "json", "policy", "status"]).code(0).json(), "revision")
+}
+
+fn number(json: &Json, field: &str) -> u64 {
+    json.get(field).and_then(Json::as_u64).unwrap()
 }
 
 /// Runs a changing verb with a reason.
@@ -37,10 +41,10 @@ fn all<'a>(rows: &'a [Json], pointer: &str) -> BTreeSet<&'a str> {
 fn changes(store: &Store, arguments: &[&str], [added, updated, removed, unchanged]: [u64; 4]) {
     let before = revision(store);
     let told = change(store, &[&["-o", "json"], arguments].concat()).code(0).json();
-    let counts = ["added", "updated", "removed", "unchanged"].map(|name| told[name].as_u64().unwrap());
+    let counts = ["added", "updated", "removed", "unchanged"].map(|name| number(&told, name));
     assert_eq!(counts, [added, updated, removed, unchanged], "{arguments:?}");
     let moved = u64::from(added + updated + removed > 0);
-    assert_eq!(told["revision"], before + moved, "{arguments:?}");
+    assert_eq!(number(&told, "revision"), before + moved, "{arguments:?}");
     assert_eq!(revision(store), before + moved, "{arguments:?}");
 }
 
@@ -334,7 +338,8 @@ fn list_that_was_cut_says_how_to_go_on() {
     let last = first.lines().nth(5).unwrap().trim().split("  ").next().unwrap();
     assert!(first.contains(&format!("there may be more: add --after '{last}'")), "{first}");
     let second = page(&["--after", last]).code(0).out;
-    assert!(!second.contains(&first[first.find("Company").unwrap()..][..30]), "{second}");
+    let entities = |table: &str| table.lines().skip(1).take(5).map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(entities(&first).union(&entities(&second)).count(), 10, "{second}");
     assert!(store.run(&["grant", "list", "--limit", "2"]).code(0).out.contains("there may be more: raise --limit"));
     assert!(!store.run(&["grant", "list"]).code(0).out.contains("there may be more"));
 }

@@ -1,4 +1,5 @@
 //! Administration over a real store: what is refused leaves no trace, and nothing is overwritten.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a broken premise should end them at once")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -127,7 +128,7 @@ impl World {
     /// Expects a refusal that says `says` and left the store at the revision it was at.
     async fn refused<T: std::fmt::Debug>(&self, change: impl Future<Output = Result<T, AdminError>>, says: &str) {
         let before = self.revision().await;
-        let error = change.await.expect_err("accepted").to_string();
+        let error = change.await.unwrap_err().to_string();
         assert!(error.contains(says), "wanted `{says}` in: {error}");
         assert_eq!(self.revision().await, before, "what is refused changes nothing");
     }

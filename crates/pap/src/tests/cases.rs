@@ -82,7 +82,7 @@ fn parties_and_actions_are_named_as_on_the_command_line() {
 #[test]
 fn expectations_are_compared_one_by_one() {
     let failure = |more: &[&str], cause, determining: &[&str]| run(more, cause, determining).cases[0].failure.clone();
-    let passes = |more: &[&str]| failure(more, Cause::Permitted, &["a", "b"]) == None;
+    let passes = |more: &[&str]| failure(more, Cause::Permitted, &["a", "b"]).is_none();
     let fails = |more: &[&str], says: &str| {
         let failure = failure(more, Cause::Permitted, &["a", "b"]).expect("passed");
         assert!(failure.contains(says), "wanted `{says}` in: {failure}");

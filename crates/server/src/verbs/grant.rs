@@ -47,7 +47,9 @@ async fn add(config: &Config, out: Out, args: GrantArgs, now: Instant) -> anyhow
     let outcome = administration.put(&data, &store::authorship(&args.authored, now)?, false).await?;
     let named = || {
         let mut json = store::json(&outcome, false);
-        json["grant"] = Json::from(id.as_str());
+        if let Json::Object(fields) = &mut json {
+            fields.insert("grant".into(), Json::from(id.as_str()));
+        }
         json
     };
     out.either(|| format!("grant {id}\n{}", store::text(&outcome, false)), named)?;

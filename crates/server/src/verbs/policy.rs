@@ -7,7 +7,9 @@ use std::sync::Arc;
 use anyhow::bail;
 use magistrate_engine::Snapshot;
 use magistrate_model::{Instant, PolicyId, Span};
-use magistrate_pap::{AdminError, Applied, ApplyOptions, Changes as _, PolicyFiles, Records as _, SuiteReport, read_cases};
+use magistrate_pap::{
+    AdminError, Applied, ApplyOptions, Changes as _, PolicyFiles, Records as _, SuiteReport, read_cases,
+};
 use magistrate_pdp::View;
 use serde_json::json;
 
