@@ -62,6 +62,31 @@ async fn new_run_writes_a_new_stream_beside_the_old_one() {
     assert_eq!(streams.len(), 2);
 }
 
+/// A history or a policy store that is moved away: nothing is answered, whatever is put in its place.
+#[tokio::test]
+async fn file_moved_away_under_a_server_stops_it_from_answering() {
+    for (file, says) in [("decisions.db", "could not be recorded"), ("policy.db", "not the one that was opened")] {
+        let store = Store::example();
+        let mut running = Running::start(&store);
+        let client = running.client().await;
+        let ask = || client.check(request(("User", "ana"), "readMessage", ("Message", "m-1001")), PATIENCE);
+        assert_eq!(ask().await.unwrap().decision, 1);
+        let moved = store.data().join("moved");
+        std::fs::create_dir(&moved).unwrap();
+        for end in ["", "-wal", "-shm"] {
+            let name = format!("{file}{end}");
+            std::fs::rename(store.data().join(&name), moved.join(&name)).unwrap();
+        }
+        if file == "policy.db" {
+            running.wait_for("removed or replaced");
+        }
+        let refused = ask().await.unwrap_err().to_string();
+        assert!(refused.contains(says) && refused.contains("removed or replaced"), "{refused}");
+        let _ran = store.run(&["migrate"]).code(0);
+        assert!(ask().await.is_err(), "a new {file} is not the one this server knows");
+    }
+}
+
 /// A filesystem that is full: callers get UNAVAILABLE and no decision, health drops, and service resumes.
 #[tokio::test]
 async fn full_disk_refuses_and_recovers() {

@@ -2,7 +2,7 @@
 
 use magistrate_model::{ActionUid, EntityData, EntityInput, EntityUid, Malformed, Query, Record, TypeName, Violation};
 
-use crate::entity_types::{ActionInfo, EntitySource};
+use crate::entity_types::EntitySource;
 use crate::schema::FACTS;
 use crate::snapshot::Snapshot;
 use crate::typed;
@@ -19,7 +19,7 @@ impl Snapshot {
         let mut admission = Admission { snapshot: self, violations: Vec::new() };
         let principal = admission.party("principal", query.principal, &action.principals, &query.action);
         let resource = admission.party("resource", query.resource, &action.resources, &query.action);
-        let context = admission.context(&query.action, action, &query.context);
+        let context = admission.context(&query.action, &query.context);
         admission.same_entity(&principal, &resource);
         match Malformed::all(admission.violations) {
             Some(malformed) => Err(malformed),
@@ -108,8 +108,8 @@ impl Admission<'_> {
         }
     }
 
-    fn context(&mut self, action: &ActionUid, info: &ActionInfo, given: &Record) -> Record {
-        if given.contains_key(FACTS) && info.declares_facts {
+    fn context(&mut self, action: &ActionUid, given: &Record) -> Record {
+        if given.contains_key(FACTS) {
             self.refuse(format!("context.{FACTS}"), "is supplied by the decision point; leave it out");
         }
         given.values().for_each(|value| {

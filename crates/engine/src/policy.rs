@@ -1,6 +1,7 @@
 //! Parsing policies and reading what their annotations say.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cedar_policy::{ActionConstraint, Policy, PolicySet};
 use magistrate_model::{DurabilityClass, EntityUid, Notice, PolicyId};
@@ -9,6 +10,7 @@ use serde_json::Value as Json;
 use crate::cedar;
 use crate::finding::{Finding, Rule};
 use crate::schema::{FACTS, RESERVED};
+use crate::snapshot::Source;
 
 /// What a policy does when it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,28 +52,29 @@ pub(crate) struct ParsedPolicy {
     pub(crate) json: Json,
     /// The reason of `@negative_role`, if it has one.
     pub(crate) negative_role: Option<String>,
-    /// Name and text of the source it stands in.
-    pub(crate) source: (String, String),
+    /// The source it stands in, shared by all policies of it.
+    pub(crate) source: Arc<Source>,
     /// Where it starts in its source, and how long its text is.
     pub(crate) place: (usize, usize),
 }
 
 impl ParsedPolicy {
     pub(crate) fn finding(&self, rule: Rule, message: impl Into<String>, help: &str) -> Finding {
-        let source = (self.source.0.as_str(), self.source.1.as_str());
-        Finding::at(source, self.place, rule, message, Some(help.to_owned()))
+        Finding::at(self.source.as_pair(), self.place, rule, message, Some(help.to_owned()))
     }
 }
 
 /// Parses the policies of one source that the guard let through.
-pub(crate) fn parse(source: (&str, &str)) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
+pub(crate) fn parse(whole: &Source) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
+    let source = whole.as_pair();
+    let shared = Arc::new(whole.clone());
     let set: PolicySet = source.1.parse().map_err(|errors: cedar_policy::ParseErrors| {
         errors.iter().map(|e| finding_of(source, Rule::Syntax, e)).collect::<Vec<_>>()
     })?;
     let mut findings: Vec<Finding> = set.templates().map(|template| template_finding(source, template)).collect();
     let mut parsed = Vec::new();
     for policy in set.policies() {
-        match parse_one(source, policy) {
+        match parse_one(&shared, policy) {
             Ok(policy) => parsed.push(policy),
             Err(found) => findings.extend(found),
         }
@@ -95,7 +98,8 @@ fn template_finding(source: (&str, &str), template: &cedar_policy::Template) -> 
     )
 }
 
-fn parse_one(source: (&str, &str), policy: &Policy) -> Result<ParsedPolicy, Vec<Finding>> {
+fn parse_one(shared: &Arc<Source>, policy: &Policy) -> Result<ParsedPolicy, Vec<Finding>> {
+    let source = shared.as_pair();
     let core: &cedar_policy_core::ast::Policy = policy.as_ref();
     let place = core.loc().map_or((0, 1), |loc| (loc.start(), loc.end() - loc.start()));
     let refuse = |rule, message: String, help: &str| Finding::at(source, place, rule, message, Some(help.to_owned()));
@@ -166,8 +170,7 @@ fn parse_one(source: (&str, &str), policy: &Policy) -> Result<ParsedPolicy, Vec<
         id,
     };
     let cedar = policy.new_id(cedar_policy::PolicyId::new(info.id.as_str()));
-    let source = (source.0.to_owned(), source.1.to_owned());
-    Ok(ParsedPolicy { info, cedar, json, negative_role, source, place })
+    Ok(ParsedPolicy { info, cedar, json, negative_role, source: Arc::clone(shared), place })
 }
 
 fn actions(constraint: &ActionConstraint) -> Option<BTreeSet<EntityUid>> {

@@ -28,6 +28,13 @@ pub struct Source {
     pub text: String,
 }
 
+impl Source {
+    /// Name and text.
+    pub(crate) fn as_pair(&self) -> (&str, &str) {
+        (&self.name, &self.text)
+    }
+}
+
 /// A schema and its policies, parsed, checked and ready to answer. Immutable.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -124,7 +131,7 @@ impl Snapshot {
 }
 
 fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>> {
-    let schema_source = (schema.name.as_str(), schema.text.as_str());
+    let schema_source = schema.as_pair();
     guard::check(schema_source)?;
     let parsed_schema = schema::parse(schema_source)?;
     let parsed = parse_all(sources)?;
@@ -153,8 +160,7 @@ fn parse_all(sources: &[Source]) -> Result<BTreeMap<PolicyId, ParsedPolicy>, Vec
     let mut findings = Vec::new();
     let mut parsed: BTreeMap<PolicyId, ParsedPolicy> = BTreeMap::new();
     for source in sources {
-        let source = (source.name.as_str(), source.text.as_str());
-        match guard::check(source).and_then(|()| policy::parse(source)) {
+        match guard::check(source.as_pair()).and_then(|()| policy::parse(source)) {
             Ok(policies) => policies.into_iter().for_each(|policy| insert_unique(&mut parsed, policy, &mut findings)),
             Err(found) => findings.extend(found),
         }
@@ -169,7 +175,7 @@ fn insert_unique(parsed: &mut BTreeMap<PolicyId, ParsedPolicy>, policy: ParsedPo
     let id = policy.info.id.clone();
     match parsed.get(&id) {
         Some(first) => {
-            let message = format!("the id `{id}` is taken by a policy in {}", first.source.0);
+            let message = format!("the id `{id}` is taken by a policy in {}", first.source.name);
             findings.push(policy.finding(Rule::Id, message, "choose another `@id`"));
         }
         None => drop(parsed.insert(id, policy)),
@@ -221,8 +227,8 @@ fn located(
     error: &dyn miette::Diagnostic,
 ) -> Finding {
     let id: &str = id.as_ref();
-    match parsed.values().find(|policy| policy.info.id.as_str() == id) {
-        Some(policy) => finding_of((&policy.source.0, &policy.source.1), rule, error),
+    match id.parse().ok().and_then(|id: PolicyId| parsed.get(&id)) {
+        Some(policy) => finding_of(policy.source.as_pair(), rule, error),
         None => finding_of((id, ""), rule, error),
     }
 }

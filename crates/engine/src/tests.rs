@@ -256,3 +256,55 @@ fn policies_that_read_the_clock_are_known() {
         snapshot.policies().filter(|policy| policy.reads_facts).map(|policy| policy.id.as_str()).collect();
     assert_eq!(reading, ["a"]);
 }
+
+#[test]
+fn facts_are_known_however_the_context_comes_to_them() {
+    let snapshot = compile(
+        "namespace A { type Ctx = Inner; type Inner = { facts: Magistrate::Facts }; }\n\
+         namespace N { @source(\"stored\") entity U; action read appliesTo { principal: U, resource: U, context: A::Ctx }; }",
+        "",
+    );
+    let snapshot = snapshot.unwrap_or_else(|findings| panic!("{findings}"));
+    assert!(snapshot.vocabulary().actions().all(|(_, action)| action.declares_facts));
+    let optional = SCHEMA.replace("facts: Magistrate::Facts", "facts?: Magistrate::Facts");
+    assert_eq!(compile(&optional, "").unwrap_err().as_slice()[0].rule, Rule::Reserved);
+}
+
+#[test]
+fn roles_cannot_hide_from_the_walk() {
+    let hidden = [
+        "forbid(principal, action, resource) when { {\"!\": principal in Role::\"x\"}[\"!\"] };",
+        "permit(principal, action, resource) unless { {\"if-then-else\": principal in Role::\"x\"}[\"if-then-else\"] };",
+        "permit(principal, action, resource) unless { {\"&&\": principal in Role::\"x\"}[\"&&\"] };",
+        "permit(principal, action, resource) when { {a: principal in Role::\"x\"}.a == false };",
+        "permit(principal, action, resource) when { [principal in Role::\"x\"].contains(false) };",
+    ];
+    for text in hidden {
+        policy(&format!("@id(\"a\") {text}"), Rule::NegativeRole, "take access away");
+    }
+    let mixed = "permit(principal, action, resource) when { principal in [Role::\"a\", if principal in Role::\"b\" then Role::\"c\" else Role::\"d\"] };";
+    policy(&format!("@id(\"a\") {mixed}"), Rule::RolePosition, "other than as");
+    let literal = "permit(principal, action, resource) when { {role: Role::\"x\"}.role == Role::\"x\" };";
+    policy(&format!("@id(\"a\") {literal}"), Rule::RolePosition, "other than as");
+}
+
+#[test]
+fn role_test_beside_what_can_fail_is_refused() {
+    let fallible = "permit(principal, action, resource) when { (principal in Role::\"x\" && principal.level + 1 > 0) || principal.level == 2 };";
+    policy(&format!("@id(\"a\") {fallible}"), Rule::NegativeRole, "two policies");
+    accepted(&format!("@id(\"a\") @negative_role(\"bounded by the schema\") {fallible}"));
+    accepted("@id(\"a\") permit(principal in Role::\"x\", action, resource) when { principal.level + 1 > 0 };");
+    accepted(
+        "@id(\"a\") permit(principal, action == Action::\"edit\", resource) when { principal in Role::\"x\" && context.facts.now < datetime(\"2030-01-01\") };",
+    );
+}
+
+#[test]
+fn schema_that_doubles_with_every_type_is_refused_at_once() {
+    let doubling: Vec<_> = (0..40).map(|n| format!("type T{n} = {{ x: T{}, y: T{} }};", n + 1, n + 1)).collect();
+    let schema = format!("{}\ntype T40 = Long;\n@source(\"stored\") entity U {{ t: T0 }};", doubling.join("\n"));
+    refused(&schema, "", Rule::Size, 41 + 1, "written out");
+    let chain: Vec<_> = (0..1_000).map(|n| format!("type T{n} = T{};", n + 1)).collect();
+    let schema = format!("{}\ntype T1000 = Long;\n@source(\"stored\") entity U {{ t: T0 }};", chain.join("\n"));
+    refused(&schema, "", Rule::Size, 1_002, "32 common types");
+}

@@ -127,9 +127,17 @@ pub(crate) fn put_record(out: &mut Out<'_>, record: &Record) -> Encoded {
     Ok(())
 }
 
+/// Levels a value may nest: far more than a door lets in, far less than a stack holds.
+const MAX_DEPTH: usize = 64;
+
 pub(crate) fn record(input: &mut In<'_>) -> Result<Record, Error> {
+    record_within(input, MAX_DEPTH)
+}
+
+fn record_within(input: &mut In<'_>, levels: usize) -> Result<Record, Error> {
+    let levels = levels.checked_sub(1).ok_or_else(|| refused("a value nested too deep"))?;
     let length = input.map()?.ok_or_else(|| refused("a map of unknown length"))?;
-    let entries = (0..length).map(|_| Ok((AttributeName::new(input.str()?).map_err(refused)?, value(input)?)));
+    let entries = (0..length).map(|_| Ok((AttributeName::new(input.str()?).map_err(refused)?, value(input, levels)?)));
     entries.collect()
 }
 
@@ -148,21 +156,22 @@ fn put_value(out: &mut Out<'_>, value: &Value) -> Encoded {
     }
 }
 
-fn value(input: &mut In<'_>) -> Result<Value, Error> {
+fn value(input: &mut In<'_>, levels: usize) -> Result<Value, Error> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other type is refused by the integer it is not")]
     match input.datatype()? {
         Type::Bool => input.bool().map(Value::Bool),
         Type::String => input.str().map(|text| Value::String(text.into())),
-        Type::Map => record(input).map(Value::Record),
-        Type::Tag => tagged(input),
+        Type::Map => record_within(input, levels).map(Value::Record),
+        Type::Tag => tagged(input, levels),
         _ => input.i64().map(Value::Long),
     }
 }
 
-fn tagged(input: &mut In<'_>) -> Result<Value, Error> {
+fn tagged(input: &mut In<'_>, levels: usize) -> Result<Value, Error> {
+    let levels = levels.checked_sub(1).ok_or_else(|| refused("a value nested too deep"))?;
     match input.tag()? {
         REFERENCE => uid(input).map(Value::Entity),
-        SET => all(input, value).map(Value::Set),
+        SET => all(input, |input| value(input, levels)).map(Value::Set),
         EXTENSION => {
             expect_array(input, 2)?;
             let function = ExtensionFunction::named(input.str()?).ok_or_else(|| refused("an unknown extension"))?;

@@ -153,6 +153,19 @@ fn other_forms_of_the_same_record_are_refused() {
 }
 
 #[test]
+fn record_nested_too_deep_is_refused_and_ends_nothing() {
+    let record = sealed(1);
+    let at = record.bytes.windows(4).position(|window| window == [0xA1, 0x61, b'x', 0x20]).unwrap();
+    let mut deep = record.bytes[..at].to_vec();
+    deep.extend([0xA1, 0x61, b'x']);
+    deep.extend([0xD9, 0x01, 0x02, 0x81].repeat(100_000));
+    deep.push(0xF5);
+    deep.extend(&record.bytes[at + 4..]);
+    let refused = RecordedDecision::decode(id(1), &deep);
+    assert!(matches!(&refused, Err(InvalidRecord::Format(why)) if why.contains("too deep")), "{refused:?}");
+}
+
+#[test]
 fn decision_id_reads_what_it_writes() {
     let written = id(42).to_string();
     assert_eq!(written, "07070707070707070707070707070707-42");

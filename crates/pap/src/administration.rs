@@ -133,7 +133,7 @@ impl<S: Records + Changes> Administration<S> {
     }
 
     /// Everything the input touches, with all ancestors.
-    async fn known(&self, base: &Base, data: &Data, snapshot: &Snapshot) -> Result<Known, AdminError> {
+    pub(crate) async fn known(&self, base: &Base, data: &Data, snapshot: &Snapshot) -> Result<Known, AdminError> {
         let mut entities = HashMap::new();
         let mut wanted: BTreeSet<EntityUid> = data.names(snapshot);
         while !wanted.is_empty() {
@@ -161,7 +161,7 @@ impl<S: Records + Changes> Administration<S> {
     }
 }
 
-fn outcome(plan: &Plan, revision: Revision) -> Outcome {
+pub(crate) fn outcome(plan: &Plan, revision: Revision) -> Outcome {
     Outcome { revision, added: plan.added, updated: plan.updated, unchanged: plan.unchanged, removed: 0 }
 }
 

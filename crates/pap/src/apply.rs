@@ -1,11 +1,14 @@
 //! Making a policy set the live one.
 
-use magistrate_engine::Snapshot;
-use magistrate_model::{Authorship, Change, Digest, Revision};
+use std::collections::BTreeSet;
 
-use crate::administration::Administration;
-use crate::plan::check_may_hold;
-use crate::ports::{Changes, EntityFilter, GrantFilter, Records};
+use magistrate_engine::Snapshot;
+use magistrate_model::{Authorship, Change, Digest, EntityUid, Revision, TypeName};
+
+use crate::administration::{Administration, Outcome, outcome};
+use crate::data::Data;
+use crate::plan::{Plan, check_may_hold, plan};
+use crate::ports::{Base, Changes, EntityFilter, GrantFilter, Records};
 use crate::problem::{AdminError, Problem};
 
 /// How an apply is meant.
@@ -15,6 +18,8 @@ pub struct ApplyOptions {
     pub name: String,
     /// Accept a set that is empty, or has lost more than half of its policies.
     pub allow_shrink: bool,
+    /// Put this in the same revision.
+    pub data: Data,
 }
 
 /// What an apply did.
@@ -28,6 +33,8 @@ pub struct Applied {
     pub changed: bool,
     /// How many policies it has.
     pub policies: usize,
+    /// What became of the data put with it.
+    pub data: Outcome,
 }
 
 /// Entities read at a time.
@@ -47,38 +54,49 @@ impl<S: Records + Changes> Administration<S> {
         let base = self.store().base().await?;
         let set = snapshot.policy_set();
         let (digest, policies) = (set.digest, set.policies.len());
-        if base.policy_set.as_ref().is_some_and(|live| live.digest == digest) {
-            return Ok(Applied { revision: base.revision, digest, changed: false, policies });
+        let changed = base.policy_set.as_ref().is_none_or(|live| live.digest != digest);
+        let known = self.known(&base, &options.data, snapshot).await?;
+        let plan = plan(snapshot, &known, options.data.clone(), authorship.at).map_err(AdminError::Problems)?;
+        if changed {
+            check_shrink(&base, policies, options)?;
+            let problems = self.misfits(snapshot, &base, &plan).await?;
+            if !problems.is_empty() {
+                return Err(AdminError::Problems(problems));
+            }
         }
-        let before = base.policy_set.as_ref().map_or(0, |live| live.policies.len());
-        if !options.allow_shrink && (policies == 0 || policies * 2 < before) {
-            return Err(AdminError::refused(format!(
-                "the set has {policies} policies and the live one {before}; pass --allow-shrink if that is meant"
-            )));
-        }
-        let problems = self.misfits(snapshot).await?;
-        if !problems.is_empty() {
-            return Err(AdminError::Problems(problems));
-        }
-        let change = Change::ApplyPolicySet { set, name: options.name.clone() };
-        let revision = self.store().commit(base.revision, &[change], authorship).await?;
-        Ok(Applied { revision, digest, changed: true, policies })
+        let apply = changed.then(|| Change::ApplyPolicySet { set, name: options.name.clone() });
+        let all: Vec<Change> = apply.into_iter().chain(plan.changes.iter().cloned()).collect();
+        let revision = match all.is_empty() {
+            true => base.revision,
+            false => self.store().commit(base.revision, &all, authorship).await?,
+        };
+        Ok(Applied { revision, digest, changed, policies, data: outcome(&plan, revision) })
     }
 
     /// What is stored and would not fit the schema of a set.
-    async fn misfits(&self, snapshot: &Snapshot) -> Result<Vec<Problem>, AdminError> {
+    async fn misfits(&self, snapshot: &Snapshot, base: &Base, plan: &Plan) -> Result<Vec<Problem>, AdminError> {
         let mut problems = Vec::new();
         let mut refuse = |what: String| {
             problems.push(Problem { place: String::new(), what });
         };
         let vocabulary = snapshot.vocabulary();
+        let live = base.policy_set.as_ref().map(Snapshot::of).transpose()?;
+        let source_before = |name: &TypeName| live.as_ref().and_then(|live| live.vocabulary().source_of(name));
+        let put: BTreeSet<&EntityUid> = plan.changes.iter().filter_map(put_entity).collect();
         let mut filter = EntityFilter { limit: Some(PAGE), ..EntityFilter::default() };
         loop {
             let page = self.store().entities(&filter).await?;
             let Some(last) = page.last() else { break };
             filter.after = Some(last.uid.clone());
-            for entity in page {
+            for entity in page.into_iter().filter(|entity| !put.contains(&entity.uid)) {
                 let (uid, stored) = (entity.uid.clone(), entity.clone());
+                let (before, after) = (source_before(uid.type_name()), vocabulary.source_of(uid.type_name()));
+                if let (Some(before), Some(after)) = (before, after)
+                    && before != after
+                {
+                    let (before, after) = (before.name(), after.name());
+                    refuse(format!("`{uid}` is there as {before}, and its type would be {after}; delete it first"));
+                }
                 match snapshot.typed_entity(entity) {
                     Ok(typed) if typed == stored => {}
                     Ok(_) => refuse(format!(
@@ -93,8 +111,7 @@ impl<S: Records + Changes> Administration<S> {
                 }
             }
         }
-        let scopes = self.store().base().await?.scopes;
-        for scope in scopes.iter().filter(|scope| vocabulary.action(&scope.action_group).is_none()) {
+        for scope in base.scopes.iter().filter(|scope| vocabulary.action(&scope.action_group).is_none()) {
             refuse(format!(
                 "the scope `{}` opens `{}`, which the new schema does not declare",
                 scope.name, scope.action_group
@@ -106,5 +123,27 @@ impl<S: Records + Changes> Administration<S> {
             }
         }
         Ok(problems)
+    }
+}
+
+fn check_shrink(base: &Base, policies: usize, options: &ApplyOptions) -> Result<(), AdminError> {
+    let before = base.policy_set.as_ref().map_or(0, |live| live.policies.len());
+    match options.allow_shrink || (policies > 0 && policies * 2 >= before) {
+        true => Ok(()),
+        false => Err(AdminError::refused(format!(
+            "the set has {policies} policies and the live one {before}; pass --allow-shrink if that is meant"
+        ))),
+    }
+}
+
+fn put_entity(change: &Change) -> Option<&EntityUid> {
+    match change {
+        Change::PutEntity(entity) => Some(&entity.uid),
+        Change::DeleteEntity(_)
+        | Change::PutScope(_)
+        | Change::DeleteScope(_)
+        | Change::AddGrant(_)
+        | Change::RevokeGrant(_)
+        | Change::ApplyPolicySet { .. } => None,
     }
 }

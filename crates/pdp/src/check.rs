@@ -62,6 +62,13 @@ impl Default for Settings {
     }
 }
 
+/// A question and its answer.
+type Answer = (Question, Verdict);
+/// How an item of a batch went.
+type Outcome = Result<Decision, Malformed>;
+
+/// Items of a batch evaluated before other requests get their turn.
+const ITEMS_A_TURN: usize = 16;
 /// Followers are asked for a poll by at most so many waiting requests.
 const MAX_WAITING: usize = 256;
 /// The longest a request waits for a revision that is committed and not yet served.
@@ -102,9 +109,34 @@ impl Pdp {
         let now = self.shared.tick(now);
         let view = self.view(batch.at_least_revision, now, patience).await?;
         let slot = self.ledger.reserve(batch.items.len())?;
+        let evaluated = tokio::time::timeout(patience, self.evaluate(&view, batch, now)).await;
+        let late =
+            || CheckError::NotReady("the batch was not evaluated within the deadline; send fewer items".to_owned());
+        let (answers, outline) = evaluated.map_err(|_| late())??;
+        let mut recorded = slot.record(answers, now, patience).await?.into_iter();
+        let results = outline.into_iter().map(|outcome| match outcome {
+            Ok(_) => recorded.next().map(Ok),
+            Err(malformed) => Some(Err(malformed)),
+        });
+        let results = results.collect::<Option<Vec<_>>>();
+        let results =
+            results.ok_or_else(|| CheckError::NotRecorded("the recorder returned too few receipts".to_owned()))?;
+        Ok(BatchAnswer { revision: view.head.revision, policy_set_digest: view.snapshot.digest(), results })
+    }
+
+    /// Evaluates a batch until it is to stop. Other requests get their turn in between.
+    async fn evaluate(
+        &self,
+        view: &View,
+        batch: Batch,
+        now: Instant,
+    ) -> Result<(Vec<Answer>, Vec<Outcome>), CheckError> {
         let (mut answers, mut outline) = (Vec::new(), Vec::new());
-        for item in batch.items {
-            let answer = item.map_err(CheckError::Malformed).and_then(|query| self.answer(&view, query, now));
+        for (n, item) in batch.items.into_iter().enumerate() {
+            if n > 0 && n.is_multiple_of(ITEMS_A_TURN) {
+                tokio::task::yield_now().await;
+            }
+            let answer = item.map_err(CheckError::Malformed).and_then(|query| self.answer(view, query, now));
             let outcome = match answer {
                 Ok(answer) => {
                     let decision = answer.1.decision();
@@ -120,15 +152,7 @@ impl Pdp {
                 break;
             }
         }
-        let mut recorded = slot.record(answers, now, patience).await?.into_iter();
-        let results = outline.into_iter().map(|outcome| match outcome {
-            Ok(_) => recorded.next().map(Ok),
-            Err(malformed) => Some(Err(malformed)),
-        });
-        let results = results.collect::<Option<Vec<_>>>();
-        let results =
-            results.ok_or_else(|| CheckError::NotRecorded("the recorder returned too few receipts".to_owned()))?;
-        Ok(BatchAnswer { revision: view.head.revision, policy_set_digest: view.snapshot.digest(), results })
+        Ok((answers, outline))
     }
 
     /// Whether decisions can be made now.
@@ -149,7 +173,7 @@ impl Pdp {
         self.shared.view()
     }
 
-    fn answer(&self, view: &View, query: Query, now: Instant) -> Result<(Question, Verdict), CheckError> {
+    fn answer(&self, view: &View, query: Query, now: Instant) -> Result<Answer, CheckError> {
         let (question, mut verdict) = view.answer(query, now, self.shared.age(now))?;
         verdict.class = verdict.class.max(self.settings.class);
         Ok((question, verdict))
@@ -183,7 +207,7 @@ impl Pdp {
     }
 }
 
-fn stops(semantics: BatchSemantics, outcome: &Result<Decision, Malformed>) -> bool {
+fn stops(semantics: BatchSemantics, outcome: &Outcome) -> bool {
     match semantics {
         BatchSemantics::All => false,
         BatchSemantics::StopOnDeny => *outcome != Ok(Decision::Allow),

@@ -67,7 +67,7 @@ impl<S: PolicySource> Follower<S> {
     /// Asks the store where it stands and serves what is new.
     pub async fn poll(&mut self, now: Instant) -> Result<Polled, FollowError> {
         let now = self.shared.tick(now);
-        let head = self.source.head().await?;
+        let head = self.source.head().await.inspect_err(|error| self.note(error))?;
         let served = self.shared.view().map(|view| (view.head, Arc::clone(&view.snapshot)));
         match served {
             Some((served, _)) if rewritten(served, head) => Err(self.refuse(served, head)),
@@ -111,6 +111,14 @@ impl<S: PolicySource> Follower<S> {
             for wake in waiting {
                 let _gone = wake.send(newest);
             }
+        }
+    }
+
+    /// A store that cannot be read may be back soon; one that was replaced is not.
+    fn note(&self, error: &LoadError) {
+        match error {
+            LoadError::Replaced(_) => self.shared.fail(error.to_string()),
+            LoadError::Unreachable(_) | LoadError::Inconsistent { .. } => {}
         }
     }
 

@@ -11,6 +11,9 @@ pub enum LoadError {
     /// The store did not answer.
     #[error("cannot read the policy store: {0}")]
     Unreachable(String),
+    /// The store that was opened is no longer the one in its place.
+    #[error("the policy store is not the one that was opened: {0}")]
+    Replaced(String),
     /// A row disagrees with the model: the store was changed from outside, or is damaged.
     #[error("the policy store holds a `{table}` row that is not valid (`{row}`): {why}")]
     Inconsistent {

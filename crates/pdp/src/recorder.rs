@@ -12,8 +12,11 @@ use crate::error::CheckError;
 
 /// Records a commit may hold.
 const BATCH: usize = 1_024;
-/// How long one failed append keeps readiness down; the next attempt decides anew.
+/// How long a failed append keeps readiness down. Then whoever drains traffic from what is not ready may
+/// try again: the next append decides anew.
 const SUSPECT_FOR: Span = Span::seconds(5);
+/// An append that takes longer counts as failing.
+const SLOW: Span = Span::seconds(1);
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// An answer whose record is durable. Doors reply from nothing else.
@@ -36,6 +39,7 @@ impl<T> Recorded<T> {
 struct Job {
     drafts: Vec<Draft>,
     reply: oneshot::Sender<Result<Vec<Receipt>, NotRecorded>>,
+    now: Instant,
     /// Held until the records are durable or refused: this is what bounds the queue.
     place: OwnedSemaphorePermit,
 }
@@ -59,6 +63,14 @@ pub struct Recorder {
 struct Health {
     /// When an append last failed, in microseconds; 0 since one succeeded.
     failed_at: AtomicI64,
+    /// When the newest request of the append under way was made, in microseconds; 0 between appends.
+    busy_since: AtomicI64,
+}
+
+impl Health {
+    fn fail(&self, now: Instant) {
+        self.failed_at.fetch_max(now.micros(), Ordering::AcqRel);
+    }
 }
 
 /// A ledger that holds at most `capacity` records that are not yet durable.
@@ -86,10 +98,14 @@ impl Ledger {
         Ok(Slot { jobs: self.jobs.clone(), place, health: Arc::clone(&self.health) })
     }
 
-    /// Whether an append failed lately.
+    /// Whether an append failed lately, or takes too long.
     pub(crate) fn suspect(&self, now: Instant) -> bool {
-        let failed_at = self.health.failed_at.load(Ordering::Acquire);
-        failed_at != 0 && now.micros() - failed_at < SUSPECT_FOR.micros()
+        let within = |since: &AtomicI64, span: Span| {
+            let since = since.load(Ordering::Acquire);
+            (since != 0).then(|| now.micros() - since < span.micros())
+        };
+        within(&self.health.failed_at, SUSPECT_FOR) == Some(true)
+            || within(&self.health.busy_since, SLOW) == Some(false)
     }
 }
 
@@ -107,15 +123,15 @@ impl Slot {
         let drafts = answers.iter().map(|(question, verdict)| Draft::decision(question, verdict)).collect();
         let (reply, outcome) = oneshot::channel();
         let failed = |why: String| {
-            self.health.failed_at.store(now.micros(), Ordering::Release);
+            self.health.fail(now);
             CheckError::NotRecorded(why)
         };
-        self.jobs.send(Job { drafts, reply, place: self.place }).map_err(|_| failed(GONE.to_owned()))?;
+        self.jobs.send(Job { drafts, reply, now, place: self.place }).map_err(|_| failed(GONE.to_owned()))?;
         let receipts = match tokio::time::timeout(patience, outcome).await {
             Ok(Ok(Ok(receipts))) => receipts,
-            Ok(Ok(Err(not_recorded))) => return Err(failed(not_recorded.to_string())),
+            Ok(Ok(Err(not_recorded))) => return Err(CheckError::NotRecorded(not_recorded.to_string())),
             Ok(Err(_)) => return Err(failed(GONE.to_owned())),
-            Err(_) => return Err(CheckError::NotRecorded(LATE.to_owned())),
+            Err(_) => return Err(failed(LATE.to_owned())),
         };
         Ok(answers.into_iter().zip(receipts).map(|((_, verdict), receipt)| Recorded(verdict, receipt)).collect())
     }
@@ -146,11 +162,16 @@ impl Recorder {
     async fn commit<S: Sink>(&self, writer: &mut Writer<S>, jobs: Vec<Job>) {
         let mut drafts = Vec::new();
         let mut waiting = Vec::with_capacity(jobs.len());
-        for Job { drafts: own, reply, place } in jobs {
+        let mut newest = Instant::EPOCH;
+        for Job { drafts: own, reply, now, place } in jobs {
+            newest = newest.max(now);
             waiting.push((own.len(), reply, place));
             drafts.extend(own);
         }
-        match writer.append(drafts).await {
+        self.health.busy_since.store(newest.micros(), Ordering::Release);
+        let appended = writer.append(drafts).await;
+        self.health.busy_since.store(0, Ordering::Release);
+        match appended {
             Ok(receipts) => {
                 self.health.failed_at.store(0, Ordering::Release);
                 let mut receipts = receipts.into_iter();
@@ -159,7 +180,10 @@ impl Recorder {
                     let _gone = reply.send(Ok(receipts.by_ref().take(count).collect()));
                 }
             }
-            Err(error) => waiting.into_iter().for_each(|(_, reply, _)| drop(reply.send(Err(error.clone())))),
+            Err(error) => {
+                self.health.fail(newest);
+                waiting.into_iter().for_each(|(_, reply, _)| drop(reply.send(Err(error.clone()))));
+            }
         }
     }
 }

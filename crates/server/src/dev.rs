@@ -66,9 +66,8 @@ async fn load(config: &Config, policies: &Path) -> anyhow::Result<()> {
     let administration = Administration::new(SqliteStore::open(&config.data).await?);
     let files = PolicyFiles::read(policies)?;
     let authorship = verbs::authored_by(&os::actor(), "loaded by `magistrate dev`", SystemClock.now())?;
-    let options = ApplyOptions { name: "example".into(), allow_shrink: true };
+    let options = ApplyOptions { name: "example".into(), allow_shrink: true, data: files.data()? };
     administration.apply(&files.compile()?, &options, &authorship).await?;
-    administration.put(&files.data()?, &authorship, false).await?;
     Ok(())
 }
 

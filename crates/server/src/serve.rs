@@ -125,7 +125,9 @@ async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>
         if !recording.is_finished() {
             let _joined = recording.await;
         }
-        let _ended = follower_ended.await;
+        if !follower_ended.is_terminated() {
+            let _ended = follower_ended.await;
+        }
     };
     if tokio::time::timeout(Duration::from_secs(1), both).await.is_err() {
         warn!("background tasks were cut off");

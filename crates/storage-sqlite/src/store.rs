@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::decisions::{self, SqliteSink};
-use crate::files::Files;
+use crate::files::{Files, OpenedFile};
 use crate::migrate::{self, DECISIONS, Migrated, POLICY, Schema};
 use crate::open_error::OpenError;
 use crate::policy;
@@ -21,6 +21,8 @@ pub struct SqliteStore {
     pub(crate) files: Files,
     pub(crate) policy: SqlitePool,
     pub(crate) decisions: SqlitePool,
+    /// The policy file as it was opened.
+    pub(crate) policy_file: OpenedFile,
 }
 
 impl SqliteStore {
@@ -39,7 +41,8 @@ impl SqliteStore {
     pub(crate) async fn open_files(files: Files) -> Result<Self, OpenError> {
         let policy = pool(&files, &files.policy(), POLICY, policy::statements::PROBE).await?;
         let decisions = pool(&files, &files.decisions(), DECISIONS, decisions::statements::PROBE).await?;
-        Ok(Self { files, policy, decisions })
+        let policy_file = OpenedFile::at(&files.policy());
+        Ok(Self { files, policy, decisions, policy_file })
     }
 
     /// A sink with a connection of its own. What it committed is durable once `commit` returned.

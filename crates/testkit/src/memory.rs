@@ -66,9 +66,14 @@ impl PolicySource for MemoryStore {
     }
 }
 
-/// A sink that keeps records in memory and can be told to fail.
+/// A sink that keeps records in memory and can be told to fail or to hang.
 #[derive(Debug, Clone, Default)]
-pub struct MemorySink(Arc<Mutex<Kept>>);
+pub struct MemorySink {
+    kept: Arc<Mutex<Kept>>,
+    /// Held by whoever makes commits hang.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    waiting: Arc<tokio::sync::Notify>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -81,17 +86,27 @@ struct Kept {
 impl MemorySink {
     /// Fails every commit from now on, or no more.
     pub fn fail(&self, failing: bool) {
-        self.0.lock().unwrap().failing = failing;
+        self.kept.lock().unwrap().failing = failing;
+    }
+
+    /// Makes every commit hang until what is returned is dropped.
+    pub fn hang(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.gate).try_lock_owned().unwrap()
+    }
+
+    /// Waits until a commit has begun.
+    pub async fn hanging(&self) {
+        self.waiting.notified().await;
     }
 
     /// Reports the next commit as failed although its records are kept.
     pub fn keep_and_fail_once(&self) {
-        self.0.lock().unwrap().keep_once = true;
+        self.kept.lock().unwrap().keep_once = true;
     }
 
     /// The batches committed, in order.
     pub fn batches(&self) -> Vec<Vec<SealedRecord>> {
-        self.0.lock().unwrap().batches.clone()
+        self.kept.lock().unwrap().batches.clone()
     }
 
     /// The records committed, in order.
@@ -106,7 +121,9 @@ impl Sink for MemorySink {
     }
 
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
-        let mut kept = self.0.lock().unwrap();
+        self.waiting.notify_one();
+        let _open = self.gate.lock().await;
+        let mut kept = self.kept.lock().unwrap();
         let keep_once = std::mem::take(&mut kept.keep_once);
         if keep_once || !kept.failing {
             kept.batches.push(batch.to_vec());
@@ -118,7 +135,7 @@ impl Sink for MemorySink {
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
-        let kept = self.0.lock().unwrap();
+        let kept = self.kept.lock().unwrap();
         Ok(kept.batches.iter().flatten().filter(|record| record.id.stream == stream).map(|record| record.id.seq).max())
     }
 }

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cedar_policy_core::validator::types::Type;
 use magistrate_model::{ActionUid, DurabilityClass, EntityUid, TypeName, UnknownClass};
 use serde_json::Value as Json;
 
 use super::{FACTS, Reading, annotation, carries_assigned, declared, qualified};
 use crate::entity_types::{ActionInfo, EntityTypeInfo};
 use crate::finding::Rule;
-
-/// The type of the attribute that carries facts.
-const FACTS_TYPE: &str = "Magistrate::Facts";
 
 impl Reading<'_> {
     pub(super) fn actions(&mut self, types: &BTreeMap<TypeName, EntityTypeInfo>) -> BTreeMap<ActionUid, ActionInfo> {
@@ -21,7 +19,7 @@ impl Reading<'_> {
             let uid = EntityUid::from_parts(&type_name, &id).and_then(ActionUid::new);
             match uid {
                 Ok(uid) => {
-                    let info = self.action(&uid, json, &namespace, &groups, types);
+                    let info = self.action(&uid, json, &groups, types);
                     actions.insert(uid, info);
                 }
                 Err(why) => self.refuse(&id, Rule::Model, why.to_string(), "rename the action"),
@@ -34,11 +32,10 @@ impl Reading<'_> {
         &mut self,
         uid: &ActionUid,
         json: &Json,
-        namespace: &str,
         groups: &BTreeMap<String, BTreeSet<EntityUid>>,
         types: &BTreeMap<TypeName, EntityTypeInfo>,
     ) -> ActionInfo {
-        let declares_facts = self.declares_facts(uid, json, namespace);
+        let declares_facts = self.declares_facts(uid);
         self.check_context(uid, types);
         let class = annotation(json, "audit").map(str::parse).transpose().unwrap_or_else(|why: UnknownClass| {
             self.refuse(uid.id(), Rule::Annotation, why.to_string(), "correct `@audit`");
@@ -82,32 +79,16 @@ impl Reading<'_> {
         groups.collect()
     }
 
-    fn declares_facts(&mut self, uid: &ActionUid, json: &Json, namespace: &str) -> bool {
-        let context = json.get("appliesTo").and_then(|applies| applies.get("context"));
-        let Some(facts) = context.and_then(|context| self.attribute_type(context, namespace, FACTS)) else {
-            return false;
-        };
-        let named = facts.get("name").or_else(|| facts.get("type")).and_then(Json::as_str);
-        if named != Some(FACTS_TYPE) {
+    /// Told by the context's resolved type, however the text came to it.
+    fn declares_facts(&mut self, uid: &ActionUid) -> bool {
+        let context = uid.to_string().parse().ok().and_then(|core| self.core.context_type(&core));
+        let Some(Type::Record { attrs, .. }) = context else { return false };
+        let Some(declared) = attrs.get_attr(FACTS) else { return false };
+        if !declared.is_required || Some(declared.attr_type.as_ref()) != self.facts.as_ref() {
             let message = format!("the context of `{}` declares `{FACTS}` as something of its own", uid.id());
             self.refuse(uid.id(), Rule::Reserved, message, "the name is reserved: declare `facts: Magistrate::Facts`");
         }
         true
-    }
-
-    /// The JSON type of an attribute of a record type, followed through common types.
-    fn attribute_type<'j>(&'j self, record: &'j Json, namespace: &str, attribute: &str) -> Option<&'j Json> {
-        let mut record = record;
-        for _ in 0..16 {
-            if let Some(attributes) = record.get("attributes") {
-                return attributes.get(attribute);
-            }
-            let name = record.get("name").or_else(|| record.get("type"))?.as_str()?;
-            let (space, base) = name.rsplit_once("::").unwrap_or((namespace, name));
-            let common = |space: &str| self.json.get(space)?.get("commonTypes")?.get(base);
-            record = common(space).or_else(|| common(""))?;
-        }
-        None
     }
 
     fn check_context(&mut self, uid: &ActionUid, types: &BTreeMap<TypeName, EntityTypeInfo>) {

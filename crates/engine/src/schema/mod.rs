@@ -1,6 +1,7 @@
 //! Parsing a schema and reading our model of entity sources out of it.
 
 mod actions;
+mod expansion;
 mod types;
 
 use std::collections::BTreeMap;
@@ -48,13 +49,32 @@ pub(crate) fn parse(source: (&str, &str)) -> Result<ParsedSchema, Vec<Finding>> 
         )]);
     }
     let json = fragment.clone().to_json_value().map_err(|e| one(&e))?;
+    expansion::check(source, &json)?;
     let facts = SchemaFragment::from_cedarschema_str(FACTS_SCHEMA).map_err(|e| one(&e))?.0;
     let cedar = Schema::from_schema_fragments([fragment, facts]).map_err(|e| one(&e))?;
-    let mut reading = Reading { source, json: &json, core: cedar.as_ref(), findings: Vec::new() };
+    let mut reading = Reading { source, json: &json, core: cedar.as_ref(), facts: facts_type(), findings: Vec::new() };
     let vocabulary = reading.vocabulary();
     match reading.findings {
         findings if findings.is_empty() => Ok(ParsedSchema { cedar, json, vocabulary }),
         findings => Err(findings),
+    }
+}
+
+/// The type Cedar gives `Magistrate::Facts`, read from a schema with nothing else in it.
+fn facts_type() -> Option<Type> {
+    let probe =
+        "entity P; action probe appliesTo { principal: P, resource: P, context: { facts: Magistrate::Facts } };";
+    let (schema, _) = Schema::from_cedarschema_str(&format!("{FACTS_SCHEMA}\n{probe}")).ok()?;
+    let core: &ValidatorSchema = schema.as_ref();
+    match core.context_type(&"Action::\"probe\"".parse().ok()?)? {
+        Type::Record { attrs, .. } => attrs.get_attr(FACTS).map(|facts| facts.attr_type.as_ref().clone()),
+        Type::Never
+        | Type::Bool(_)
+        | Type::Long
+        | Type::String
+        | Type::Entity(_)
+        | Type::Set { .. }
+        | Type::ExtensionType { .. } => None,
     }
 }
 
@@ -77,6 +97,8 @@ struct Reading<'a> {
     source: (&'a str, &'a str),
     json: &'a Json,
     core: &'a ValidatorSchema,
+    /// The type of `Magistrate::Facts`.
+    facts: Option<Type>,
     findings: Vec<Finding>,
 }
 

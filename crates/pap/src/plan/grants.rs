@@ -46,10 +46,27 @@ impl Planning<'_> {
         for (Located { place, item }, id) in grants.into_iter().zip(ids) {
             self.check_once(&mut seen, &place, &id);
             match self.grant(&item, &id) {
+                Ok(grant) if self.keeps_its_term(&grant, &item) => self.plan.unchanged += 1,
+                Ok(grant) if place.is_empty() && self.known.grants.contains_key(grant.id()) => {
+                    self.refuse(&place, format!("the grant `{id}` exists; revoke it first, or choose another id"));
+                }
                 Ok(grant) => self.put_grant(grant),
                 Err(why) => self.refuse(&place, why),
             }
         }
+    }
+
+    /// Whether the grant is there and the input's times are relative: to take them anew at every import
+    /// would renew whatever is imported again.
+    fn keeps_its_term(&self, grant: &Grant, text: &GrantText) -> bool {
+        let relative = |time: &Option<String>| time.as_ref().is_some_and(|time| time.starts_with(['+', '-']));
+        let known = self.known.grants.get(grant.id());
+        let same = known.is_some_and(|known| {
+            known.holder() == grant.holder()
+                && known.conferred() == grant.conferred()
+                && known.reason() == grant.reason()
+        });
+        same && (relative(&text.expires_at) || relative(&text.not_before))
     }
 
     fn put_grant(&mut self, grant: Grant) {

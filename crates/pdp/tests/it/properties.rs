@@ -40,7 +40,7 @@ fn answers(world: &World) -> Vec<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn removing_a_grant_never_allows_more(lines in grants(), gone in 0..8_usize) {
@@ -62,6 +62,22 @@ proptest! {
         }
     }
 
+    /// What publishing accepts never takes access from whoever holds a role.
+    #[test]
+    fn accepted_policies_only_widen(policies in prop::collection::vec(policy(), 1..4), lines in grants(), gone in 0..8_usize) {
+        let named = |(n, text): (usize, &String)| format!("@id(\"p{n}\") {text}");
+        let open = "@id(\"open\") permit (principal is User, action, resource is Doc) when { principal.level < 2 };";
+        let text: Vec<String> = policies.iter().enumerate().map(named).chain([open.to_owned()]).collect();
+        let source = |text: String| magistrate_engine::Source { name: "p".into(), text };
+        let accepted = magistrate_engine::Snapshot::compile(&source(schema()), &[source(text.join("\n"))]).is_ok();
+        prop_assume!(accepted);
+        let full = rebuilt(&text.join("\n"), &lines);
+        let less = full.clone().without_grants(|grant: &Grant| grant.id().as_str() == format!("g{gone}"));
+        for (before, after) in answers(&full).into_iter().zip(answers(&less)) {
+            prop_assert!(before || !after, "a question is allowed only since a grant is gone: {text:?}");
+        }
+    }
+
     #[test]
     fn same_question_same_verdict(lines in grants()) {
         let world = world().with("grants", &lines.join("\n"));
@@ -70,6 +86,39 @@ proptest! {
             prop_assert_eq!(verdict(), verdict());
         }
     }
+}
+
+/// Conditions over roles, attributes and everything that combines them.
+fn condition() -> impl Strategy<Value = String> {
+    let atom = prop_oneof![
+        Just("principal in Role::\"reader\"".to_owned()),
+        Just("principal in Role::\"writer\"".to_owned()),
+        Just("principal in [Role::\"writer\", Group::\"dev\"]".to_owned()),
+        Just("principal is User in Role::\"reader\"".to_owned()),
+        Just("principal.suspended".to_owned()),
+        Just("resource.secret".to_owned()),
+        (0..3_i64).prop_map(|n| format!("principal.level > {n}")),
+        (0..2_i64).prop_map(|n| format!("principal.level + 9223372036854775806 > {n}")),
+    ];
+    atom.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} && {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} || {b})")),
+            inner.clone().prop_map(|a| format!("!({a})")),
+            inner.clone().prop_map(|a| format!("({{\"!\": {a}}}[\"!\"])")),
+            inner.clone().prop_map(|a| format!("([{a}].contains(true))")),
+            (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("(if {a} then {b} else {c})")),
+        ]
+    })
+}
+
+fn policy() -> impl Strategy<Value = String> {
+    let effect = prop_oneof![Just("permit"), Just("forbid")];
+    let scope = prop_oneof![Just("principal is User"), Just("principal is User in Role::\"reader\"")];
+    (effect, scope, prop::bool::ANY, condition()).prop_map(|(effect, scope, when, condition)| {
+        let kind = if when { "when" } else { "unless" };
+        format!("{effect} ({scope}, action, resource is Doc) {kind} {{ {condition} }};")
+    })
 }
 
 fn rebuilt(policies: &str, grants: &[String]) -> World {

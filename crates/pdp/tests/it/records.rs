@@ -59,9 +59,11 @@ async fn decision_that_cannot_be_recorded_is_not_answered() {
     assert!(matches!(refused, Err(CheckError::NotRecorded(_))), "{refused:?}");
     assert!(matches!(running.pdp.readiness(world.now()), Readiness::NotReady { .. }));
     running.sink.fail(false);
+    let later = world.now().plus(magistrate_model::Span::seconds(5));
+    assert!(matches!(running.pdp.readiness(later), Readiness::Ready { .. }), "to be tried again");
     let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
     assert_eq!(answer.receipt().id().seq, 1, "nothing was kept, so the number is free");
-    assert!(matches!(running.pdp.readiness(world.now()), Readiness::Ready { .. }));
+    assert!(matches!(running.pdp.readiness(later), Readiness::Ready { .. }));
     running.stop().await;
 }
 
@@ -153,5 +155,23 @@ async fn concurrent_checks_share_commits_and_keep_their_own_answers() {
         assert_eq!(sealed.index.principal, principal);
     }
     assert_eq!(seen.len(), 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn append_that_hangs_takes_readiness_away() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let release = running.sink.hang();
+    let (pdp, query) = (Arc::clone(&running.pdp), query(&world, "User::bob"));
+    let now = world.now();
+    let hanging = tokio::spawn(async move { pdp.check(query, now, PATIENCE).await });
+    running.sink.hanging().await;
+    let at = |millis| running.pdp.readiness(now.plus(magistrate_model::Span::millis(millis)));
+    assert!(matches!(at(999), Readiness::Ready { .. }));
+    assert!(matches!(at(1_000), Readiness::NotReady { .. }), "nobody is told, and still it is known");
+    drop(release);
+    assert!(hanging.await.unwrap().is_ok());
+    assert!(matches!(at(1_000), Readiness::Ready { .. }));
     running.stop().await;
 }

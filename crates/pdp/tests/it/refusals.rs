@@ -73,6 +73,18 @@ async fn store_that_goes_backwards_or_forks_is_not_served() {
 }
 
 #[tokio::test]
+async fn store_that_was_replaced_is_not_served() {
+    let world = world();
+    let mut running = Running::start(served(&world, 5), Settings::default(), world.now()).await;
+    running.store.set(Err(LoadError::Unreachable("for a moment".into())));
+    assert!(running.follower.poll(world.now()).await.is_err());
+    assert_eq!(refusal(&running, &world, Span::ZERO).await, None, "what is only silent is served on");
+    running.store.set(Err(LoadError::Replaced("gone".into())));
+    assert!(running.follower.poll(world.now()).await.is_err());
+    assert!(matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))));
+}
+
+#[tokio::test]
 async fn set_that_does_not_load_never_replaces_a_good_one() {
     let world = world();
     let mut running = Running::start(served(&world, 1), Settings::default(), world.now()).await;

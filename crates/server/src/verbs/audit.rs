@@ -1,10 +1,11 @@
 //! `audit`: the decision history.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision};
+use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
 use magistrate_pdp::{DecisionFilter, DecisionHistory as _, Page, Position};
 use magistrate_storage_sqlite::SqliteStore;
@@ -18,6 +19,8 @@ use crate::output::Out;
 
 /// How often `tail --follow` looks for new decisions.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The longest a record may be committed after the instant of its request, and still be followed.
+const LATEST: Span = Span::seconds(30);
 /// Decisions read at a time.
 const PAGE: u32 = 500;
 
@@ -55,27 +58,48 @@ async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow
     let all = DecisionFilter::default();
     let mut newest = store.search(&all, Page::NewestFirst(None), lines.max(1)).await?;
     newest.reverse();
-    let last = newest.last().map(position);
+    let mut shown: BTreeMap<DecisionId, Instant> = newest.iter().map(|found| (found.id, found.recorded_at)).collect();
     let skipped = if lines == 0 { newest.len() } else { 0 };
     newest.iter().skip(skipped).try_for_each(|found| line(out, found))?;
-    match follow {
-        true => follow_on(store, out, last).await,
-        false => Ok(()),
+    if !follow {
+        return Ok(());
     }
-}
-
-/// Shows new decisions until interrupted.
-async fn follow_on(store: &SqliteStore, out: Out, mut last: Option<Position>) -> anyhow::Result<()> {
-    let all = DecisionFilter::default();
+    note_new(store, &mut shown, |_| Ok(())).await?;
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
         }
-        let fresh = store.search(&all, Page::OldestFirst(last), PAGE).await?;
-        last = fresh.last().map(position).or(last);
-        fresh.iter().try_for_each(|found| line(out, found))?;
+        note_new(store, &mut shown, |found| line(out, found)).await?;
     }
+}
+
+/// Notes, and tells of, what was not noted before. Records are ordered by the instant of their request, and a batch or
+/// another process may commit an earlier one later: so the newest stretch of time is read again each time.
+async fn note_new(
+    store: &SqliteStore,
+    shown: &mut BTreeMap<DecisionId, Instant>,
+    mut tell: impl FnMut(&RecordedDecision) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let newest = shown.values().max().copied();
+    let since = newest.map(|newest| newest.plus(Span::from_micros(-LATEST.micros())));
+    let filter = DecisionFilter { since, ..DecisionFilter::default() };
+    let mut last = None;
+    loop {
+        let page = store.search(&filter, Page::OldestFirst(last), PAGE).await?;
+        for found in &page {
+            if shown.insert(found.id, found.recorded_at).is_none() {
+                tell(found)?;
+            }
+        }
+        match page.last() {
+            Some(found) => last = Some(position(found)),
+            None => break,
+        }
+    }
+    let newest = shown.values().max().copied();
+    shown.retain(|_, at| newest.is_none_or(|newest| newest.since(*at) <= LATEST));
+    Ok(())
 }
 
 async fn changes(store: &SqliteStore, out: Out, revisions: u32, after: Option<u64>) -> anyhow::Result<()> {

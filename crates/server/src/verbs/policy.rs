@@ -28,12 +28,10 @@ pub(crate) async fn run(config: &Config, out: Out, verb: PolicyVerb, now: Instan
             let snapshot = files.compile()?;
             let authorship = store::authorship(&authored, now)?;
             let administration = store::administration(config).await?;
-            let applied = administration.apply(&snapshot, &ApplyOptions { name, allow_shrink }, &authorship).await?;
-            tell(out, &applied)?;
-            match with_data {
-                true => store::put(config, out, files.data()?, &authored, now, false).await,
-                false => Ok(Exit::Ok),
-            }
+            let data = if with_data { files.data()? } else { Data::default() };
+            let options = ApplyOptions { name, allow_shrink, data };
+            tell(out, &administration.apply(&snapshot, &options, &authorship).await?)?;
+            Ok(Exit::Ok)
         }
         PolicyVerb::Status => status(config, out).await,
     }
@@ -131,13 +129,21 @@ fn report(out: Out, snapshot: &Snapshot, reports: &[SuiteReport]) -> anyhow::Res
 }
 
 fn tell(out: Out, applied: &Applied) -> anyhow::Result<()> {
-    let Applied { revision, digest, changed, policies } = applied;
+    let Applied { revision, digest, changed, policies, data } = applied;
+    let set = match changed {
+        true => format!("{policies} policies are live as {}", digest.short()),
+        false => format!("{} is live already", digest.short()),
+    };
+    let data_text = match data.total() {
+        0 => String::new(),
+        _ => format!("; data: {} added, {} updated, {} unchanged", data.added, data.updated, data.unchanged),
+    };
     out.either(
-        || match changed {
-            true => format!("{policies} policies are live as {}; revision {revision}", digest.short()),
-            false => format!("{} is live already; nothing was changed, the store is at revision {revision}", digest.short()),
+        || format!("{set}{data_text}; revision {revision}"),
+        || {
+            json!({ "revision": revision.number(), "digest": digest.to_string(), "changed": changed, "policies": policies,
+                "added": data.added, "updated": data.updated, "unchanged": data.unchanged })
         },
-        || json!({ "revision": revision.number(), "digest": digest.to_string(), "changed": changed, "policies": policies }),
     )?;
     Ok(())
 }

@@ -7,11 +7,13 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::statements::{APPEND, LAST_SEQ};
 use crate::fault::Fault;
+use crate::files::OpenedFile;
 
 /// Appends to `decisions.db`. Every record is committed at [`DurabilityClass::Database`].
 #[derive(Debug)]
 pub struct SqliteSink {
     pub(crate) options: SqliteConnectOptions,
+    file: OpenedFile,
     /// INVARIANT: a connection lies here only between calls and never within a transaction. It is taken out
     /// for each call and put back when the call succeeded; a call that fails or is dropped loses it, which
     /// rolls back, and the next call connects again.
@@ -20,7 +22,8 @@ pub struct SqliteSink {
 
 impl SqliteSink {
     pub(crate) async fn connect(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
-        Ok(Self { connection: Some(options.connect().await?), options })
+        let file = OpenedFile::at(options.get_filename());
+        Ok(Self { connection: Some(options.connect().await?), options, file })
     }
 
     async fn take(&mut self) -> Result<SqliteConnection, sqlx::Error> {
@@ -58,6 +61,9 @@ impl Sink for SqliteSink {
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         if batch.is_empty() {
             return Ok(());
+        }
+        if !self.file.is_in_place() {
+            return Err(CommitFailed { records: batch.len(), why: self.file.replaced() });
         }
         self.append(batch).await.map_err(|error| failed(batch.len(), &error))
     }

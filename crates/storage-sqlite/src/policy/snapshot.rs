@@ -58,7 +58,10 @@ impl SqliteStore {
 
 impl PolicySource for SqliteStore {
     async fn head(&self) -> Result<Head, LoadError> {
-        Ok(self.read_head().await?)
+        match self.policy_file.is_in_place() {
+            true => Ok(self.read_head().await?),
+            false => Err(LoadError::Replaced(self.policy_file.replaced())),
+        }
     }
 
     async fn load(&self) -> Result<Dataset, LoadError> {
