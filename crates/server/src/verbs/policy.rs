@@ -8,7 +8,7 @@ use anyhow::bail;
 use magistrate_engine::Snapshot;
 use magistrate_model::{Instant, PolicyId, Span};
 use magistrate_pap::{
-    AdminError, Applied, ApplyOptions, Changes as _, PolicyFiles, Records as _, SuiteReport, read_cases,
+    AdminError, Applied, ApplyOptions, Changes as _, Data, PolicyFiles, Records as _, SuiteReport, read_cases,
 };
 use magistrate_pdp::View;
 use serde_json::json;
