@@ -56,17 +56,26 @@ impl Planning<'_> {
         }
     }
 
-    /// Whether the grant is there and the input's times are relative: to take them anew at every import
-    /// would renew whatever is imported again.
+    /// Whether the grant is there and differs only by relative times that are taken anew: that would renew
+    /// whatever is imported again. An end that comes sooner than the one that is there always counts.
     fn keeps_its_term(&self, grant: &Grant, text: &GrantText) -> bool {
         let relative = |time: &Option<String>| time.as_ref().is_some_and(|time| time.starts_with(['+', '-']));
-        let known = self.known.grants.get(grant.id());
-        let same = known.is_some_and(|known| {
-            known.holder() == grant.holder()
-                && known.conferred() == grant.conferred()
-                && known.reason() == grant.reason()
-        });
-        same && (relative(&text.expires_at) || relative(&text.not_before))
+        let Some(known) = self.known.grants.get(grant.id()) else {
+            return false;
+        };
+        let same = known.holder() == grant.holder()
+            && known.conferred() == grant.conferred()
+            && known.reason() == grant.reason();
+        let (before, after) = (known.term(), grant.term());
+        let begins = match relative(&text.not_before) {
+            true => before.not_before().is_some(),
+            false => before.not_before() == after.not_before(),
+        };
+        let ends = match relative(&text.expires_at) {
+            true => before.expires_at().is_some_and(|end| after.expires_at().is_some_and(|later| later >= end)),
+            false => before.expires_at() == after.expires_at(),
+        };
+        same && begins && ends
     }
 
     fn put_grant(&mut self, grant: Grant) {

@@ -99,15 +99,36 @@ fn derived_ids_name_the_same_grants_again() {
 }
 
 #[test]
-fn importing_a_relative_end_again_later_renews_the_grant() {
-    let lines = line(r#""holder":"User::\"ana\"","role":"editor","expires_at":"+90d""#);
-    let first = grants(&known(), data("grants", &lines), Span::ZERO);
-    let mut known = known();
-    known.grants.insert(first[0].id().clone(), first[0].clone());
-    assert_eq!(grants(&known, data("grants", &lines), Span::ZERO), []);
-    let later = grants(&known, data("grants", &lines), Span::seconds(60));
-    assert_eq!(later[0].id(), first[0].id());
-    assert!(later[0].term().expires_at() > first[0].term().expires_at());
+fn importing_relative_times_again_renews_nothing() {
+    let held = |term: &str| {
+        let first = grants(&known(), data("grants", &term_line(term)), Span::ZERO);
+        let mut known = known();
+        known.grants.insert(first[0].id().clone(), first[0].clone());
+        known
+    };
+    let later = Span::seconds(60);
+    let kept = |before: &str, after: &str| {
+        assert_eq!(grants(&held(before), data("grants", &term_line(after)), later), [], "{before} {after}");
+    };
+    let changed = |before: &str, after: &str| {
+        let changed = grants(&held(before), data("grants", &term_line(after)), later);
+        assert_eq!(changed.len(), 1, "{before} {after}");
+    };
+    kept(r#""expires_at":"+90d""#, r#""expires_at":"+90d""#);
+    kept(r#""not_before":"-1d","expires_at":"+90d""#, r#""not_before":"-1d","expires_at":"+90d""#);
+    kept(r#""not_before":"-1d","standing":true"#, r#""not_before":"-1d","standing":true"#);
+    // What takes access away is never taken for the same again.
+    changed(r#""expires_at":"+90d""#, r#""expires_at":"+1d""#);
+    changed(r#""standing":true"#, r#""expires_at":"+90d""#);
+    changed(r#""expires_at":"+90d""#, r#""not_before":"+1d","expires_at":"+90d""#);
+    changed(r#""not_before":"-1d","standing":true"#, r#""not_before":"-1d","expires_at":"2026-07-01T00:00:00Z""#);
+    // What is written as an instant is meant.
+    changed(r#""expires_at":"+1d""#, r#""expires_at":"2027-01-01T00:00:00Z""#);
+}
+
+/// A grant of `editor` to ana on this term.
+fn term_line(term: &str) -> String {
+    format!(r#"{{"holder":"User::\"ana\"","role":"editor",{term},"reason":"r"}}"#)
 }
 
 #[test]
