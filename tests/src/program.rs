@@ -19,6 +19,8 @@ pub fn program() -> &'static Path {
         let own = std::env::current_exe().unwrap();
         let profile = own.parent().and_then(Path::parent).unwrap();
         let mut build = Command::new(env!("CARGO"));
+        // Set for the tests by `tests/run`; it would make the build another one.
+        build.env_remove("RUSTC_BOOTSTRAP");
         build.current_dir(workspace()).args(["build", "--quiet", "-p", "magistrate-server", "--bin", "magistrate"]);
         if profile.file_name() == Some(OsStr::new("release")) {
             build.arg("--release");

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_errors() {
         assert!(toml::from_str::<File>("listen = \"127.0.0.1:1\"\n[staleness]\nsoft_seconds = 3").is_ok());
-        for bad in ["listen = \"127.0.0.1:1\"", "[staleness]\nsoft = 3", "[ledger]\ncapacity = \"many\""] {
+        for bad in ["listn = \"127.0.0.1:1\"", "[staleness]\nsoft = 3", "[ledger]\ncapacity = \"many\""] {
             assert!(toml::from_str::<File>(bad).is_err(), "{bad}");
         }
     }
