@@ -7,7 +7,7 @@ use magistrate_tests::workspace;
 
 /// Crate, ours it may depend on, and what it alone (or with the others named so) may use from outside.
 const ROOMS: [(&str, &[&str], &[&str]); 11] = [
-    ("model", &[], &["thiserror", "uuid", "time", "serde", "serde_json"]),
+    ("model", &[], &["thiserror", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
     ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
