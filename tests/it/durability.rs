@@ -45,7 +45,7 @@ async fn kill_loses_no_acknowledged_decision() {
     assert!(lost.is_empty(), "{} of {} acknowledged decisions are lost", lost.len(), acknowledged.len());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_run_writes_a_new_stream_beside_the_old_one() {
     let store = Store::example();
     let mut streams = BTreeSet::new();
@@ -85,6 +85,35 @@ async fn file_moved_away_under_a_server_stops_it_from_answering() {
         let _ran = store.run(&["migrate"]).code(0);
         assert!(ask().await.is_err(), "a new {file} is not the one this server knows");
     }
+}
+
+/// A record changed behind the store's back: whoever reads it is told, with an exit code of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_record_is_an_integrity_failure() {
+    let store = Store::example();
+    let mut running = Running::start(&store);
+    let answer = running.check(("Service", "payments"), "readMessage", ("Message", "m-1001")).await;
+    assert_eq!(running.terminate(), 0);
+    let script = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+try:
+    db.execute(\"UPDATE decision SET decision = 'allow'\")
+    sys.exit('the store let a decision be changed')
+except sqlite3.Error:
+    pass
+for (name,) in db.execute(\"SELECT name FROM sqlite_schema WHERE type = 'trigger'\").fetchall():
+    db.execute(f'DROP TRIGGER {name}')
+db.execute(\"UPDATE decision SET decision = 'allow'\")
+db.commit()";
+    let changed =
+        std::process::Command::new("python3").args(["-c", script]).arg(store.data().join("decisions.db")).output();
+    let Ok(changed) = changed else {
+        magistrate_tests::skip("changed_record_is_an_integrity_failure", "no python3 to change the file with");
+        return;
+    };
+    assert!(changed.status.success(), "{}", String::from_utf8_lossy(&changed.stderr));
+    let _told = store.run(&["audit", "show", &answer.decision_id]).code(7).says(&["damaged"]);
+    let _told = store.run(&["audit", "search"]).code(7).says(&["damaged", &answer.decision_id]);
 }
 
 /// A filesystem that is full: callers get UNAVAILABLE and no decision, health drops, and service resumes.

@@ -65,8 +65,12 @@ impl Server {
             Err(error) => return Err(anyhow::Error::new(error).context("cannot load the policies")),
         }
         let listener = TcpListener::bind(config.listen).await;
-        let listener = listener
-            .with_context(|| format!("cannot listen on `{}`; is another server running there?", config.listen))?;
+        let listener = listener.with_context(|| {
+            format!(
+                "cannot listen on `{}`; is another server running there? choose another address with --listen",
+                config.listen
+            )
+        })?;
         let writer = Writer::new(sink, os::stream_id(), os::random);
         let default_namespace = config.default_namespace.clone();
         Ok(Self { pdp: Arc::new(pdp), follower, recorder, writer, listener, default_namespace })

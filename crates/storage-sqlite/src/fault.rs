@@ -66,7 +66,9 @@ impl fmt::Display for Fault {
             Self::Locked => "the file is locked by another process; find out which one holds it, or try again",
             Self::InputOutput => "reading or writing failed; check the disk and the kernel log",
             Self::Corrupt => "the file is damaged or not a database; restore it from a copy",
-            Self::CannotOpen => "the file cannot be opened; check that it exists and who may read it",
+            Self::CannotOpen => {
+                "the file cannot be opened; check that it exists, and that this user may write it and its directory"
+            }
             Self::Constraint => "a rule of the schema refused a row; the debug log says which",
             Self::Exhausted => "all connections are in use; try again",
             Self::Unexpected => "SQLite failed unexpectedly; the debug log has what the driver said",
