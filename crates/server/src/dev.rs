@@ -114,7 +114,8 @@ impl Session {
 
     /// The lines to paste next.
     fn invite(&self, out: Out) -> anyhow::Result<()> {
-        let program = std::env::args().next().unwrap_or_else(|| "magistrate".to_owned());
+        let program =
+            std::env::current_exe().map_or_else(|_| "magistrate".to_owned(), |path| path.display().to_string());
         let data = self.data.display();
         out.line("Try, in another terminal:\n")?;
         out.line(&format!("  alias magistrate='{program}'; export MAGISTRATE_DATA={data} MAGISTRATE_SERVER=http://{} MAGISTRATE_DEFAULT_NAMESPACE={}", self.address, example::NAMESPACE))?;
@@ -130,7 +131,7 @@ const LINES: [&str; 6] = [
     "magistrate check Company::User::mia editDocument Company::Document::welcome",
     "magistrate check Company::User::ana editDocument Company::Document::welcome",
     "magistrate grant add Company::User::ana --role editor --on Company::Folder::handbook --expires +1h --reason 'trying it out'",
-    "magistrate check Company::User::ana editDocument Company::Document::welcome",
+    "magistrate check Company::User::ana editDocument Company::Document::welcome --at-least-revision 2",
     "magistrate audit search --decision deny",
     "magistrate audit tail --follow",
 ];

@@ -1,5 +1,6 @@
 //! What only the operating system knows: the time, chance, who is logged in.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use magistrate_ledger::{Nonce, StreamId};
@@ -42,7 +43,8 @@ pub(crate) fn grant_id() -> String {
 
 /// The person at the keyboard, as far as the environment tells.
 pub(crate) fn actor() -> String {
-    let user =
+    let named =
         ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    format!("os:{}", user.unwrap_or_else(|| "unknown".to_owned()))
+    let numbered = || std::fs::metadata("/proc/self").map_or("unknown".to_owned(), |own| format!("uid-{}", own.uid()));
+    format!("os:{}", named.unwrap_or_else(numbered))
 }
