@@ -306,5 +306,15 @@ fn schema_that_doubles_with_every_type_is_refused_at_once() {
     refused(&schema, "", Rule::Size, 41 + 1, "written out");
     let chain: Vec<_> = (0..1_000).map(|n| format!("type T{n} = T{};", n + 1)).collect();
     let schema = format!("{}\ntype T1000 = Long;\n@source(\"stored\") entity U {{ t: T0 }};", chain.join("\n"));
-    refused(&schema, "", Rule::Size, 1_002, "32 common types");
+    refused(&schema, "", Rule::Size, 1_002, "128 levels");
+    let upwards = |links: usize| {
+        let chain: Vec<_> = (1..=links).map(|n| format!("type T{n} = Set<T{}>;", n - 1)).collect();
+        format!("type T0 = Long;\n{}\n@source(\"stored\") entity U {{ t: T{links} }};", chain.join("\n"))
+    };
+    refused(&upwards(1_000), "", Rule::Size, 1_002, "128 levels");
+    assert!(compile(&upwards(30), "").is_ok(), "whichever end it is declared from");
+    let wide = |n: usize| format!("type T{n} = {}T{}{};", "Set<".repeat(50), n - 1, ">".repeat(50));
+    let chain: Vec<_> = (1..=30).map(wide).collect();
+    let schema = format!("type T0 = Long;\n{}\n@source(\"stored\") entity U {{ t: T30 }};", chain.join("\n"));
+    refused(&schema, "", Rule::Size, 32, "128 levels");
 }

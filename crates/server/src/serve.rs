@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::WORKER_STACK_BYTES;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
@@ -148,7 +149,11 @@ fn spawn_follower(follower: Follower<SqliteStore>) -> anyhow::Result<oneshot::Re
         runtime.block_on(follower.run(&SystemClock, POLL_EVERY, |outcome| tell(outcome, &mut told)));
         drop(ended);
     };
-    std::thread::Builder::new().name("follower".into()).spawn(follow).context("cannot start the follower")?;
+    std::thread::Builder::new()
+        .name("follower".into())
+        .stack_size(WORKER_STACK_BYTES)
+        .spawn(follow)
+        .context("cannot start the follower")?;
     Ok(end)
 }
 
