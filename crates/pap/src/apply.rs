@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use magistrate_engine::Snapshot;
+use magistrate_engine::{EntitySource, Snapshot};
 use magistrate_model::{Authorship, Change, Digest, EntityUid, Revision, TypeName};
 
 use crate::administration::{Administration, Outcome, outcome};
@@ -88,7 +88,7 @@ impl<S: Records + Changes> Administration<S> {
             let page = self.store().entities(&filter).await?;
             let Some(last) = page.last() else { break };
             filter.after = Some(last.uid.clone());
-            for entity in page.into_iter().filter(|entity| !put.contains(&entity.uid)) {
+            for entity in page {
                 let (uid, stored) = (entity.uid.clone(), entity.clone());
                 let (before, after) = (source_before(uid.type_name()), vocabulary.source_of(uid.type_name()));
                 if let (Some(before), Some(after)) = (before, after)
@@ -96,6 +96,15 @@ impl<S: Records + Changes> Administration<S> {
                 {
                     let (before, after) = (before.name(), after.name());
                     refuse(format!("`{uid}` is there as {before}, and its type would be {after}; delete it first"));
+                }
+                let assigned =
+                    |uid: &EntityUid| vocabulary.source_of(uid.type_name()).is_some_and(EntitySource::is_assigned);
+                let replaced = put.contains(&uid);
+                if !replaced && !assigned(&uid) && entity.parents.iter().any(assigned) {
+                    refuse(format!("`{uid}` is a member of what would be a role or scope; those are only granted"));
+                }
+                if replaced {
+                    continue;
                 }
                 match snapshot.typed_entity(entity) {
                     Ok(typed) if typed == stored => {}
