@@ -313,6 +313,9 @@ fn schema_that_doubles_with_every_type_is_refused_at_once() {
     };
     refused(&upwards(1_000), "", Rule::Size, 1_002, "128 levels");
     assert!(compile(&upwards(30), "").is_ok(), "whichever end it is declared from");
+    let annotated =
+        "@name(\"Addr\") @type(\"Addr\") type Addr = { a: Long };\n@source(\"stored\") entity U { at: Addr };";
+    assert!(compile(annotated, "").is_ok(), "an annotation names no type");
     let wide = |n: usize| format!("type T{n} = {}T{}{};", "Set<".repeat(50), n - 1, ">".repeat(50));
     let chain: Vec<_> = (1..=30).map(wide).collect();
     let schema = format!("type T0 = Long;\n{}\n@source(\"stored\") entity U {{ t: T30 }};", chain.join("\n"));

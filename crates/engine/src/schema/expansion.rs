@@ -67,7 +67,8 @@ impl Expansion<'_> {
                 let own = Extent { size: 1, height: 0 };
                 let named = ["name", "type"].iter().filter_map(|key| map.get(*key)?.as_str());
                 let named = named.fold(own, |sum, name| sum.with(self.named(space, name, depth)));
-                let inner = map.values().filter(|inner| inner.is_object() || inner.is_array());
+                let parts = map.iter().filter(|(key, _)| *key != "annotations").map(|(_, part)| part);
+                let inner = parts.filter(|inner| inner.is_object() || inner.is_array());
                 let whole = inner.fold(named, |sum, inner| sum.with(self.of(space, inner, depth + 1)));
                 Extent { height: whole.height.saturating_add(1), ..whole }
             }
