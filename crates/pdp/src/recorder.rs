@@ -17,6 +17,8 @@ const BATCH: usize = 1_024;
 const SUSPECT_FOR: Span = Span::seconds(5);
 /// An append that takes longer counts as failing.
 const SLOW: Span = Span::seconds(1);
+/// A failure whose time nobody has noted yet.
+const UNDATED: i64 = i64::MAX;
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// An answer whose record is durable. Doors reply from nothing else.
@@ -61,15 +63,31 @@ pub struct Recorder {
 
 #[derive(Debug, Default)]
 struct Health {
-    /// When an append last failed, in microseconds; 0 since one succeeded.
+    /// When an append that failed was first seen to have, in microseconds; 0 since one succeeded.
     failed_at: AtomicI64,
     /// When the newest request of the append under way was made, in microseconds; 0 between appends.
     busy_since: AtomicI64,
 }
 
 impl Health {
-    fn fail(&self, now: Instant) {
-        self.failed_at.fetch_max(now.micros(), Ordering::AcqRel);
+    /// Nobody reads a clock here, and the request's own instant may lie as far back as the append waited:
+    /// the failure is dated by whoever asks first.
+    fn fail(&self) {
+        self.failed_at.store(UNDATED, Ordering::Release);
+    }
+
+    fn failed_lately(&self, now: Instant) -> bool {
+        let dated = self.failed_at.compare_exchange(UNDATED, now.micros(), Ordering::AcqRel, Ordering::Acquire);
+        match dated.unwrap_or_else(|known| known) {
+            0 => false,
+            UNDATED => true,
+            failed_at => now.micros() - failed_at < SUSPECT_FOR.micros(),
+        }
+    }
+
+    fn hangs(&self, now: Instant) -> bool {
+        let busy_since = self.busy_since.load(Ordering::Acquire);
+        busy_since != 0 && now.micros() - busy_since >= SLOW.micros()
     }
 }
 
@@ -100,12 +118,7 @@ impl Ledger {
 
     /// Whether an append failed lately, or takes too long.
     pub(crate) fn suspect(&self, now: Instant) -> bool {
-        let within = |since: &AtomicI64, span: Span| {
-            let since = since.load(Ordering::Acquire);
-            (since != 0).then(|| now.micros() - since < span.micros())
-        };
-        within(&self.health.failed_at, SUSPECT_FOR) == Some(true)
-            || within(&self.health.busy_since, SLOW) == Some(false)
+        self.health.failed_lately(now) || self.health.hangs(now)
     }
 }
 
@@ -123,7 +136,7 @@ impl Slot {
         let drafts = answers.iter().map(|(question, verdict)| Draft::decision(question, verdict)).collect();
         let (reply, outcome) = oneshot::channel();
         let failed = |why: String| {
-            self.health.fail(now);
+            self.health.fail();
             CheckError::NotRecorded(why)
         };
         self.jobs.send(Job { drafts, reply, now, place: self.place }).map_err(|_| failed(GONE.to_owned()))?;
@@ -181,7 +194,7 @@ impl Recorder {
                 }
             }
             Err(error) => {
-                self.health.fail(newest);
+                self.health.fail();
                 waiting.into_iter().for_each(|(_, reply, _)| drop(reply.send(Err(error.clone()))));
             }
         }

@@ -175,3 +175,16 @@ async fn append_that_hangs_takes_readiness_away() {
     assert!(matches!(at(1_000), Readiness::Ready { .. }));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn failure_counts_from_when_it_is_seen_not_from_its_request() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    running.sink.fail(true);
+    assert!(running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.is_err());
+    let at = |seconds| running.pdp.readiness(world.now().plus(magistrate_model::Span::seconds(seconds)));
+    assert!(matches!(at(6), Readiness::NotReady { .. }), "the append waited for longer than a failure counts");
+    assert!(matches!(at(10), Readiness::NotReady { .. }));
+    assert!(matches!(at(11), Readiness::Ready { .. }), "to be tried again");
+    running.stop().await;
+}
