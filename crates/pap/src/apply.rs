@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use magistrate_engine::{EntitySource, Snapshot};
-use magistrate_model::{Authorship, Change, Digest, EntityUid, Revision, TypeName};
+use magistrate_model::{
+    Authorship, Change, Digest, EntityUid, GrantId, Revision, ScopeDeclaration, ScopeName, TypeName,
+};
 
 use crate::administration::{Administration, Outcome, outcome};
 use crate::data::Data;
@@ -120,13 +122,18 @@ impl<S: Records + Changes> Administration<S> {
                 }
             }
         }
-        for scope in base.scopes.iter().filter(|scope| vocabulary.action(&scope.action_group).is_none()) {
+        // Scopes and grants are judged as they will be: those the plan replaces were judged in the plan.
+        let replaced = |scope: &&ScopeDeclaration| plan.changes.iter().any(|change| puts_scope(change, &scope.name));
+        let unknown = |scope: &&ScopeDeclaration| vocabulary.action(&scope.action_group).is_none();
+        for scope in base.scopes.iter().filter(unknown).filter(|scope| !replaced(scope)) {
             refuse(format!(
                 "the scope `{}` opens `{}`, which the new schema does not declare",
                 scope.name, scope.action_group
             ));
         }
-        for grant in self.store().grants(&GrantFilter::default()).await? {
+        let revoked: BTreeSet<&GrantId> = plan.changes.iter().filter_map(revoked_grant).collect();
+        let grants = self.store().grants(&GrantFilter::default()).await?;
+        for grant in grants.iter().filter(|grant| !revoked.contains(grant.id())) {
             if let Err(why) = check_may_hold(vocabulary, grant.holder(), grant.conferred()) {
                 refuse(format!("the grant `{}` does not fit the new schema: {why}", grant.id()));
             }
@@ -146,13 +153,13 @@ fn check_shrink(base: &Base, policies: usize, options: &ApplyOptions) -> Result<
 }
 
 fn put_entity(change: &Change) -> Option<&EntityUid> {
-    match change {
-        Change::PutEntity(entity) => Some(&entity.uid),
-        Change::DeleteEntity(_)
-        | Change::PutScope(_)
-        | Change::DeleteScope(_)
-        | Change::AddGrant(_)
-        | Change::RevokeGrant(_)
-        | Change::ApplyPolicySet { .. } => None,
-    }
+    if let Change::PutEntity(entity) = change { Some(&entity.uid) } else { None }
+}
+
+fn revoked_grant(change: &Change) -> Option<&GrantId> {
+    if let Change::RevokeGrant(id) = change { Some(id) } else { None }
+}
+
+fn puts_scope(change: &Change, name: &ScopeName) -> bool {
+    matches!(change, Change::PutScope(scope) if scope.name == *name)
 }

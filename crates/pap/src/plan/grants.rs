@@ -46,8 +46,8 @@ impl Planning<'_> {
         for (Located { place, item }, id) in grants.into_iter().zip(ids) {
             self.check_once(&mut seen, &place, &id);
             match self.grant(&item, &id) {
-                Ok(grant) if self.keeps_its_term(&grant, &item) => self.plan.unchanged += 1,
-                Ok(grant) if place.is_empty() && self.known.grants.contains_key(grant.id()) => {
+                Ok(grant) if !place.is_empty() && self.keeps_its_term(&grant, &item) => self.plan.unchanged += 1,
+                Ok(grant) if place.is_empty() && self.known.grants.get(grant.id()).is_some_and(|it| *it != grant) => {
                     self.refuse(&place, format!("the grant `{id}` exists; revoke it first, or choose another id"));
                 }
                 Ok(grant) => self.put_grant(grant),
@@ -57,7 +57,8 @@ impl Planning<'_> {
     }
 
     /// Whether the grant is there and differs only by relative times that are taken anew: that would renew
-    /// whatever is imported again. An end that comes sooner than the one that is there always counts.
+    /// whatever is imported again. What takes access away always counts: an end that comes sooner than the
+    /// one that is there, a beginning put off once it has begun. A command line is not taken for an import.
     fn keeps_its_term(&self, grant: &Grant, text: &GrantText) -> bool {
         let relative = |time: &Option<String>| time.as_ref().is_some_and(|time| time.starts_with(['+', '-']));
         let Some(known) = self.known.grants.get(grant.id()) else {
@@ -68,7 +69,10 @@ impl Planning<'_> {
             && known.reason() == grant.reason();
         let (before, after) = (known.term(), grant.term());
         let begins = match relative(&text.not_before) {
-            true => before.not_before().is_some(),
+            // What has begun does not go back to pending unless that is said.
+            true => before
+                .not_before()
+                .is_some_and(|known| known > self.now || after.not_before().is_none_or(|begin| begin <= self.now)),
             false => before.not_before() == after.not_before(),
         };
         let ends = match relative(&text.expires_at) {

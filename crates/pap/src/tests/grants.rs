@@ -122,6 +122,8 @@ fn importing_relative_times_again_renews_nothing() {
     changed(r#""standing":true"#, r#""expires_at":"+90d""#);
     changed(r#""expires_at":"+90d""#, r#""not_before":"+1d","expires_at":"+90d""#);
     changed(r#""not_before":"-1d","standing":true"#, r#""not_before":"-1d","expires_at":"2026-07-01T00:00:00Z""#);
+    changed(r#""not_before":"-1d","standing":true"#, r#""not_before":"+30d","standing":true"#);
+    kept(r#""not_before":"+7d","expires_at":"+90d""#, r#""not_before":"+7d","expires_at":"+90d""#);
     // What is written as an instant is meant.
     changed(r#""expires_at":"+1d""#, r#""expires_at":"2027-01-01T00:00:00Z""#);
 }
