@@ -1,7 +1,7 @@
 //! The files of a data directory and how they are opened.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,37 +75,6 @@ impl Files {
             Err(_) => Err(OpenError::Locked { path }),
         }
     }
-}
-
-/// Which file a path led to when it was opened. A connection goes on with its file when the path is given
-/// another one, or none: whatever is written then is lost, whatever is changed then is not seen.
-#[derive(Debug, Clone)]
-pub(crate) struct OpenedFile {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
-}
-
-impl OpenedFile {
-    pub(crate) fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), identity: identity(path) }
-    }
-
-    /// Whether the path still leads to the file.
-    pub(crate) fn is_in_place(&self) -> bool {
-        self.identity.is_some() && identity(&self.path) == self.identity
-    }
-
-    /// What to say when it does not.
-    pub(crate) fn replaced(&self) -> String {
-        format!(
-            "`{}` was removed or replaced while in use; put it back, or restart to use what is there",
-            self.path.display()
-        )
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn create_file(path: &Path) -> Result<File, OpenError> {

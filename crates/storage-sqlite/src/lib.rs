@@ -11,6 +11,7 @@ mod fault;
 mod files;
 mod migrate;
 mod open_error;
+mod opened_file;
 mod policy;
 mod statements;
 mod store;

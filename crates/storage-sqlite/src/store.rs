@@ -1,15 +1,17 @@
 //! Opening a data directory, and the store behind it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::decisions::{self, SqliteSink};
-use crate::files::{Files, OpenedFile};
+use crate::files::Files;
 use crate::migrate::{self, DECISIONS, Migrated, POLICY, Schema};
 use crate::open_error::OpenError;
+use crate::opened_file::OpenedFile;
 use crate::policy;
 
 /// Connections to one file: readers never block each other, writers wait for one another.
@@ -22,7 +24,7 @@ pub struct SqliteStore {
     pub(crate) policy: SqlitePool,
     pub(crate) decisions: SqlitePool,
     /// The policy file as it was opened.
-    pub(crate) policy_file: OpenedFile,
+    pub(crate) policy_file: Arc<OpenedFile>,
 }
 
 impl SqliteStore {
@@ -41,8 +43,9 @@ impl SqliteStore {
     pub(crate) async fn open_files(files: Files) -> Result<Self, OpenError> {
         let policy = pool(&files, &files.policy(), POLICY, policy::statements::PROBE).await?;
         let decisions = pool(&files, &files.decisions(), DECISIONS, decisions::statements::PROBE).await?;
-        let policy_file = OpenedFile::at(&files.policy());
-        Ok(Self { files, policy, decisions, policy_file })
+        let path = files.policy();
+        let opened = OpenedFile::open(&files.options(&path)).await.map_err(|error| OpenError::of(&path, &error))?;
+        Ok(Self { files, policy, decisions, policy_file: Arc::new(opened) })
     }
 
     /// A sink with a connection of its own. What it committed is durable once `commit` returned.
@@ -53,6 +56,7 @@ impl SqliteStore {
 
     /// Closes every connection; what was committed is durable already.
     pub async fn close(&self) {
+        self.policy_file.close().await;
         self.policy.close().await;
         self.decisions.close().await;
     }

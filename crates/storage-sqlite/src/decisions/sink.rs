@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::statements::{APPEND, LAST_SEQ};
 use crate::fault::Fault;
-use crate::files::OpenedFile;
+use crate::opened_file::OpenedFile;
 
 /// Appends to `decisions.db`. Every record is committed at [`DurabilityClass::Database`].
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct SqliteSink {
 
 impl SqliteSink {
     pub(crate) async fn connect(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
-        let file = OpenedFile::at(options.get_filename());
+        let file = OpenedFile::open(&options).await?;
         Ok(Self { connection: Some(options.connect().await?), options, file })
     }
 
@@ -45,6 +45,13 @@ impl SqliteSink {
         Ok(())
     }
 
+    fn check_in_place(&self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
+        match self.file.is_in_place() {
+            true => Ok(()),
+            false => Err(CommitFailed { records: batch.len(), why: self.file.replaced() }),
+        }
+    }
+
     async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, sqlx::Error> {
         let mut connection = self.take().await?;
         let last = sqlx::query_scalar(LAST_SEQ).bind(stream.as_bytes().as_slice()).fetch_one(&mut connection).await?;
@@ -62,10 +69,10 @@ impl Sink for SqliteSink {
         if batch.is_empty() {
             return Ok(());
         }
-        if !self.file.is_in_place() {
-            return Err(CommitFailed { records: batch.len(), why: self.file.replaced() });
-        }
-        self.append(batch).await.map_err(|error| failed(batch.len(), &error))
+        self.check_in_place(batch)?;
+        self.append(batch).await.map_err(|error| failed(batch.len(), &error))?;
+        // Asked again: what was committed to a file that went away meanwhile is not durable.
+        self.check_in_place(batch)
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
