@@ -71,6 +71,28 @@ async fn deny_is_found_in_history_by_its_determining_policy() {
     assert!(tail.contains(&deny.decision_id) && tail.lines().count() == 1);
 }
 
+/// What is decided while somebody follows is told once, and nothing that was there before is told again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followed_history_tells_each_new_decision_once() {
+    use std::io::{BufRead as _, BufReader};
+    let store = Store::example();
+    let running = Running::start(&store);
+    let ask = || running.check(("User", "ana"), "readMessage", ("Message", "m-1001"));
+    let mut before = Vec::new();
+    for _ in 0..3 {
+        before.push(ask().await.decision_id);
+    }
+    let mut following = store.spawn(&["audit", "tail", "--follow", "-n", "1"]);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains(&before[2]), "the newest to begin with");
+    for _ in 0..3 {
+        let id = ask().await.decision_id;
+        assert!(lines.next().unwrap().contains(&id), "then each as it is made");
+    }
+    following.kill().unwrap();
+    following.wait().unwrap();
+}
+
 #[tokio::test]
 async fn malformed_requests_name_their_fields_and_leave_no_record() {
     let store = Store::example();

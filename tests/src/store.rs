@@ -1,10 +1,11 @@
 //! A throw-away store, administered through the binary.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::program::{Ran, magistrate, workspace};
+use crate::program::{Ran, magistrate, program, workspace};
 
 /// A directory with a migrated store, and policies if asked for.
 #[derive(Debug)]
@@ -55,6 +56,12 @@ impl Store {
     /// Runs the binary on this store.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         magistrate(self.home(), ["--default-namespace", "Company"].iter().chain(arguments))
+    }
+
+    /// Starts the binary on this store, to be read from while it runs.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(program());
+        command.current_dir(self.home()).args(arguments).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// Every decision in history, as `audit search` tells it, oldest first.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use magistrate_ledger::{DecisionId, RecordedDecision};
 use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
-use magistrate_pdp::{DecisionFilter, DecisionHistory as _, Page, Position};
+use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory as _, Page, Position};
 use magistrate_storage_sqlite::SqliteStore;
 use serde_json::Value as Json;
 
@@ -15,6 +15,7 @@ use super::{decision, input, store};
 use crate::cli::{AuditVerb, SearchArgs};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::os::SystemClock;
 use crate::output::Out;
 
 /// How often `tail --follow` looks for new decisions.
@@ -56,33 +57,43 @@ async fn search(store: &SqliteStore, config: &Config, out: Out, args: &SearchArg
 
 async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow::Result<()> {
     let all = DecisionFilter::default();
-    let mut newest = store.search(&all, Page::NewestFirst(None), lines.max(1)).await?;
+    let mut shown = BTreeMap::new();
+    if follow {
+        // Noted first: what is committed from here on is told, among the newest lines or after them.
+        let newest = store.search(&all, Page::NewestFirst(None), 1).await?.first().map(|found| found.recorded_at);
+        note_new(store, &mut shown, newest, |_| Ok(())).await?;
+    }
+    let mut newest = match lines {
+        0 => Vec::new(),
+        lines => store.search(&all, Page::NewestFirst(None), lines).await?,
+    };
     newest.reverse();
-    let mut shown: BTreeMap<DecisionId, Instant> = newest.iter().map(|found| (found.id, found.recorded_at)).collect();
-    let skipped = if lines == 0 { newest.len() } else { 0 };
-    newest.iter().skip(skipped).try_for_each(|found| line(out, found))?;
+    newest.iter().try_for_each(|found| line(out, found))?;
     if !follow {
         return Ok(());
     }
-    note_new(store, &mut shown, |_| Ok(())).await?;
+    shown.extend(newest.iter().map(|found| (found.id, found.recorded_at)));
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
         }
-        note_new(store, &mut shown, |found| line(out, found)).await?;
+        let newest = shown.values().max().copied();
+        note_new(store, &mut shown, newest, |found| line(out, found)).await?;
     }
 }
 
-/// Notes, and tells of, what was not noted before. Records are ordered by the instant of their request, and a batch or
-/// another process may commit an earlier one later: so the newest stretch of time is read again each time.
+/// Notes, and tells of, what was not noted before. Records are ordered by the instant of their request, and
+/// a batch or another process may commit an earlier one later: so the newest stretch of time is read again
+/// each time. A record of a clock that is ahead does not move that stretch.
 async fn note_new(
     store: &SqliteStore,
     shown: &mut BTreeMap<DecisionId, Instant>,
+    newest: Option<Instant>,
     mut tell: impl FnMut(&RecordedDecision) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
-    let newest = shown.values().max().copied();
-    let since = newest.map(|newest| newest.plus(Span::from_micros(-LATEST.micros())));
+    let now = SystemClock.now();
+    let since = newest.map(|newest| newest.min(now).plus(Span::from_micros(-LATEST.micros())));
     let filter = DecisionFilter { since, ..DecisionFilter::default() };
     let mut last = None;
     loop {
@@ -97,8 +108,7 @@ async fn note_new(
             None => break,
         }
     }
-    let newest = shown.values().max().copied();
-    shown.retain(|_, at| newest.is_none_or(|newest| newest.since(*at) <= LATEST));
+    shown.retain(|_, at| since.is_none_or(|since| *at >= since));
     Ok(())
 }
 
