@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 use magistrate_tests::workspace;
 
 /// Crate, ours it may depend on, and what it alone (or with the others named so) may use from outside.
-const ROOMS: [(&str, &[&str], &[&str]); 11] = [
+const ROOMS: [(&str, &[&str], &[&str]); 12] = [
     ("model", &[], &["thiserror", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
     ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
@@ -17,6 +17,23 @@ const ROOMS: [(&str, &[&str], &[&str]); 11] = [
         "storage-sqlite",
         &["model", "ledger", "pdp", "pap"],
         &["sqlx", "serde_json", "sha2", "thiserror", "tokio", "tracing"],
+    ),
+    (
+        "storage-postgres",
+        &["model", "ledger", "pdp", "pap"],
+        &[
+            "sqlx",
+            "serde_json",
+            "sha2",
+            "hmac",
+            "pbkdf2",
+            "base64",
+            "rand",
+            "futures-util",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ],
     ),
     (
         "grpc",
@@ -42,7 +59,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 11] = [
 const CONFINED: [(&str, &[&str]); 9] = [
     ("cedar-policy", &["engine"]),
     ("cedar-policy-core", &["engine"]),
-    ("sqlx", &["storage-sqlite"]),
+    ("sqlx", &["storage-sqlite", "storage-postgres"]),
     ("tonic", &["proto", "grpc", "client", "server", "tests"]),
     ("prost", &["proto", "grpc"]),
     ("clap", &["server"]),
