@@ -11,7 +11,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
     ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
-    ("pdp", &["model", "engine", "ledger"], &["arc-swap", "tokio", "thiserror"]),
+    ("pdp", &["model", "engine", "ledger"], &["arc-swap", "rpds", "tokio", "thiserror"]),
     ("pap", &["model", "engine", "ledger"], &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"]),
     (
         "storage-sqlite",

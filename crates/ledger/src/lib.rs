@@ -6,13 +6,16 @@
 mod cbor;
 mod decision;
 mod leaf;
+pub mod lineage;
 mod record;
+mod stored;
 mod stream;
 mod writer;
 
 pub use decision::DecisionRecord;
 pub use leaf::leaf;
 pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, SealedRecord};
+pub use stored::{DamagedDecision, StoredDecision};
 pub use stream::{DecisionId, InvalidDecisionId, StreamId};
 pub use writer::{CommitFailed, NotRecorded, Receipt, Sink, Writer};
 

@@ -7,9 +7,10 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json, json};
 
 use crate::entity::EntityData;
-use crate::grant::{Conferred, Grant};
-use crate::scope::ScopeDeclaration;
-use crate::uid::{EntityUid, InvalidUid, printable};
+use crate::grant::{Conferred, Grant, InvalidGrant, Term};
+use crate::instant::Instant;
+use crate::scope::{InvalidScope, ScopeDeclaration};
+use crate::uid::{ActionUid, EntityUid, InvalidUid, printable};
 use crate::value::{AttributeName, ExtensionFunction, Record, Value};
 
 /// Why JSON is not a value.
@@ -130,6 +131,44 @@ pub fn entity_from(json: &Json) -> Result<EntityData, InvalidJson> {
         Some(_) => Err(InvalidJson::at("parents", "must be an array")),
     }?;
     Ok(EntityData { uid, attributes, parents })
+}
+
+/// Reads a scope as [`scope`] writes it.
+pub fn scope_from(json: &Json) -> Result<ScopeDeclaration, InvalidJson> {
+    let text = |name: &str| json.get(name).and_then(Json::as_str).ok_or_else(|| InvalidJson::at(name, "must be text"));
+    let action_group = text("action_group")?.parse().and_then(ActionUid::new);
+    Ok(ScopeDeclaration {
+        name: text("scope")?.parse().map_err(|why: InvalidScope| InvalidJson::at("scope", why.to_string()))?,
+        action_group: action_group.map_err(|why| InvalidJson::uid("action_group", &why))?,
+        description: text("description")?.to_owned(),
+    })
+}
+
+/// Reads a grant as [`grant`] writes it.
+pub fn grant_from(json: &Json) -> Result<Grant, InvalidJson> {
+    let text = |name: &str| json.get(name).and_then(Json::as_str);
+    let required = |name: &str| text(name).ok_or_else(|| InvalidJson::at(name, "must be text"));
+    let refused = |why: InvalidGrant| InvalidJson::at("grant", why.to_string());
+    let uid = |name: &str| json.get(name).map(|json| uid_from(json, name)).transpose();
+    let instant = |name: &str| {
+        let parsed = text(name).map(str::parse::<Instant>).transpose();
+        parsed.map_err(|why| InvalidJson::at(name, why.to_string()))
+    };
+    let conferred = match (uid("role")?, text("scope")) {
+        (Some(role), None) => Conferred::Role { role, resource: uid("resource")? },
+        (None, Some(pattern)) => {
+            let pattern = pattern.parse();
+            Conferred::Scope(pattern.map_err(|why: InvalidScope| InvalidJson::at("scope", why.to_string()))?)
+        }
+        _ => return Err(InvalidJson::at("grant", "must confer either a role or a scope")),
+    };
+    let term = match (instant("expires_at")?, json.get("standing")) {
+        (Some(end), None) => Term::until(instant("not_before")?, end).map_err(refused)?,
+        (None, Some(Json::Bool(true))) => Term::standing(instant("not_before")?),
+        _ => return Err(InvalidJson::at("grant", "must either end or be standing")),
+    };
+    let holder = uid("holder")?.ok_or_else(|| InvalidJson::at("holder", "is missing"))?;
+    Grant::new(required("id")?.parse().map_err(refused)?, holder, conferred, term, required("reason")?).map_err(refused)
 }
 
 /// Writes `{"type", "id"}`.

@@ -6,11 +6,13 @@
 mod administration;
 mod apply;
 mod cases;
+pub mod commit;
 mod data;
 mod files;
 mod plan;
 mod ports;
 mod problem;
+pub mod rows;
 
 pub use administration::{Administration, Outcome};
 pub use apply::{Applied, ApplyOptions};

@@ -168,6 +168,18 @@ impl Pdp {
         }
     }
 
+    /// Refuses every question until called with `None`: for what only the process can know, such as a store
+    /// whose history could be changed.
+    pub fn hold(&self, why: Option<String>) {
+        self.shared.hold(why);
+    }
+
+    /// Has the follower look at the store now, as when the store said that there is something new.
+    pub fn wake(&self) {
+        // A full queue wakes it as well.
+        let _full = self.wakes.try_send(oneshot::channel().0);
+    }
+
     /// The state being served, if any.
     pub fn served(&self) -> Option<Arc<View>> {
         self.shared.view()

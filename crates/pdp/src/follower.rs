@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use magistrate_engine::Snapshot;
-use magistrate_model::{Dataset, Digest, Head, Instant, PolicySet, Revision};
+use magistrate_ledger::lineage;
+use magistrate_model::{Digest, Effect, Head, Instant, LoggedChange, PolicySet, Revision, Span};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use crate::directory::Directory;
-use crate::ports::{LoadError, PolicySource};
+use crate::ports::{LoadError, PolicySource, Since};
 use crate::state::{Shared, View};
+
+/// How far the clock here and the store's may be apart.
+const MAX_SKEW: Span = Span::seconds(2);
+/// Up to so many changes are applied one by one, however little is loaded.
+const FEW_CHANGES: usize = 1_000;
 
 /// What a poll found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +45,15 @@ pub enum FollowError {
         /// What the store says now.
         found: Revision,
     },
+    /// The clock here and that of the store tell different times: terms would be judged wrongly.
+    #[error(
+        "the clock here and that of the policy store are {} ms apart, the limit is {} ms; have both set by NTP",
+        apart.micros() / 1_000, MAX_SKEW.micros() / 1_000
+    )]
+    Skewed {
+        /// How far.
+        apart: Span,
+    },
     /// The stored policy set does not compile, or is not what its digest says.
     #[error("the stored policy set `{digest}` cannot be served: {why}")]
     Unusable {
@@ -65,17 +81,19 @@ impl<S: PolicySource> Follower<S> {
     }
 
     /// Asks the store where it stands and serves what is new.
-    pub async fn poll(&mut self, now: Instant) -> Result<Polled, FollowError> {
-        let now = self.shared.tick(now);
-        let head = self.source.head().await.inspect_err(|error| self.note(error))?;
-        let served = self.shared.view().map(|view| (view.head, Arc::clone(&view.snapshot)));
-        match served {
-            Some((served, _)) if rewritten(served, head) => Err(self.refuse(served, head)),
-            Some((served, _)) if served == head => {
+    pub async fn poll(&mut self, clock: &impl Clock) -> Result<Polled, FollowError> {
+        let asked = clock.now();
+        let now = self.shared.tick(asked);
+        let standing = self.source.standing().await.inspect_err(|error| self.note(error))?;
+        self.check_clock(standing.clock, asked, clock.now())?;
+        match self.shared.view() {
+            Some(served) if rewritten(served.head, standing.head) => Err(self.refuse(served.head, standing.head)),
+            Some(served) if served.head == standing.head => {
                 self.shared.confirm(now);
-                Ok(Polled::Unchanged(head.revision))
+                Ok(Polled::Unchanged(served.head.revision))
             }
-            served => self.advance(served, now).await,
+            Some(served) => self.advance(served, now).await,
+            None => self.load(None, now).await,
         }
     }
 
@@ -96,12 +114,12 @@ impl<S: PolicySource> Follower<S> {
     /// Polls until the [`Pdp`](crate::Pdp) is gone, telling `observe` of every outcome.
     pub async fn run(
         mut self,
-        clock: &impl crate::Clock,
+        clock: &impl Clock,
         interval: std::time::Duration,
         mut observe: impl FnMut(&Result<Polled, FollowError>),
     ) {
         while let Some(waiting) = self.due(interval).await {
-            let outcome = self.poll(clock.now()).await;
+            let outcome = self.poll(clock).await;
             let newest = match &outcome {
                 Ok(Polled::Unchanged(revision) | Polled::Advanced(revision)) => Some(*revision),
                 Ok(Polled::Empty) => Some(Revision::ZERO),
@@ -128,28 +146,103 @@ impl<S: PolicySource> Follower<S> {
         error
     }
 
-    async fn advance(&mut self, served: Option<(Head, Arc<Snapshot>)>, now: Instant) -> Result<Polled, FollowError> {
-        let mut dataset: Dataset = self.source.load().await?;
-        if let Some((served, _)) = &served
-            && rewritten(*served, dataset.head)
+    /// The store's clock was read at some time between asking and the answer.
+    fn check_clock(&self, store: Option<Instant>, asked: Instant, answered: Instant) -> Result<(), FollowError> {
+        let Some(store) = store else { return Ok(()) };
+        let apart = asked.since(store).max(store.since(answered)).max(Span::ZERO);
+        if apart <= MAX_SKEW {
+            return Ok(());
+        }
+        let error = FollowError::Skewed { apart };
+        self.shared.fail(error.to_string());
+        Err(error)
+    }
+
+    /// Follows the changes since what is served, or loads everything where that is cheaper.
+    async fn advance(&mut self, served: Arc<View>, now: Instant) -> Result<Polled, FollowError> {
+        let few = FEW_CHANGES.max(served.directory.size() / 2);
+        match self.source.since(served.head, u32::try_from(few).unwrap_or(u32::MAX)).await? {
+            Since::Forked(found) => Err(self.refuse(served.head, found)),
+            Since::TooMany => self.load(Some(served), now).await,
+            Since::Changes { head, log, .. } if !leads(served.head, head, &log) => Err(self.refuse(served.head, head)),
+            Since::Changes { head, log, policy_set } => match effects(&log) {
+                Some(effects) => self.follow(&served, head, effects, policy_set, now),
+                None => self.load(Some(served), now).await,
+            },
+        }
+    }
+
+    fn follow(
+        &self,
+        served: &View,
+        head: Head,
+        effects: Vec<Effect>,
+        policy_set: Option<PolicySet>,
+        now: Instant,
+    ) -> Result<Polled, FollowError> {
+        let snapshot = match policy_set {
+            Some(set) => snapshot_of(&set, Some(&served.snapshot))?,
+            None => Arc::clone(&served.snapshot),
+        };
+        let applied =
+            effects.iter().rev().find_map(|it| if let Effect::PolicySet(digest) = it { Some(digest) } else { None });
+        if let Some(digest) = applied.filter(|digest| **digest != snapshot.digest()) {
+            let why = "its text did not come with the change that applied it".to_owned();
+            return Err(FollowError::Unusable { digest: digest.to_string(), why });
+        }
+        let mut directory = served.directory.clone();
+        for effect in effects {
+            directory.apply(effect);
+        }
+        self.shared.publish(View { head, snapshot, directory }, now);
+        Ok(Polled::Advanced(head.revision))
+    }
+
+    async fn load(&mut self, served: Option<Arc<View>>, now: Instant) -> Result<Polled, FollowError> {
+        let mut dataset = self.source.load().await?;
+        if let Some(served) = &served
+            && rewritten(served.head, dataset.head)
         {
-            return Err(self.refuse(*served, dataset.head));
+            return Err(self.refuse(served.head, dataset.head));
         }
         let Some(set) = dataset.policy_set.take() else {
             return Ok(Polled::Empty);
         };
-        let snapshot = match served.map(|(_, snapshot)| snapshot).filter(|snapshot| snapshot.digest() == set.digest) {
-            Some(snapshot) => snapshot,
-            None => Arc::new(compiled(&set)?),
-        };
         let head = dataset.head;
+        let snapshot = snapshot_of(&set, served.as_ref().map(|served| &served.snapshot))?;
         self.shared.publish(View { head, snapshot, directory: Directory::of(dataset) }, now);
         Ok(Polled::Advanced(head.revision))
     }
 }
 
+/// Whether these changes, and no others, lie between two states: dense revisions whose digests chain from
+/// one lineage to the other.
+fn leads(from: Head, to: Head, log: &[LoggedChange]) -> bool {
+    let mut reached = from;
+    for rows in log.chunk_by(|one, next| one.revision == next.revision) {
+        let Some(first) = rows.first().filter(|first| first.revision == reached.revision.next()) else {
+            return false;
+        };
+        reached = Head { revision: first.revision, lineage: lineage::extend(reached.lineage, rows) };
+    }
+    reached == to
+}
+
+/// What the changes did; `None` if a row does not tell.
+fn effects(log: &[LoggedChange]) -> Option<Vec<Effect>> {
+    log.iter().map(|change| change.effect().ok()).collect()
+}
+
 fn rewritten(served: Head, found: Head) -> bool {
     found.revision < served.revision || (found.revision == served.revision && found.lineage != served.lineage)
+}
+
+/// The compiled set; the one that is served if it is the same.
+fn snapshot_of(set: &PolicySet, served: Option<&Arc<Snapshot>>) -> Result<Arc<Snapshot>, FollowError> {
+    match served.filter(|served| served.digest() == set.digest) {
+        Some(served) => Ok(Arc::clone(served)),
+        None => Ok(Arc::new(compiled(set)?)),
+    }
 }
 
 fn compiled(set: &PolicySet) -> Result<Snapshot, FollowError> {

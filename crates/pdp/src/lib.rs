@@ -19,6 +19,8 @@ pub use directory::Directory;
 pub use error::CheckError;
 pub use facts::gather;
 pub use follower::{FollowError, Follower, Polled};
-pub use ports::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Position};
+pub use ports::{
+    DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Position, Since, Standing,
+};
 pub use recorder::{Recorded, Recorder};
 pub use state::{Readiness, Staleness, View};

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use magistrate_ledger::{DecisionId, InvalidRecord, RecordedDecision};
-use magistrate_model::{Cause, Dataset, Decision, Head, Instant, PolicyId, RequestId};
+use magistrate_ledger::{DamagedDecision, DecisionId, RecordedDecision};
+use magistrate_model::{Cause, Dataset, Decision, Head, Instant, LoggedChange, PolicyId, PolicySet, RequestId};
 
 /// Administrative state could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +26,43 @@ pub enum LoadError {
     },
 }
 
-/// Where policies, entities and grants come from.
+/// Where a store stands, and what time it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest revision and its lineage.
+    pub head: Head,
+    /// The store's own clock, if it has one of its own.
+    pub clock: Option<Instant>,
+}
+
+/// What happened since a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Since {
+    /// These changes lead to `head`.
+    Changes {
+        /// Where they lead.
+        head: Head,
+        /// Whole revisions, oldest first.
+        log: Vec<LoggedChange>,
+        /// The live policy set, if the log says that one was applied.
+        policy_set: Option<PolicySet>,
+    },
+    /// There are more changes than were asked for; loading everything is cheaper.
+    TooMany,
+    /// The revision is not part of this store's history, which stands here.
+    Forked(Head),
+}
+
+/// Where policies, entities and grants come from. Each answer is of one state of the store.
 pub trait PolicySource: Send + Sync + 'static {
     /// Where the store stands now; cheap enough to ask several times a second.
-    fn head(&self) -> impl Future<Output = Result<Head, LoadError>> + Send;
+    fn standing(&self) -> impl Future<Output = Result<Standing, LoadError>> + Send;
 
     /// Everything, as of one revision.
     fn load(&self) -> impl Future<Output = Result<Dataset, LoadError>> + Send;
+
+    /// What was changed since `served`, if it is at most `at_most` changes.
+    fn since(&self, served: Head, at_most: u32) -> impl Future<Output = Result<Since, LoadError>> + Send;
 }
 
 /// Which decisions are wanted: every given field must match, within a field any value.
@@ -94,10 +124,9 @@ pub enum HistoryError {
     },
 }
 
-impl HistoryError {
-    /// A record whose bytes do not decode.
-    pub fn damaged(id: DecisionId, why: &InvalidRecord) -> Self {
-        Self::Damaged { id, why: why.to_string() }
+impl From<DamagedDecision> for HistoryError {
+    fn from(DamagedDecision { id, why }: DamagedDecision) -> Self {
+        Self::Damaged { id, why }
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     view: ArcSwapOption<View>,
     /// Why the store's state cannot be served although it was read.
     fault: ArcSwapOption<String>,
+    /// Why nothing may be answered although everything was read, as the owner of the process sees it.
+    hold: ArcSwapOption<String>,
     /// When the store last confirmed the view, in microseconds.
     confirmed_at: AtomicI64,
     /// The latest instant any request or poll was given, in microseconds.
@@ -112,6 +114,10 @@ impl Shared {
         self.fault.store(Some(Arc::new(why)));
     }
 
+    pub(crate) fn hold(&self, why: Option<String>) {
+        self.hold.store(why.map(Arc::new));
+    }
+
     pub(crate) fn age(&self, now: Instant) -> Span {
         let confirmed = Instant::from_micros(self.confirmed_at.load(Ordering::Acquire)).unwrap_or(Instant::EPOCH);
         now.since(confirmed).max(Span::ZERO)
@@ -119,7 +125,7 @@ impl Shared {
 
     /// The view to answer from, or why there is none.
     pub(crate) fn current(&self, now: Instant, limits: Staleness) -> Result<Arc<View>, CheckError> {
-        if let Some(why) = self.fault.load().as_ref() {
+        if let Some(why) = self.hold.load().as_ref().or(self.fault.load().as_ref()) {
             return Err(CheckError::NotReady(why.to_string()));
         }
         let view = self.view().ok_or_else(|| CheckError::NotReady(NOTHING_LOADED.to_owned()))?;

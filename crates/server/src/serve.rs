@@ -58,7 +58,7 @@ impl Server {
         let store = store.with_context(|| format!("cannot open the store in `{}`", config.data.display()))?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
-        match follower.poll(SystemClock.now()).await {
+        match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {
                 warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
             }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId, Writer};
-use magistrate_model::{Dataset, DurabilityClass, Head, Instant, Span};
-use magistrate_pdp::{Clock, Follower, LoadError, Pdp, PolicySource, Settings};
+use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId, Writer, lineage};
+use magistrate_model::{Authorship, Change, Dataset, DurabilityClass, Head, Instant, LoggedChange, Span};
+use magistrate_pap::commit::Touched;
+use magistrate_pdp::{Clock, Follower, LoadError, Pdp, PolicySource, Settings, Since, Standing};
 use tokio::task::JoinHandle;
 
 /// A clock that moves when told to.
@@ -36,47 +37,97 @@ pub fn nonce() -> [u8; 16] {
     u128::from(NEXT.fetch_add(1, Ordering::SeqCst)).to_be_bytes()
 }
 
-/// A policy source whose dataset is replaced from outside.
+/// A policy source in memory: changes can be committed to it, and what it says can be replaced.
 #[derive(Debug, Clone)]
-pub struct MemoryStore(Arc<Mutex<Result<Dataset, LoadError>>>);
+pub struct MemoryStore(Arc<Mutex<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    state: Result<Dataset, LoadError>,
+    log: Vec<LoggedChange>,
+    clock: Option<Instant>,
+    loads: usize,
+}
 
 impl MemoryStore {
     /// A source of this dataset.
     pub fn of(dataset: Dataset) -> Self {
-        Self(Arc::new(Mutex::new(Ok(dataset))))
+        Self(Arc::new(Mutex::new(Kept { state: Ok(dataset), log: Vec::new(), clock: None, loads: 0 })))
     }
 
-    /// Replaces what the source says.
+    /// Replaces what the source says; how it came to that is not known.
     pub fn set(&self, state: Result<Dataset, LoadError>) {
-        *self.0.lock().unwrap() = state;
+        let mut kept = self.0.lock().unwrap();
+        kept.state = state;
+        kept.log.clear();
     }
 
-    fn state(&self) -> Result<Dataset, LoadError> {
-        self.0.lock().unwrap().clone()
+    /// Tells this time as the source's own.
+    pub fn set_clock(&self, clock: Instant) {
+        self.0.lock().unwrap().clock = Some(clock);
+    }
+
+    /// Makes changes as one revision, as a store would.
+    pub fn commit(&self, changes: &[Change], authorship: &Authorship) {
+        let mut kept = self.0.lock().unwrap();
+        let mut dataset = kept.state.clone().unwrap();
+        let live = dataset.policy_set.as_ref().map(|set| set.digest);
+        let (entities, scopes, grants) = (dataset.entities.clone(), dataset.scopes.clone(), dataset.grants.clone());
+        let mut touched = Touched::new(entities, scopes, grants, live);
+        let revision = dataset.head.revision.next();
+        let log = touched.log(revision, changes, authorship).unwrap();
+        dataset.head = Head { revision, lineage: lineage::extend(dataset.head.lineage, &log) };
+        dataset.apply(changes.iter().cloned());
+        kept.state = Ok(dataset);
+        kept.log.extend(log);
+    }
+
+    /// Changes what the log says, behind the source's back.
+    pub fn forge(&self, change: impl FnOnce(&mut Vec<LoggedChange>)) {
+        change(&mut self.0.lock().unwrap().log);
+    }
+
+    /// How often everything was loaded.
+    pub fn loads(&self) -> usize {
+        self.0.lock().unwrap().loads
     }
 }
 
 impl PolicySource for MemoryStore {
-    async fn head(&self) -> Result<Head, LoadError> {
-        self.state().map(|dataset| dataset.head)
+    async fn standing(&self) -> Result<Standing, LoadError> {
+        let kept = self.0.lock().unwrap();
+        kept.state.clone().map(|dataset| Standing { head: dataset.head, clock: kept.clock })
     }
 
     async fn load(&self) -> Result<Dataset, LoadError> {
-        self.state()
+        let mut kept = self.0.lock().unwrap();
+        kept.loads += 1;
+        kept.state.clone()
+    }
+
+    async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
+        let kept = self.0.lock().unwrap();
+        let dataset = kept.state.clone()?;
+        let log: Vec<LoggedChange> =
+            kept.log.iter().filter(|change| change.revision > served.revision).cloned().collect();
+        if kept.log.is_empty() || log.len() > at_most as usize {
+            return Ok(Since::TooMany);
+        }
+        Ok(Since::Changes { head: dataset.head, log, policy_set: dataset.policy_set })
     }
 }
 
 /// A sink that keeps records in memory and can be told to fail or to hang.
 #[derive(Debug, Clone, Default)]
 pub struct MemorySink {
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<Batches>>,
     /// Held by whoever makes commits hang.
     gate: Arc<tokio::sync::Mutex<()>>,
     waiting: Arc<tokio::sync::Notify>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Batches {
     batches: Vec<Vec<SealedRecord>>,
     failing: bool,
     /// Keep the records of the next failing commit all the same.
@@ -162,7 +213,7 @@ impl Running {
         let (pdp, mut follower, recorder) = Pdp::new(store.clone(), settings);
         let writer = Writer::new(sink.clone(), StreamId::new(nonce()), nonce);
         let recorder = tokio::spawn(recorder.run(writer));
-        follower.poll(now).await.unwrap();
+        follower.poll(&now).await.unwrap();
         Self { pdp: Arc::new(pdp), follower, store, sink, recorder }
     }
 

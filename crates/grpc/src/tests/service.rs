@@ -74,7 +74,7 @@ async fn grant_and_its_end_are_named() -> Outcomes {
     assert_eq!(answer.valid_until.map(|end| (end.seconds, end.nanos)), end.map(|end| (end, 0)));
 
     served.clock.advance(Span::hours(1));
-    let polled = served.running.follower.poll(world().now().plus(Span::hours(1))).await;
+    let polled = served.running.follower.poll(&world().now().plus(Span::hours(1))).await;
     assert!(polled.is_ok());
     let answer = served.client.check(reads("bo", "n"), DEADLINE).await?;
     assert_eq!((answer.decision(), answer.cause()), (Decision::Deny, Cause::NoPermit));

@@ -26,7 +26,7 @@ async fn nothing_is_decided_before_policies_are_loaded() {
     let store = MemoryStore::of(Dataset { policy_set: None, ..world.dataset().clone() });
     let (pdp, mut follower, _recorder) = Pdp::new(store, Settings::default());
     let query = world.ask("User::bob", "read", "Doc::d1").query;
-    assert_eq!(follower.poll(world.now()).await, Ok(Polled::Empty));
+    assert_eq!(follower.poll(&world.now()).await, Ok(Polled::Empty));
     let refused = pdp.check(query, world.now(), PATIENCE).await;
     assert!(matches!(refused, Err(CheckError::NotReady(why)) if why.contains("policy apply")));
 }
@@ -38,7 +38,7 @@ async fn data_older_than_the_limit_is_not_served() {
     let mut running =
         Running::start(served(&world, 1), Settings { staleness, ..Settings::default() }, world.now()).await;
     running.store.set(Err(LoadError::Unreachable("gone".into())));
-    assert!(running.follower.poll(world.now().plus(Span::seconds(1))).await.is_err());
+    assert!(running.follower.poll(&world.now().plus(Span::seconds(1))).await.is_err());
     assert_eq!(refusal(&running, &world, Span::seconds(60)).await, None, "within the limit");
     let Readiness::Ready { remarks } = running.pdp.readiness(world.now().plus(Span::seconds(60))) else {
         panic!("ready")
@@ -50,7 +50,7 @@ async fn data_older_than_the_limit_is_not_served() {
         "the clock never runs backwards"
     );
     running.store.set(Ok(served(&world, 1)));
-    running.follower.poll(world.now().plus(Span::seconds(62))).await.unwrap();
+    running.follower.poll(&world.now().plus(Span::seconds(62))).await.unwrap();
     assert_eq!(refusal(&running, &world, Span::seconds(62)).await, None, "confirmed again");
 }
 
@@ -59,16 +59,16 @@ async fn store_that_goes_backwards_or_forks_is_not_served() {
     let world = world();
     let mut running = Running::start(served(&world, 5), Settings::default(), world.now()).await;
     running.store.set(Ok(served(&world, 4)));
-    let error = running.follower.poll(world.now()).await.unwrap_err();
+    let error = running.follower.poll(&world.now()).await.unwrap_err();
     assert!(matches!(error, FollowError::Rewritten { .. }), "{error}");
     assert!(matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))));
     let mut forked = served(&world, 5);
     forked.head.lineage = Digest::new([1; 32]);
     running.store.set(Ok(forked));
-    assert!(running.follower.poll(world.now()).await.unwrap_err().to_string().contains("other content"));
+    assert!(running.follower.poll(&world.now()).await.unwrap_err().to_string().contains("other content"));
     assert!(matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))));
     running.store.set(Ok(served(&world, 5)));
-    running.follower.poll(world.now()).await.unwrap();
+    running.follower.poll(&world.now()).await.unwrap();
     assert_eq!(refusal(&running, &world, Span::ZERO).await, None);
 }
 
@@ -77,10 +77,10 @@ async fn store_that_was_replaced_is_not_served() {
     let world = world();
     let mut running = Running::start(served(&world, 5), Settings::default(), world.now()).await;
     running.store.set(Err(LoadError::Unreachable("for a moment".into())));
-    assert!(running.follower.poll(world.now()).await.is_err());
+    assert!(running.follower.poll(&world.now()).await.is_err());
     assert_eq!(refusal(&running, &world, Span::ZERO).await, None, "what is only silent is served on");
     running.store.set(Err(LoadError::Replaced("gone".into())));
-    assert!(running.follower.poll(world.now()).await.is_err());
+    assert!(running.follower.poll(&world.now()).await.is_err());
     assert!(matches!(refusal(&running, &world, Span::ZERO).await, Some(CheckError::NotReady(_))));
 }
 
@@ -93,7 +93,7 @@ async fn set_that_does_not_load_never_replaces_a_good_one() {
     set.digest = Digest::new([7; 32]);
     broken.policy_set = Some(set);
     running.store.set(Ok(broken));
-    let error = running.follower.poll(world.now()).await.unwrap_err();
+    let error = running.follower.poll(&world.now()).await.unwrap_err();
     assert!(error.to_string().contains("changed from outside"), "{error}");
     assert_eq!(refusal(&running, &world, Span::ZERO).await, None, "the good one still answers");
     assert_eq!(running.pdp.served().unwrap().head.revision, Revision::new(1));

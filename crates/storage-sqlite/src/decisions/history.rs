@@ -28,7 +28,7 @@ impl DecisionHistory for SqliteStore {
         limit: u32,
     ) -> Result<Vec<RecordedDecision>, HistoryError> {
         if filter.policies.is_empty() {
-            return self.rows(filter, page, limit).await?.iter().map(row::decode).collect();
+            return self.rows(filter, page, limit).await?.into_iter().map(row::decode).collect();
         }
         self.search_by_policy(filter, page, limit).await
     }
@@ -43,7 +43,7 @@ impl DecisionHistory for SqliteStore {
             .fetch_optional(&self.decisions)
             .await
             .map_err(|error| unreached(&error))?;
-        row.as_ref().map(row::decode).transpose()
+        row.map(row::decode).transpose()
     }
 }
 
@@ -58,14 +58,15 @@ impl SqliteStore {
         let (wanted, mut found) = (usize::try_from(limit).unwrap_or(usize::MAX), Vec::new());
         while found.len() < wanted {
             let rows = self.rows(filter, page, CHUNK).await?;
-            for row in &rows {
+            let read = rows.len();
+            for row in rows {
                 let record = row::decode(row)?;
                 page = beyond(page, &record);
                 if is_determined_by(filter, &record) {
                     found.push(record);
                 }
             }
-            if rows.len() < CHUNK as usize {
+            if read < CHUNK as usize {
                 break;
             }
         }

@@ -69,9 +69,15 @@ macro_rules! by_resource {
 }
 
 statements! {
-    /// Appends one record.
+    /// Appends one record, unless exactly this one is there already. Another one at its place is refused by
+    /// the schema.
     APPEND = concat!(
-        "INSERT INTO decision (", columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+        "INSERT INTO decision (", columns!(), ")
+            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+            WHERE NOT EXISTS (
+                SELECT 1 FROM decision INDEXED BY decision_by_place WHERE stream = ?2 AND seq = ?3 AND day = ?1
+                    AND leaf = ?4 AND recorded_at = ?5 AND class = ?6 AND principal = ?7 AND action = ?8
+                    AND resource = ?9 AND decision = ?10 AND cause = ?11 AND request_id IS ?12 AND body = ?13)"
     );
     /// Takes the write lock and changes nothing: fails where nothing can be written.
     PROBE = "UPDATE decision SET seq = seq WHERE false";

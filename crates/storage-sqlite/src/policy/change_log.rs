@@ -1,15 +1,12 @@
 //! Rows of the change log.
 
-use magistrate_model::{Authorship, Instant, LoggedChange, Revision};
+use magistrate_model::{Authorship, LoggedChange, Revision};
+use magistrate_pap::rows::{self, LogRow, stored};
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
-use super::revision::{revision_from, stored};
-use super::statements::{APPEND_LOG, LOG};
-
-/// Revision, ordinal, kind, key, before, after, actor, reason, at.
-type Row = (i64, u32, String, String, Option<String>, Option<String>, String, String, i64);
+use super::statements::{APPEND_LOG, COUNT_LOG, LOG};
 
 /// Appends the rows of one revision.
 pub(crate) async fn append(
@@ -36,37 +33,11 @@ pub(crate) async fn between(
     after: Revision,
     last: Revision,
 ) -> Result<Vec<LoggedChange>, ReadError> {
-    let rows: Vec<Row> = sqlx::query_as(LOG).bind(stored(after)?).bind(stored(last)?).fetch_all(connection).await?;
-    rows.into_iter().map(change_from).collect()
+    let rows: Vec<LogRow> = sqlx::query_as(LOG).bind(stored(after)?).bind(stored(last)?).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(rows::logged_change).collect::<Result<_, _>>()?)
 }
 
-/// Who, why and when, as read from a row.
-pub(crate) fn authorship_from(
-    table: &'static str,
-    row: &str,
-    actor: &str,
-    reason: &str,
-    at: i64,
-) -> Result<Authorship, ReadError> {
-    let refused = |why: &dyn std::fmt::Display| ReadError::inconsistent(table, row, why);
-    Ok(Authorship {
-        actor: actor.parse().map_err(|why| refused(&why))?,
-        reason: reason.parse().map_err(|why| refused(&why))?,
-        at: Instant::from_micros(at).map_err(|why| refused(&why))?,
-    })
-}
-
-fn change_from(
-    (revision, ordinal, kind, key, before, after, actor, reason, at): Row,
-) -> Result<LoggedChange, ReadError> {
-    let row = format!("{revision}/{ordinal}");
-    Ok(LoggedChange {
-        revision: revision_from("change_log", revision)?,
-        ordinal,
-        kind,
-        key,
-        before,
-        after,
-        authorship: authorship_from("change_log", &row, &actor, &reason, at)?,
-    })
+/// How many changes were made after a revision.
+pub(crate) async fn count_after(connection: &mut SqliteConnection, after: Revision) -> Result<i64, ReadError> {
+    Ok(sqlx::query_scalar(COUNT_LOG).bind(stored(after)?).fetch_one(connection).await?)
 }

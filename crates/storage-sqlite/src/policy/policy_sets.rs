@@ -2,15 +2,11 @@
 
 use magistrate_model::{Authorship, Digest, PolicySet, PolicyText, Revision};
 use magistrate_pap::PolicyMigration;
+use magistrate_pap::rows::{self, MigrationRow, stored};
 use sqlx::SqliteConnection;
 
-use super::change_log::authorship_from;
 use super::read_error::ReadError;
-use super::revision::{digest_from, revision_from, stored};
 use super::statements::{ADD_MIGRATION, ADD_POLICY, ADD_POLICY_SET, MIGRATIONS, POLICIES, POLICY_SET_AS_OF};
-
-/// Number, name, base, result, revision, actor, reason, at.
-type MigrationRow = (i64, String, Option<Vec<u8>>, Vec<u8>, i64, String, String, i64);
 
 /// The set that was live at a revision; `None` before the first apply.
 pub(crate) async fn as_of(
@@ -22,7 +18,7 @@ pub(crate) async fn as_of(
     let Some((digest, schema)) = row else {
         return Ok(None);
     };
-    let digest = digest_from("policy_set", "live", &digest)?;
+    let digest = rows::digest("policy_set", "live", &digest)?;
     let policies = policies_of(connection, digest).await?;
     Ok(Some(PolicySet { digest, schema: schema.into(), policies }))
 }
@@ -30,7 +26,7 @@ pub(crate) async fn as_of(
 /// The policy migrations, oldest first.
 pub(crate) async fn migrations(connection: &mut SqliteConnection) -> Result<Vec<PolicyMigration>, ReadError> {
     let rows: Vec<MigrationRow> = sqlx::query_as(MIGRATIONS).fetch_all(connection).await?;
-    rows.into_iter().map(migration_from).collect()
+    Ok(rows.into_iter().map(rows::migration).collect::<Result<_, _>>()?)
 }
 
 /// Stores a set unless a set of this digest is stored, and records the migration that makes it live.
@@ -74,26 +70,5 @@ async fn add_set(connection: &mut SqliteConnection, set: &PolicySet) -> Result<(
 async fn policies_of(connection: &mut SqliteConnection, set: Digest) -> Result<Vec<PolicyText>, ReadError> {
     let rows: Vec<(String, String)> =
         sqlx::query_as(POLICIES).bind(set.as_bytes().as_slice()).fetch_all(connection).await?;
-    rows.into_iter()
-        .map(|(id, text)| {
-            Ok(PolicyText {
-                id: id.parse().map_err(|why| ReadError::inconsistent("policy", &id, why))?,
-                text: text.into(),
-            })
-        })
-        .collect()
-}
-
-fn migration_from(
-    (number, name, base, result, revision, actor, reason, at): MigrationRow,
-) -> Result<PolicyMigration, ReadError> {
-    let (table, row) = ("policy_migration", number.to_string());
-    Ok(PolicyMigration {
-        number: u64::try_from(number).map_err(|why| ReadError::inconsistent(table, &row, why))?,
-        name,
-        base: base.map(|base| digest_from(table, &row, &base)).transpose()?,
-        result: digest_from(table, &row, &result)?,
-        revision: revision_from(table, revision)?,
-        authorship: authorship_from(table, &row, &actor, &reason, at)?,
-    })
+    Ok(rows.into_iter().map(rows::policy).collect::<Result<_, _>>()?)
 }

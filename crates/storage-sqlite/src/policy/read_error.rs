@@ -1,7 +1,6 @@
 //! Failures of reading, and their translation into the ports' errors.
 
-use std::fmt;
-
+use magistrate_pap::rows::InconsistentRow;
 use magistrate_pap::{CommitError, StoreError};
 use magistrate_pdp::LoadError;
 
@@ -11,13 +10,12 @@ use crate::fault::Fault;
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Fault(Fault),
-    Inconsistent { table: &'static str, row: String, why: String },
+    Inconsistent(InconsistentRow),
 }
 
-impl ReadError {
-    /// A row that no valid value can be made of.
-    pub(crate) fn inconsistent(table: &'static str, row: &str, why: impl fmt::Display) -> Self {
-        Self::Inconsistent { table, row: row.escape_debug().to_string(), why: why.to_string() }
+impl From<InconsistentRow> for ReadError {
+    fn from(row: InconsistentRow) -> Self {
+        Self::Inconsistent(row)
     }
 }
 
@@ -31,7 +29,7 @@ impl From<ReadError> for LoadError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Fault(fault) => Self::Unreachable(fault.to_string()),
-            ReadError::Inconsistent { table, row, why } => Self::Inconsistent { table, row, why },
+            ReadError::Inconsistent(InconsistentRow { table, row, why }) => Self::Inconsistent { table, row, why },
         }
     }
 }
@@ -40,7 +38,7 @@ impl From<ReadError> for StoreError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Fault(fault) => Self::Unreachable(fault.to_string()),
-            ReadError::Inconsistent { table, row, why } => Self::Inconsistent { table, row, why },
+            ReadError::Inconsistent(row) => row.into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where the store stands.
 
-use magistrate_model::{Digest, Head, Revision};
+use magistrate_model::{Digest, Head};
+use magistrate_pap::rows;
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
@@ -27,24 +28,9 @@ pub(crate) async fn set_lineage(connection: &mut SqliteConnection, lineage: Dige
     Ok(())
 }
 
-/// A revision as SQLite stores it.
-pub(crate) fn stored(revision: Revision) -> Result<i64, ReadError> {
-    i64::try_from(revision.number()).map_err(|why| ReadError::inconsistent("revision", &revision.to_string(), why))
-}
-
-/// A revision as read from a row.
-pub(crate) fn revision_from(table: &'static str, value: i64) -> Result<Revision, ReadError> {
-    u64::try_from(value).map(Revision::new).map_err(|why| ReadError::inconsistent(table, &value.to_string(), why))
-}
-
-/// A digest as read from a row.
-pub(crate) fn digest_from(table: &'static str, row: &str, bytes: &[u8]) -> Result<Digest, ReadError> {
-    Digest::from_slice(bytes).map_err(|why| ReadError::inconsistent(table, row, why))
-}
-
 fn head_from((value, lineage): &Row) -> Result<Head, ReadError> {
     Ok(Head {
-        revision: revision_from("revision", *value)?,
-        lineage: digest_from("revision", &value.to_string(), lineage)?,
+        revision: rows::revision("revision", *value)?,
+        lineage: rows::digest("revision", &value.to_string(), lineage)?,
     })
 }

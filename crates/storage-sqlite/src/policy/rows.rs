@@ -1,20 +1,19 @@
 //! How rows travel: lists as one JSON array, uids as their two parts.
 
 use magistrate_model::{EntityUid, Revision};
+use magistrate_pap::rows::stored;
 use serde_json::Value;
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
-use super::revision::stored;
 
 /// Runs a statement over a list of rows, unless there are none.
 pub(crate) async fn run(
     connection: &mut SqliteConnection,
     statement: &'static str,
-    rows: impl Iterator<Item = Value>,
+    rows: Vec<Value>,
     revision: Revision,
 ) -> Result<(), ReadError> {
-    let rows: Vec<Value> = rows.collect();
     if rows.is_empty() {
         return Ok(());
     }

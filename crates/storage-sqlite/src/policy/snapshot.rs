@@ -1,12 +1,13 @@
 //! Reads that must be of one revision, each in one transaction.
 
+use magistrate_ledger::lineage;
 use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
 use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
-use magistrate_pdp::{LoadError, PolicySource};
+use magistrate_pdp::{LoadError, PolicySource, Since, Standing};
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
-use super::{change_log, entities, grants, lineage, policy_sets, revision, scopes};
+use super::{change_log, entities, grants, policy_sets, revision, scopes};
 use crate::store::SqliteStore;
 
 impl SqliteStore {
@@ -29,6 +30,13 @@ impl SqliteStore {
         let dataset = live_dataset(&mut transaction).await?;
         transaction.commit().await?;
         Ok(dataset)
+    }
+
+    async fn read_since(&self, served: Head, at_most: u32) -> Result<Since, ReadError> {
+        let mut transaction = self.policy.begin().await?;
+        let since = changes_since(&mut transaction, served, at_most).await?;
+        transaction.commit().await?;
+        Ok(since)
     }
 
     async fn read_base(&self) -> Result<Base, ReadError> {
@@ -57,15 +65,19 @@ impl SqliteStore {
 }
 
 impl PolicySource for SqliteStore {
-    async fn head(&self) -> Result<Head, LoadError> {
+    async fn standing(&self) -> Result<Standing, LoadError> {
         match self.policy_file.is_in_place() {
-            true => Ok(self.read_head().await?),
+            true => Ok(Standing { head: self.read_head().await?, clock: None }),
             false => Err(LoadError::Replaced(self.policy_file.replaced())),
         }
     }
 
     async fn load(&self) -> Result<Dataset, LoadError> {
         Ok(self.load_live().await?)
+    }
+
+    async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
+        Ok(self.read_since(served, at_most).await?)
     }
 }
 
@@ -106,4 +118,26 @@ async fn dataset_at(connection: &mut SqliteConnection, wanted: Revision) -> Resu
         entities: entities::as_of(connection, wanted).await?,
         grants: grants::as_of(connection, wanted).await?,
     }))
+}
+
+async fn changes_since(connection: &mut SqliteConnection, served: Head, at_most: u32) -> Result<Since, ReadError> {
+    let head = revision::head(connection).await?;
+    if head.revision < served.revision {
+        return Ok(Since::Forked(head));
+    }
+    if change_log::count_after(connection, served.revision).await? > at_most.into() {
+        // The log is the only place that tells an earlier lineage; reading it is what a large change costs.
+        let log = change_log::between(connection, Revision::ZERO, served.revision).await?;
+        return Ok(if lineage::of(&log) == served.lineage { Since::TooMany } else { Since::Forked(head) });
+    }
+    let log = change_log::between(connection, served.revision, head.revision).await?;
+    let reached = log.chunk_by(|one, next| one.revision == next.revision).fold(served.lineage, lineage::extend);
+    if reached != head.lineage {
+        return Ok(Since::Forked(head));
+    }
+    let policy_set = match log.iter().any(|change| change.kind == "policy.apply") {
+        true => policy_sets::as_of(connection, head.revision).await?,
+        false => None,
+    };
+    Ok(Since::Changes { head, log, policy_set })
 }

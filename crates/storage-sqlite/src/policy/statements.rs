@@ -93,6 +93,8 @@ statements! {
     /// The change log after a revision, up to another one.
     LOG = "SELECT revision, ordinal, kind, key, before, after, actor, reason, at FROM change_log
         WHERE revision > ?1 AND revision <= ?2 ORDER BY revision, ordinal";
+    /// How many changes were made after a revision.
+    COUNT_LOG = "SELECT count(*) FROM change_log WHERE revision > ?1";
 
     /// Live entities by filter.
     ENTITIES = matching_entities!("entity e INDEXED BY entity_live");

@@ -158,5 +158,5 @@ async fn a_second_reader_is_not_stopped_by_a_writer() {
     let reader = SqliteStore::open(fresh.dir.path()).await.unwrap();
     assert_eq!(reader.load().await.unwrap().head.revision.number(), 1);
     run(&mut writer, "COMMIT").await.unwrap();
-    assert_eq!(reader.head().await.unwrap().revision.number(), 2);
+    assert_eq!(reader.standing().await.unwrap().head.revision.number(), 2);
 }

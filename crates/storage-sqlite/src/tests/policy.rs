@@ -103,7 +103,7 @@ async fn a_log_that_was_changed_no_longer_leads_to_the_head() {
     let mut connection = fresh.connect("policy.db").await;
     run(&mut connection, "DROP TRIGGER change_log_refuses_update").await.unwrap();
     run(&mut connection, "UPDATE change_log SET actor = 'eve' WHERE revision = 1 AND ordinal = 0").await.unwrap();
-    let head = fresh.store.head().await.unwrap();
+    let head = fresh.store.standing().await.unwrap().head;
     let computed = fresh.store.load_at(Revision::new(2)).await.unwrap().unwrap().head;
     assert_eq!(computed.revision, head.revision);
     assert_ne!(computed.lineage, head.lineage);

@@ -3,6 +3,7 @@
 //! A store's own tests implement [`StoreUnderTest`] and say `magistrate_testkit::store_suite!(Mine);`.
 
 pub mod changes;
+pub mod following;
 pub mod history;
 pub mod paging;
 pub mod past;
@@ -41,7 +42,7 @@ pub trait StoreUnderTest: Sized {
 
 /// Commits changes on top of whatever the store holds, under a fixed authorship.
 pub async fn commit<S: StoreUnderTest>(subject: &S, changes: &[Change]) -> Result<Revision, CommitError> {
-    let base = subject.store().head().await.unwrap().revision;
+    let base = subject.store().standing().await.unwrap().head.revision;
     subject.store().commit(base, changes, &sample::authorship()).await
 }
 
@@ -73,6 +74,12 @@ macro_rules! store_suite {
                 what_does_not_exist_cannot_be_ended
                 one_refused_change_refuses_the_commit
             }
+            following {
+                changes_since_a_revision_lead_to_the_head
+                nothing_since_the_head_is_no_change
+                more_changes_than_asked_for_are_not_told
+                another_history_is_a_fork
+            }
             records {
                 entities_are_found_by_each_field
                 entities_are_paged_in_byte_order
@@ -83,6 +90,11 @@ macro_rules! store_suite {
             }
             sinks {
                 a_batch_is_all_or_nothing
+                an_identical_record_is_accepted_again
+                another_record_at_a_place_is_refused
+                a_stream_goes_on_over_midnight
+                a_late_record_has_its_own_day
+                a_gap_stays_a_gap
                 seq_continues_without_gaps
                 a_writer_goes_on_after_a_failed_commit
                 the_last_committed_place_is_per_stream

@@ -59,12 +59,12 @@ impl Model {
 /// Commits a history, one inner list a commit, and compares every revision of it with a model.
 pub async fn every_past_state_can_be_read_again<S: StoreUnderTest>(history: &[Vec<u32>]) {
     let subject = S::fresh().await;
-    let mut states = vec![(Model::default(), subject.store().head().await.unwrap())];
+    let mut states = vec![(Model::default(), subject.store().standing().await.unwrap().head)];
     for numbers in history {
         let mut model = states.last().unwrap().0.clone();
         let changes: Vec<Change> = numbers.iter().map(|number| step(&mut model, *number)).collect();
         commit(&subject, &changes).await.unwrap();
-        states.push((model, subject.store().head().await.unwrap()));
+        states.push((model, subject.store().standing().await.unwrap().head));
     }
     for (model, head) in &states {
         let past = subject.load_at(head.revision).await.unwrap();

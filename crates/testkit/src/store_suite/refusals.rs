@@ -20,7 +20,7 @@ pub async fn an_empty_commit_is_refused<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let error = subject.store().commit(Revision::ZERO, &[], &authorship()).await;
     assert!(matches!(error, Err(CommitError::Refused(_))), "{error:?}");
-    assert_eq!(subject.store().head().await.unwrap().revision, Revision::ZERO);
+    assert_eq!(subject.store().standing().await.unwrap().head.revision, Revision::ZERO);
 }
 
 /// Role and scope grants share one namespace of ids.

@@ -14,13 +14,13 @@ fn put(name: &str) -> Change {
 /// Revisions count from 1 without gaps, refused commits included.
 pub async fn revisions_are_dense_and_in_commit_order<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    assert_eq!(subject.store().head().await.unwrap().revision, Revision::ZERO);
+    assert_eq!(subject.store().standing().await.unwrap().head.revision, Revision::ZERO);
     for number in 1..=5 {
         let gone = [Change::DeleteEntity(uid("User::nobody"))];
         commit(&subject, &gone).await.unwrap_err();
         let committed = commit(&subject, &[put("User::ana")]).await.unwrap();
         assert_eq!(committed, Revision::new(number));
-        assert_eq!(subject.store().head().await.unwrap().revision, committed);
+        assert_eq!(subject.store().standing().await.unwrap().head.revision, committed);
     }
     let log = subject.store().log(Revision::new(2), 10).await.unwrap();
     let revisions: Vec<u64> = log.iter().map(|change| change.revision.number()).collect();
@@ -57,13 +57,13 @@ pub async fn of_two_concurrent_committers_one_wins<S: StoreUnderTest>() {
 /// One revision reached by different changes has different lineages.
 pub async fn lineage_tells_different_histories_apart<S: StoreUnderTest>() {
     let (one, other) = (S::fresh().await, S::fresh().await);
-    let mut seen = vec![one.store().head().await.unwrap().lineage];
+    let mut seen = vec![one.store().standing().await.unwrap().head.lineage];
     commit(&one, &[put("User::ana")]).await.unwrap();
     commit(&other, &[put("User::bob")]).await.unwrap();
     for subject in [&one, &other] {
-        seen.push(subject.store().head().await.unwrap().lineage);
+        seen.push(subject.store().standing().await.unwrap().head.lineage);
         commit(subject, &[put("User::eve")]).await.unwrap();
-        seen.push(subject.store().head().await.unwrap().lineage);
+        seen.push(subject.store().standing().await.unwrap().head.lineage);
     }
     let distinct: std::collections::BTreeSet<_> = seen.iter().collect();
     assert_eq!(distinct.len(), seen.len());
@@ -76,8 +76,8 @@ pub async fn lineage_is_equal_after_equal_histories<S: StoreUnderTest>() {
         commit(subject, &[put("User::ana"), put("User::bob")]).await.unwrap();
         commit(subject, &[Change::DeleteEntity(uid("User::ana"))]).await.unwrap();
     }
-    let head = one.store().head().await.unwrap();
-    assert_eq!(head, other.store().head().await.unwrap());
+    let head = one.store().standing().await.unwrap().head;
+    assert_eq!(head, other.store().standing().await.unwrap().head);
     assert_eq!(one.load_at(head.revision).await.unwrap().head, head);
 }
 

@@ -1,7 +1,7 @@
 //! Appending decisions.
 
-use magistrate_ledger::{DecisionId, Sink, Writer};
-use magistrate_model::{DurabilityClass, Span};
+use magistrate_ledger::{DecisionId, SealedRecord, Sink, Writer};
+use magistrate_model::{Digest, DurabilityClass, Instant, Span};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, Page};
 
 use super::StoreUnderTest;
@@ -11,6 +11,13 @@ use crate::{instant, nonce};
 fn decisions(count: i64) -> Vec<Decided> {
     let start = instant("2026-06-01T12:00:00Z");
     (0..count).map(|n| Decided::at(start.plus(Span::millis(n)))).collect()
+}
+
+/// A midnight, UTC, in the recent past by the clock of this machine: stores keep room around today.
+fn midnight() -> Instant {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let today = Instant::from_micros(i64::try_from(since.as_micros()).unwrap()).unwrap();
+    Instant::from_micros(today.day() * 86_400_000_000).unwrap()
 }
 
 async fn recorded<S: StoreUnderTest>(subject: &S) -> Vec<u64> {
@@ -25,14 +32,100 @@ pub async fn a_batch_is_all_or_nothing<S: StoreUnderTest>() {
     let mut sink = subject.sink().await;
     let records = sealed(stream(1), &decisions(4)).await;
     sink.commit(&records[..2]).await.unwrap();
-    let with_duplicate = [records[2].clone(), records[3].clone(), records[1].clone()];
-    let failed = sink.commit(&with_duplicate).await.unwrap_err();
+    let other = sealed(stream(1), &decisions(4)).await;
+    let with_other = [records[2].clone(), records[3].clone(), other[1].clone()];
+    let failed = sink.commit(&with_other).await.unwrap_err();
     assert_eq!(failed.records, 3);
     assert_eq!(sink.last_committed(stream(1)).await, Ok(Some(2)));
     assert_eq!(recorded(&subject).await, [1, 2]);
     sink.commit(&[]).await.unwrap();
     sink.commit(&records[2..]).await.unwrap();
     assert_eq!(recorded(&subject).await, [1, 2, 3, 4]);
+}
+
+/// Whoever does not know whether a batch arrived sends it again.
+pub async fn an_identical_record_is_accepted_again<S: StoreUnderTest>() {
+    let subject = S::fresh().await;
+    let mut sink = subject.sink().await;
+    let records = sealed(stream(1), &decisions(5)).await;
+    sink.commit(&records[..3]).await.unwrap();
+    sink.commit(&records[..3]).await.unwrap();
+    sink.commit(&records[1..]).await.unwrap();
+    subject.sink().await.commit(&records).await.unwrap();
+    assert_eq!(recorded(&subject).await, [1, 2, 3, 4, 5]);
+}
+
+/// Two records at one place are a fork of the stream: loud, whatever it is they differ in.
+pub async fn another_record_at_a_place_is_refused<S: StoreUnderTest>() {
+    let subject = S::fresh().await;
+    let mut sink = subject.sink().await;
+    let records = sealed(stream(1), &decisions(1)).await;
+    sink.commit(&records).await.unwrap();
+    let forged = |change: fn(&mut SealedRecord)| {
+        let mut record = records[0].clone();
+        change(&mut record);
+        record
+    };
+    let forgeries = [
+        forged(|record| record.bytes.push(0)),
+        forged(|record| record.leaf = Digest::new([9; 32])),
+        forged(|record| record.class = DurabilityClass::Disk),
+        forged(|record| record.recorded_at = record.recorded_at.plus(Span::millis(1))),
+        forged(|record| record.recorded_at = record.recorded_at.plus(Span::hours(24))),
+        forged(|record| record.index.principal.push('x')),
+        forged(|record| record.index.action.push('x')),
+        forged(|record| record.index.resource.push('x')),
+        forged(|record| record.index.decision = if record.index.decision == "allow" { "deny" } else { "allow" }),
+        forged(|record| record.index.cause = if record.index.cause == "forbidden" { "no_permit" } else { "forbidden" }),
+        forged(|record| record.index.request_id = Some("another".into())),
+    ];
+    for forgery in forgeries {
+        assert_ne!(forgery, records[0]);
+        let committed = sink.commit(std::slice::from_ref(&forgery)).await;
+        assert!(committed.is_err(), "{forgery:?}");
+    }
+    sink.commit(&records).await.unwrap();
+    assert_eq!(recorded(&subject).await, [1]);
+}
+
+/// A stream goes on over midnight, and a batch may hold both days.
+pub async fn a_stream_goes_on_over_midnight<S: StoreUnderTest>() {
+    let subject = S::fresh().await;
+    let midnight = midnight();
+    let around: Vec<Decided> = (-2..2).map(|n| Decided::at(midnight.plus(Span::millis(n)))).collect();
+    let records = sealed(stream(1), &around).await;
+    let days: Vec<i64> = records.iter().map(|record| record.recorded_at.day()).collect();
+    assert_eq!((days[1] + 1, days[0], days[3]), (days[2], days[1], days[2]), "two of each day");
+    let mut sink = subject.sink().await;
+    sink.commit(&records[..3]).await.unwrap();
+    sink.commit(&records).await.unwrap();
+    assert_eq!(recorded(&subject).await, [1, 2, 3, 4]);
+    assert_eq!(sink.last_committed(stream(1)).await, Ok(Some(4)));
+}
+
+/// A record may arrive long after its day, behind records of later days and of other streams.
+pub async fn a_late_record_has_its_own_day<S: StoreUnderTest>() {
+    let subject = S::fresh().await;
+    let mut sink = subject.sink().await;
+    let day = |ago: i64| Decided::at(midnight().plus(Span::hours(-24 * ago)));
+    sink.commit(&sealed(stream(1), &[day(0)]).await).await.unwrap();
+    sink.commit(&sealed(stream(2), &[day(1), day(30), day(0)]).await).await.unwrap();
+    let found = subject.store().search(&DecisionFilter::default(), Page::OldestFirst(None), 10).await.unwrap();
+    let places: Vec<(i64, u64)> =
+        found.iter().map(|record| (midnight().day() - record.recorded_at.day(), record.id.seq)).collect();
+    assert_eq!(places, [(30, 2), (1, 1), (0, 1), (0, 3)]);
+    assert_eq!(sink.last_committed(stream(2)).await, Ok(Some(3)));
+}
+
+/// What a crashed process never recorded stays a gap; the stream goes on above it.
+pub async fn a_gap_stays_a_gap<S: StoreUnderTest>() {
+    let subject = S::fresh().await;
+    let mut sink = subject.sink().await;
+    let records = sealed(stream(1), &decisions(5)).await;
+    sink.commit(&records[..2]).await.unwrap();
+    sink.commit(&records[3..]).await.unwrap();
+    assert_eq!(recorded(&subject).await, [1, 2, 4, 5]);
+    assert_eq!(sink.last_committed(stream(1)).await, Ok(Some(5)));
 }
 
 /// A writer numbers from 1; its receipts are what is found.

@@ -1,56 +1,83 @@
 //! The state of everything a list of changes names, before and after them.
+//!
+//! What a commit writes is the same for every store: the log of its changes, and the rows that end and begin.
+
+mod rows;
+mod tracked;
 
 use std::collections::BTreeSet;
 
 use magistrate_model::{
-    Change, Digest, EntityData, EntityUid, Grant, GrantId, Revision, ScopeDeclaration, ScopeName, json,
+    Authorship, Change, Digest, EntityData, EntityUid, Grant, GrantId, LoggedChange, Revision, ScopeDeclaration,
+    ScopeName, json,
 };
-use magistrate_pap::{CommitError, EntityFilter, GrantFilter};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
-use super::read_error::ReadError;
-use super::tracked::Tracked;
-use super::{entities, grants, policy_sets, scopes};
+pub use rows::{CommitRows, RowChanges};
+use tracked::Tracked;
+
+use crate::ports::{CommitError, EntityFilter, GrantFilter};
 
 /// What a change found and what it left, as JSON.
 #[derive(Debug, Default)]
-pub(crate) struct Difference {
-    pub(crate) before: Option<String>,
-    pub(crate) after: Option<String>,
+struct Difference {
+    before: Option<String>,
+    after: Option<String>,
 }
 
 /// Everything the changes of one commit name.
 #[derive(Debug)]
-pub(crate) struct Touched {
-    pub(crate) entities: Tracked<EntityUid, EntityData>,
-    pub(crate) scopes: Tracked<ScopeName, ScopeDeclaration>,
-    pub(crate) grants: Tracked<GrantId, Grant>,
+pub struct Touched {
+    entities: Tracked<EntityUid, EntityData>,
+    scopes: Tracked<ScopeName, ScopeDeclaration>,
+    grants: Tracked<GrantId, Grant>,
     live_set: Option<Digest>,
 }
 
 impl Touched {
-    /// Reads what the changes name.
-    pub(crate) async fn read(
-        connection: &mut SqliteConnection,
-        revision: Revision,
-        changes: &[Change],
-    ) -> Result<Self, ReadError> {
-        let named = named_entities(changes);
-        let entities = entities::matching(connection, &named).await?;
-        let grants = grants::matching(connection, &named_grants(changes)).await?;
-        let scopes = scopes::live(connection).await?;
-        let live_set = policy_sets::as_of(connection, revision).await?;
-        Ok(Self {
+    /// Which entities and grants changes name.
+    pub fn named(changes: &[Change]) -> (EntityFilter, GrantFilter) {
+        (named_entities(changes), named_grants(changes))
+    }
+
+    /// What is stored of what the changes name, the scope catalogue, and the digest of the live policy set.
+    pub fn new(
+        entities: Vec<EntityData>,
+        scopes: Vec<ScopeDeclaration>,
+        grants: Vec<Grant>,
+        live_set: Option<Digest>,
+    ) -> Self {
+        Self {
             entities: Tracked::new(entities.into_iter().map(|it| (it.uid.clone(), it)).collect()),
             scopes: Tracked::new(scopes.into_iter().map(|it| (it.name.clone(), it)).collect()),
             grants: Tracked::new(grants.into_iter().map(|it| (it.id().clone(), it)).collect()),
-            live_set: live_set.map(|set| set.digest),
-        })
+            live_set,
+        }
+    }
+
+    /// Makes the changes in order and tells the rows of their log, unless one names what is not there or is
+    /// there already.
+    pub fn log(
+        &mut self,
+        revision: Revision,
+        changes: &[Change],
+        authorship: &Authorship,
+    ) -> Result<Vec<LoggedChange>, CommitError> {
+        let logged = |(ordinal, change): (u32, &Change)| {
+            let Difference { before, after } = self.apply(change)?;
+            let (kind, key) = (change.kind().to_owned(), change.key());
+            Ok(LoggedChange { revision, ordinal, kind, key, before, after, authorship: authorship.clone() })
+        };
+        (0..).zip(changes).map(logged).collect()
+    }
+
+    /// The rows that end and begin with the changes made.
+    pub fn rows(&self) -> CommitRows {
+        CommitRows::of(&self.entities, &self.scopes, &self.grants)
     }
 
     /// Makes one change, unless what it names is not there or is there already.
-    pub(crate) fn apply(&mut self, change: &Change) -> Result<Difference, CommitError> {
+    fn apply(&mut self, change: &Change) -> Result<Difference, CommitError> {
         match change {
             Change::PutEntity(entity) => {
                 let before = self.entities.put(entity.uid.clone(), entity.clone());

@@ -1,4 +1,5 @@
-//! The digest over all changes: two stores at one revision with different lineages have forked.
+//! The digest over all administrative changes: two stores at one revision with different lineages have
+//! forked. Every store keeps it, and whoever follows a store computes it again.
 
 use magistrate_model::{Digest, LoggedChange};
 use sha2::{Digest as _, Sha256};
@@ -7,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 ///
 /// Numbers are 8 bytes, big-endian; texts are preceded by their length; an absent text is a 0 byte, a
 /// present one a 1 byte and the text. So no two lists of rows have the same bytes.
-pub(crate) fn extend(before: Digest, rows: &[LoggedChange]) -> Digest {
+pub fn extend(before: Digest, rows: &[LoggedChange]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(before.as_bytes());
     hash.update((rows.len() as u64).to_be_bytes());
@@ -26,7 +27,7 @@ pub(crate) fn extend(before: Digest, rows: &[LoggedChange]) -> Digest {
 }
 
 /// The lineage after all rows of a log that begins at the first revision.
-pub(crate) fn of(log: &[LoggedChange]) -> Digest {
+pub fn of(log: &[LoggedChange]) -> Digest {
     log.chunk_by(|one, next| one.revision == next.revision).fold(Digest::ZERO, extend)
 }
 

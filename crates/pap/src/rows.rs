@@ -1,0 +1,179 @@
+//! Rows as every store keeps them, and the values they must be. A row is a tuple of its columns in the order
+//! of its statement.
+
+use std::fmt::Display;
+
+use magistrate_model::{
+    ActionUid, Authorship, Conferred, Digest, EntityData, EntityUid, Grant, Instant, InvalidInstant, LoggedChange,
+    PolicyText, Revision, ScopeDeclaration, Term, json,
+};
+
+use crate::ports::{PolicyMigration, StoreError};
+
+/// A row no valid value can be made of: the store was changed from outside, or is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the policy store holds a `{table}` row that is not valid (`{row}`): {why}")]
+pub struct InconsistentRow {
+    /// Which table.
+    pub table: &'static str,
+    /// Which row.
+    pub row: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl InconsistentRow {
+    /// A row of a table and what is wrong with it.
+    pub fn new(table: &'static str, row: impl Display, why: impl Display) -> Self {
+        Self { table, row: row.to_string().escape_debug().to_string(), why: why.to_string() }
+    }
+}
+
+impl From<InconsistentRow> for StoreError {
+    fn from(InconsistentRow { table, row, why }: InconsistentRow) -> Self {
+        Self::Inconsistent { table, row, why }
+    }
+}
+
+/// Type, id, attributes, and parents as a JSON array of `[type, id]`.
+pub type EntityRow = (String, String, String, String);
+
+/// Id, holder (type, id), role (type, id), resource (type, id), scope, term (begin, end), reason.
+pub type GrantRow = (
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    String,
+);
+
+/// Name, action group, description.
+pub type ScopeRow = (String, String, String);
+
+/// Revision, ordinal, kind, key, before, after, actor, reason, at.
+pub type LogRow = (i64, i64, String, String, Option<String>, Option<String>, String, String, i64);
+
+/// Number, name, base, result, revision, actor, reason, at.
+pub type MigrationRow = (i64, String, Option<Vec<u8>>, Vec<u8>, i64, String, String, i64);
+
+/// An entity with its direct parents.
+pub fn entity((type_name, id, attributes, parents): &EntityRow) -> Result<EntityData, InconsistentRow> {
+    let refused = |why: &dyn Display| InconsistentRow::new("entity", format_args!("{type_name}::\"{id}\""), why);
+    let attributes = json::parse(attributes).and_then(|json| json::record_from(&json, "attributes"));
+    let parents: Vec<(String, String)> = serde_json::from_str(parents).map_err(|why| refused(&why))?;
+    let parents = parents.iter().map(|(parent, id)| EntityUid::from_parts(parent, id));
+    Ok(EntityData {
+        uid: EntityUid::from_parts(type_name, id).map_err(|why| refused(&why))?,
+        attributes: attributes.map_err(|why| refused(&why))?,
+        parents: parents.collect::<Result<_, _>>().map_err(|why| refused(&why))?,
+    })
+}
+
+/// A role or scope assignment.
+pub fn grant(row: GrantRow) -> Result<Grant, InconsistentRow> {
+    let (id, holder_type, holder_id, role_type, role_id, resource_type, resource_id, scope, begin, end, reason) = row;
+    let refused = |why: &dyn Display| InconsistentRow::new("grant_range", &id, why);
+    let uid = |type_name: &str, id: &str| EntityUid::from_parts(type_name, id).map_err(|why| refused(&why));
+    let conferred = match (role_type, role_id, scope) {
+        (Some(role_type), Some(role_id), None) => Conferred::Role {
+            role: uid(&role_type, &role_id)?,
+            resource: resource_type.zip(resource_id).map(|(t, id)| uid(&t, &id)).transpose()?,
+        },
+        (None, None, Some(pattern)) => Conferred::Scope(pattern.parse().map_err(|why| refused(&why))?),
+        _ => return Err(refused(&"it confers neither a role nor a scope")),
+    };
+    let begin = instant(begin).map_err(|why| refused(&why))?;
+    let term = match instant(end).map_err(|why| refused(&why))? {
+        Some(end) => Term::until(begin, end).map_err(|why| refused(&why))?,
+        None => Term::standing(begin),
+    };
+    let holder = uid(&holder_type, &holder_id)?;
+    let grant_id = id.parse().map_err(|why| refused(&why))?;
+    Grant::new(grant_id, holder, conferred, term, &reason).map_err(|why| refused(&why))
+}
+
+/// A scope of the catalogue.
+pub fn scope((name, action_group, description): ScopeRow) -> Result<ScopeDeclaration, InconsistentRow> {
+    let refused = |why: &dyn Display| InconsistentRow::new("scope", &name, why);
+    let action_group = action_group.parse().and_then(ActionUid::new);
+    Ok(ScopeDeclaration {
+        action_group: action_group.map_err(|why| refused(&why))?,
+        name: name.parse().map_err(|why| refused(&why))?,
+        description,
+    })
+}
+
+/// A row of the change log.
+pub fn logged_change(row: LogRow) -> Result<LoggedChange, InconsistentRow> {
+    let (number, ordinal, kind, key, before, after, actor, reason, at) = row;
+    let place = format!("{number}/{ordinal}");
+    Ok(LoggedChange {
+        revision: revision("change_log", number)?,
+        ordinal: u32::try_from(ordinal).map_err(|why| InconsistentRow::new("change_log", &place, why))?,
+        kind,
+        key,
+        before,
+        after,
+        authorship: authorship("change_log", &place, &actor, &reason, at)?,
+    })
+}
+
+/// A policy of a set.
+pub fn policy((id, text): (String, String)) -> Result<PolicyText, InconsistentRow> {
+    let parsed = id.parse().map_err(|why| InconsistentRow::new("policy", &id, why))?;
+    Ok(PolicyText { id: parsed, text: text.into() })
+}
+
+/// A row of the policy migration history.
+pub fn migration(row: MigrationRow) -> Result<PolicyMigration, InconsistentRow> {
+    let (number, name, base, result, at_revision, actor, reason, at) = row;
+    let (table, row) = ("policy_migration", number.to_string());
+    Ok(PolicyMigration {
+        number: u64::try_from(number).map_err(|why| InconsistentRow::new(table, &row, why))?,
+        name,
+        base: base.map(|base| digest(table, &row, &base)).transpose()?,
+        result: digest(table, &row, &result)?,
+        revision: revision(table, at_revision)?,
+        authorship: authorship(table, &row, &actor, &reason, at)?,
+    })
+}
+
+/// A revision of a table's row.
+pub fn revision(table: &'static str, value: i64) -> Result<Revision, InconsistentRow> {
+    u64::try_from(value).map(Revision::new).map_err(|why| InconsistentRow::new(table, value, why))
+}
+
+/// A revision as a row keeps it.
+pub fn stored(revision: Revision) -> Result<i64, InconsistentRow> {
+    i64::try_from(revision.number()).map_err(|why| InconsistentRow::new("revision", revision, why))
+}
+
+/// A digest of a table's row.
+pub fn digest(table: &'static str, row: &str, bytes: &[u8]) -> Result<Digest, InconsistentRow> {
+    Digest::from_slice(bytes).map_err(|why| InconsistentRow::new(table, row, why))
+}
+
+fn authorship(
+    table: &'static str,
+    row: &str,
+    actor: &str,
+    reason: &str,
+    at: i64,
+) -> Result<Authorship, InconsistentRow> {
+    let refused = |why: &dyn Display| InconsistentRow::new(table, row, why);
+    Ok(Authorship {
+        actor: actor.parse().map_err(|why| refused(&why))?,
+        reason: reason.parse().map_err(|why| refused(&why))?,
+        at: Instant::from_micros(at).map_err(|why| refused(&why))?,
+    })
+}
+
+fn instant(micros: Option<i64>) -> Result<Option<Instant>, InvalidInstant> {
+    micros.map(Instant::from_micros).transpose()
+}
