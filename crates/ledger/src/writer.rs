@@ -93,14 +93,27 @@ impl<S: Sink> Writer<S> {
         Ok(batch.iter().map(|record| Receipt { id: record.id, leaf: record.leaf, class: record.class }).collect())
     }
 
+    /// INVARIANT: the number of an acknowledged record is never used again, whatever the sink says. One that
+    /// has lost acknowledged records (restored, or failed over to a stale copy) is told of once, loudly; then
+    /// the stream goes on above them and the gap stays as evidence.
     async fn settle(&mut self) -> Result<(), NotRecorded> {
-        if self.unsettled {
-            let last = self.sink.last_committed(self.stream).await;
-            let last = last
-                .map_err(|failed| NotRecorded(format!("what was kept of the last batch is unknown: {}", failed.why)))?;
-            self.next = last.unwrap_or(0) + 1;
-            self.unsettled = false;
+        if !self.unsettled {
+            return Ok(());
         }
+        let last = self.sink.last_committed(self.stream).await;
+        let last =
+            last.map_err(|failed| NotRecorded(format!("what was kept of the last batch is unknown: {}", failed.why)))?;
+        self.unsettled = false;
+        let (kept, acknowledged) = (last.unwrap_or(0), self.next - 1);
+        if kept < acknowledged {
+            return Err(NotRecorded(format!(
+                "the store has lost the records {} to {acknowledged} of the stream {}, which were durable: \
+                 it was restored or failed over to a stale copy; the stream goes on above them",
+                kept + 1,
+                self.stream
+            )));
+        }
+        self.next = kept + 1;
         Ok(())
     }
 

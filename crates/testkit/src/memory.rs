@@ -155,6 +155,12 @@ impl MemorySink {
         self.kept.lock().unwrap().keep_once = true;
     }
 
+    /// Forgets the newest records, as a store that fails over to a stale copy does.
+    pub fn lose(&self, batches: usize) {
+        let kept = &mut self.kept.lock().unwrap().batches;
+        kept.truncate(kept.len() - batches);
+    }
+
     /// The batches committed, in order.
     pub fn batches(&self) -> Vec<Vec<SealedRecord>> {
         self.kept.lock().unwrap().batches.clone()

@@ -81,6 +81,24 @@ async fn numbers_go_on_after_a_commit_whose_outcome_was_unknown() {
 }
 
 #[tokio::test]
+async fn number_of_an_acknowledged_record_is_never_used_again() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let ask = || running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
+    for seq in 1..=3 {
+        assert_eq!(ask().await.unwrap().receipt().id().seq, seq);
+    }
+    running.sink.lose(2);
+    running.sink.fail(true);
+    assert!(ask().await.is_err());
+    running.sink.fail(false);
+    let loud = ask().await.unwrap_err().to_string();
+    assert!(loud.contains("lost the records 2 to 3"), "{loud}");
+    assert_eq!(ask().await.unwrap().receipt().id().seq, 4, "2 and 3 are in somebody's hands");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn full_ledger_refuses_before_deciding() {
     let world = world();
     let settings = Settings { ledger_capacity: 2, ..Settings::default() };
