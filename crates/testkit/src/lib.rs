@@ -10,6 +10,7 @@
 )]
 
 mod memory;
+pub mod postgres;
 mod scenario;
 pub mod store_suite;
 mod world;
