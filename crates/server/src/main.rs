@@ -8,6 +8,7 @@ mod exit;
 mod os;
 mod output;
 mod serve;
+mod store;
 mod verbs;
 
 use std::process::ExitCode;

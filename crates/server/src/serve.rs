@@ -8,7 +8,6 @@ use anyhow::{Context as _, anyhow, bail};
 use magistrate_grpc::{Door, Health};
 use magistrate_ledger::Writer;
 use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
-use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +18,7 @@ use crate::WORKER_STACK_BYTES;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
+use crate::store::{Store, StoreSink};
 
 /// How often the policy store is asked for news, and readiness is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(250);
@@ -29,9 +29,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Server {
     pdp: Arc<Pdp>,
-    follower: Follower<SqliteStore>,
+    follower: Follower<Store>,
     recorder: Recorder,
-    writer: Writer<SqliteSink>,
+    writer: Writer<StoreSink>,
     listener: TcpListener,
     default_namespace: String,
 }
@@ -54,8 +54,7 @@ impl Server {
                 config.listen
             );
         }
-        let store = SqliteStore::open(&config.data).await;
-        let store = store.with_context(|| format!("cannot open the store in `{}`", config.data.display()))?;
+        let store = Store::open(config).await?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
         match follower.poll(&SystemClock).await {
@@ -140,7 +139,7 @@ async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>
 }
 
 /// Runs the follower on a thread of its own, off the serving threads; the receiver completes when it ends.
-fn spawn_follower(follower: Follower<SqliteStore>) -> anyhow::Result<oneshot::Receiver<()>> {
+fn spawn_follower(follower: Follower<Store>) -> anyhow::Result<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the follower")?;

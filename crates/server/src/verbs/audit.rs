@@ -8,7 +8,6 @@ use magistrate_ledger::{DecisionId, RecordedDecision};
 use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory as _, Page, Position};
-use magistrate_storage_sqlite::SqliteStore;
 use serde_json::Value as Json;
 
 use super::{decision, input, store};
@@ -17,6 +16,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::os::SystemClock;
 use crate::output::Out;
+use crate::store::Store;
 
 /// How often `tail --follow` looks for new decisions.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
     Ok(Exit::Ok)
 }
 
-async fn search(store: &SqliteStore, config: &Config, out: Out, args: &SearchArgs, now: Instant) -> anyhow::Result<()> {
+async fn search(store: &Store, config: &Config, out: Out, args: &SearchArgs, now: Instant) -> anyhow::Result<()> {
     let filter = filter(config, args, now)?;
     let before = match &args.before {
         Some(id) => Some(position(&find(store, id.parse()?).await?)),
@@ -55,7 +55,7 @@ async fn search(store: &SqliteStore, config: &Config, out: Out, args: &SearchArg
     Ok(())
 }
 
-async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow::Result<()> {
+async fn tail(store: &Store, out: Out, lines: u32, follow: bool) -> anyhow::Result<()> {
     let all = DecisionFilter::default();
     let mut shown = BTreeMap::new();
     if follow {
@@ -87,7 +87,7 @@ async fn tail(store: &SqliteStore, out: Out, lines: u32, follow: bool) -> anyhow
 /// a batch or another process may commit an earlier one later: so the newest stretch of time is read again
 /// each time. A record of a clock that is ahead does not move that stretch.
 async fn note_new(
-    store: &SqliteStore,
+    store: &Store,
     shown: &mut BTreeMap<DecisionId, Instant>,
     newest: Option<Instant>,
     mut tell: impl FnMut(&RecordedDecision) -> std::io::Result<()>,
@@ -112,7 +112,7 @@ async fn note_new(
     Ok(())
 }
 
-async fn changes(store: &SqliteStore, out: Out, revisions: u32, after: Option<u64>) -> anyhow::Result<()> {
+async fn changes(store: &Store, out: Out, revisions: u32, after: Option<u64>) -> anyhow::Result<()> {
     let newest = store.base().await?.revision.number();
     let after = after.unwrap_or_else(|| newest.saturating_sub(revisions.into()));
     let log = store.log(Revision::new(after), revisions).await?;
@@ -131,7 +131,7 @@ fn line(out: Out, found: &RecordedDecision) -> std::io::Result<()> {
     out.either(|| decision::row(found).join("  "), || decision::json(found))
 }
 
-async fn find(store: &SqliteStore, id: DecisionId) -> anyhow::Result<RecordedDecision> {
+async fn find(store: &Store, id: DecisionId) -> anyhow::Result<RecordedDecision> {
     store.find(id).await?.with_context(|| format!("there is no decision `{id}` in this history"))
 }
 

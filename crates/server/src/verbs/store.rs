@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use magistrate_model::{Authorship, Instant};
 use magistrate_pap::{Administration, Data, Outcome};
-use magistrate_storage_sqlite::SqliteStore;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{Authored, Import};
@@ -11,14 +10,13 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::os;
 use crate::output::Out;
+use crate::store::Store;
 
-pub(crate) async fn open(config: &Config) -> anyhow::Result<SqliteStore> {
-    SqliteStore::open(&config.data)
-        .await
-        .with_context(|| format!("cannot open the store in `{}`", config.data.display()))
+pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
+    Store::open(config).await
 }
 
-pub(crate) async fn administration(config: &Config) -> anyhow::Result<Administration<SqliteStore>> {
+pub(crate) async fn administration(config: &Config) -> anyhow::Result<Administration<Store>> {
     Ok(Administration::new(open(config).await?))
 }
 

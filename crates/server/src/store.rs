@@ -1,0 +1,122 @@
+//! The store that is configured: one of two, behind the same ports.
+
+use anyhow::Context as _;
+use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord, Sink, StreamId};
+use magistrate_model::{Authorship, Change, Dataset, DurabilityClass, EntityData, Grant, Head, LoggedChange, Revision};
+use magistrate_pap::{Base, Changes, CommitError, EntityFilter, GrantFilter, PolicyMigration, Records, StoreError};
+use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Since, Standing};
+use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
+
+use crate::config::Config;
+
+/// Where policies, entities, grants and decisions are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Store {
+    /// The embedded default.
+    Sqlite(SqliteStore),
+}
+
+/// Where decisions are appended.
+#[derive(Debug)]
+pub(crate) enum StoreSink {
+    Sqlite(SqliteSink),
+}
+
+/// The same call on whichever store it is.
+macro_rules! on_either {
+    ($self:expr, $kind:ident, $store:ident => $call:expr) => {
+        match $self {
+            $kind::Sqlite($store) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Opens the configured store, which must be at this program's schema version.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let store = SqliteStore::open(&config.data).await;
+        Ok(Self::Sqlite(store.with_context(|| format!("cannot open the store in `{}`", config.data.display()))?))
+    }
+
+    pub(crate) async fn sink(&self) -> anyhow::Result<StoreSink> {
+        match self {
+            Self::Sqlite(store) => Ok(StoreSink::Sqlite(store.sink().await?)),
+        }
+    }
+}
+
+impl PolicySource for Store {
+    async fn standing(&self) -> Result<Standing, LoadError> {
+        on_either!(self, Self, store => store.standing().await)
+    }
+
+    async fn load(&self) -> Result<Dataset, LoadError> {
+        on_either!(self, Self, store => store.load().await)
+    }
+
+    async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
+        on_either!(self, Self, store => store.since(served, at_most).await)
+    }
+}
+
+impl Records for Store {
+    async fn base(&self) -> Result<Base, StoreError> {
+        on_either!(self, Self, store => store.base().await)
+    }
+
+    async fn entities(&self, filter: &EntityFilter) -> Result<Vec<EntityData>, StoreError> {
+        on_either!(self, Self, store => store.entities(filter).await)
+    }
+
+    async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        on_either!(self, Self, store => store.grants(filter).await)
+    }
+}
+
+impl Changes for Store {
+    async fn commit(
+        &self,
+        base: Revision,
+        changes: &[Change],
+        authorship: &Authorship,
+    ) -> Result<Revision, CommitError> {
+        on_either!(self, Self, store => store.commit(base, changes, authorship).await)
+    }
+
+    async fn log(&self, after: Revision, revisions: u32) -> Result<Vec<LoggedChange>, StoreError> {
+        on_either!(self, Self, store => store.log(after, revisions).await)
+    }
+
+    async fn migrations(&self) -> Result<Vec<PolicyMigration>, StoreError> {
+        on_either!(self, Self, store => store.migrations().await)
+    }
+}
+
+impl DecisionHistory for Store {
+    async fn search(
+        &self,
+        filter: &DecisionFilter,
+        page: Page,
+        limit: u32,
+    ) -> Result<Vec<RecordedDecision>, HistoryError> {
+        on_either!(self, Self, store => store.search(filter, page, limit).await)
+    }
+
+    async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
+        on_either!(self, Self, store => store.find(id).await)
+    }
+}
+
+impl Sink for StoreSink {
+    fn class(&self, asked: DurabilityClass) -> DurabilityClass {
+        on_either!(self, Self, sink => sink.class(asked))
+    }
+
+    async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
+        on_either!(self, Self, sink => sink.commit(batch).await)
+    }
+
+    async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        on_either!(self, Self, sink => sink.last_committed(stream).await)
+    }
+}
