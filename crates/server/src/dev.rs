@@ -13,7 +13,7 @@ use magistrate_storage_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 
 use crate::cli::DevArgs;
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::example::{self, DemoQuestion};
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
@@ -34,16 +34,17 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
             directory
         }
     };
+    let data = home.path().join("data");
     let config = Config {
-        data: home.path().join("data"),
+        storage: Storage::Embedded(data.clone()),
+        node: "dev".to_owned(),
         listen: SocketAddr::from(([127, 0, 0, 1], args.port)),
         default_namespace: example::NAMESPACE.to_owned(),
         settings: Settings::default(),
     };
-    load(&config, &policies).await?;
+    load(&data, &policies).await?;
     let server = Server::build(&config).await.context("`--port 0` takes a free port")?;
-    let session =
-        Session { address: server.address()?, data: config.data.clone(), policies, example: args.policies.is_none() };
+    let session = Session { address: server.address()?, data, policies, example: args.policies.is_none() };
     let (ask_to_stop, stop) = oneshot::channel::<()>();
     let demonstration = async {
         session.demonstrate(out).await?;
@@ -61,9 +62,9 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
 }
 
 /// Creates the store and fills it, the way an administrator would.
-async fn load(config: &Config, policies: &Path) -> anyhow::Result<()> {
-    SqliteStore::create_or_migrate(&config.data).await?;
-    let administration = Administration::new(SqliteStore::open(&config.data).await?);
+async fn load(data: &Path, policies: &Path) -> anyhow::Result<()> {
+    SqliteStore::create_or_migrate(data).await?;
+    let administration = Administration::new(SqliteStore::open(data).await?);
     let files = PolicyFiles::read(policies)?;
     let authorship = verbs::authored_by(&os::actor(), "loaded by `magistrate dev`", SystemClock.now())?;
     let options = ApplyOptions { name: "example".into(), allow_shrink: true, data: files.data()? };

@@ -48,3 +48,9 @@ pub(crate) fn actor() -> String {
     let numbered = || std::fs::metadata("/proc/self").map_or("unknown".to_owned(), |own| format!("uid-{}", own.uid()));
     format!("os:{}", named.unwrap_or_else(numbered))
 }
+
+/// The name of this machine.
+pub(crate) fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unnamed".to_owned() } else { name.trim().to_owned() }
+}

@@ -39,7 +39,7 @@ pub(crate) struct Server {
 pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
     start_log();
     let server = Server::build(config).await?;
-    info!(address = %server.listener.local_addr()?, data = %config.data.display(), "serving; only callers on this machine are accepted");
+    info!(address = %server.listener.local_addr()?, store = %config.storage, "serving; only callers on this machine are accepted");
     server.run(interrupted()).await?;
     info!("stopped; every answered decision is recorded");
     Ok(Exit::Ok)

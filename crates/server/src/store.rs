@@ -7,7 +7,7 @@ use magistrate_pap::{Base, Changes, CommitError, EntityFilter, GrantFilter, Poli
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Since, Standing};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
 
-use crate::config::Config;
+use crate::config::{Config, Storage};
 
 /// Where policies, entities, grants and decisions are kept.
 #[derive(Debug, Clone)]
@@ -34,8 +34,13 @@ macro_rules! on_either {
 impl Store {
     /// Opens the configured store, which must be at this program's schema version.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let store = SqliteStore::open(&config.data).await;
-        Ok(Self::Sqlite(store.with_context(|| format!("cannot open the store in `{}`", config.data.display()))?))
+        match &config.storage {
+            Storage::Embedded(dir) => {
+                let store = SqliteStore::open(dir).await;
+                Ok(Self::Sqlite(store.with_context(|| format!("cannot open the store in `{}`", dir.display()))?))
+            }
+            Storage::Postgres(database) => anyhow::bail!("not wired yet: {}", database.describe()),
+        }
     }
 
     pub(crate) async fn sink(&self) -> anyhow::Result<StoreSink> {

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod check;
+mod database;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub(crate) use admin::{
 };
 pub(crate) use audit::{AuditVerb, SearchArgs};
 pub(crate) use check::CheckArgs;
+pub(crate) use database::{DatabaseArgs, HardeningArg, MigrateArgs, Pooler};
 
 use crate::output::Format;
 
@@ -37,6 +39,11 @@ pub(crate) struct Global {
     /// Directory of the embedded store [default: .magistrate]
     #[arg(long, global = true, env = "MAGISTRATE_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    /// Name of this node, for people [default: the machine's]
+    #[arg(long, global = true, env = "MAGISTRATE_NODE", value_name = "NAME")]
+    pub(crate) node: Option<String>,
     /// Configuration file [default: magistrate.toml, if there is one]
     #[arg(long, global = true, env = "MAGISTRATE_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

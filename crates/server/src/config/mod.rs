@@ -6,15 +6,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use magistrate_model::{DurabilityClass, Span};
 use magistrate_pdp::{Settings, Staleness};
+use magistrate_storage_postgres::Database;
 use serde::Deserialize;
 
 use crate::cli::Global;
+use crate::os;
+
+mod database;
+
+use database::DatabaseFile;
+pub(crate) use database::read_secret;
 
 /// The file looked for when none is named.
 const FILE: &str = "magistrate.toml";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 14] = [
     "MAGISTRATE_DATA",
+    "MAGISTRATE_DATABASE_URL",
+    "MAGISTRATE_DATABASE_URL_FILE",
+    "MAGISTRATE_DATABASE_PASSWORD_FILE",
+    "MAGISTRATE_DATABASE_DIRECT_URL",
+    "MAGISTRATE_DATABASE_DIRECT_URL_FILE",
+    "MAGISTRATE_DATABASE_POOLER",
+    "MAGISTRATE_NODE",
     "MAGISTRATE_CONFIG",
     "MAGISTRATE_LISTEN",
     "MAGISTRATE_DEFAULT_NAMESPACE",
@@ -26,8 +40,10 @@ const VARIABLES: [&str; 7] = [
 /// What is configured, resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// The directory of the embedded store.
-    pub(crate) data: PathBuf,
+    /// Where everything is kept.
+    pub(crate) storage: Storage,
+    /// The name of this node, for people.
+    pub(crate) node: String,
     /// Where the gRPC door listens.
     pub(crate) listen: SocketAddr,
     /// The namespace of bare action ids; empty is the root.
@@ -36,10 +52,30 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
 }
 
+/// Where policies, entities, grants and decisions are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Storage {
+    /// In files of this directory.
+    Embedded(PathBuf),
+    /// In a database that several nodes share.
+    Postgres(Database),
+}
+
+impl std::fmt::Display for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Embedded(dir) => dir.display().fmt(f),
+            Self::Postgres(database) => f.write_str(&database.describe()),
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     data: Option<PathBuf>,
+    node: Option<String>,
+    database: DatabaseFile,
     listen: Option<SocketAddr>,
     default_namespace: Option<String>,
     staleness: StalenessFile,
@@ -82,7 +118,8 @@ impl Config {
             bail!("`ledger.capacity` is {capacity}; a batch of 1,000 must fit");
         }
         Ok(Self {
-            data: global.data.clone().or(file.data).unwrap_or_else(|| PathBuf::from(".magistrate")),
+            storage: database::storage(global, file.data, &file.database)?,
+            node: global.node.clone().or(file.node).unwrap_or_else(os::host),
             listen: listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),
             settings: Settings { staleness, ledger_capacity: capacity, class: class.unwrap_or(defaults.class) },
