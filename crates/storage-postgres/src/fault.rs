@@ -77,12 +77,12 @@ impl Fault {
     }
 
     /// TLS reports what it will not trust as invalid data.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else befalls a connection, it is lost")]
     fn of_io(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::InvalidData => Self::Untrusted,
             ErrorKind::TimedOut => Self::Timeout,
             ErrorKind::NotFound | ErrorKind::PermissionDenied => Self::Files,
-            #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else befalls a connection, it is lost")]
             _ => Self::Unreachable,
         }
     }
@@ -92,6 +92,7 @@ impl Fault {
         match code {
             "MG002" => Self::Conflict,
             "MG003" => Self::NoPartition,
+            "MG004" => Self::Constraint,
             "53100" => Self::DiskFull,
             "53300" => Self::Exhausted,
             "57P03" => Self::Starting,

@@ -195,9 +195,8 @@ fn parameters(url: &str) -> Result<Vec<&str>, InvalidDatabase> {
     let Some((_, query)) = url.split_once('?') else {
         return Ok(Vec::new());
     };
-    let named = |pair: &'_ str| pair.split_once('=').map_or(pair.len(), |(name, _)| name.len());
-    let names = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_at(named(pair)).0);
-    let names: Vec<&str> = names.collect();
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let names: Vec<&str> = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name)).collect();
     match names.iter().find(|name| !PARAMETERS.contains(name)) {
         Some(unknown) => {
             Err(InvalidDatabase::Parameter(unknown.chars().take(40).flat_map(char::escape_debug).collect()))
@@ -230,6 +229,6 @@ impl fmt::Debug for Database {
             .field("main", &self.describe())
             .field("direct", &direct)
             .field("pooled", &self.pooled)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,8 @@
+//! Recorded decisions: appending through a sink, reading as history.
+
+mod history;
+mod row;
+mod sink;
+pub(crate) mod statements;
+
+pub use sink::PostgresSink;

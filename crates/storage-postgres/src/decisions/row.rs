@@ -1,0 +1,30 @@
+//! A stored decision, as the driver gives it.
+
+use magistrate_ledger::{RecordedDecision, StoredDecision};
+use magistrate_pdp::HistoryError;
+
+/// The columns of `decision`, in the order of the statements.
+pub(crate) type Row =
+    (i64, Vec<u8>, i64, Vec<u8>, i64, String, String, String, String, String, String, Option<String>, Vec<u8>);
+
+/// Decodes the record of a row, if the row says what the record says.
+pub(crate) fn decode(row: Row) -> Result<RecordedDecision, HistoryError> {
+    let (day, stream, seq, leaf, recorded_at, class, principal, action, resource, decision, cause, request_id, body) =
+        row;
+    let stored = StoredDecision {
+        day,
+        stream,
+        seq,
+        leaf,
+        recorded_at,
+        class,
+        principal,
+        action,
+        resource,
+        decision,
+        cause,
+        request_id,
+        body,
+    };
+    Ok(stored.decode()?)
+}

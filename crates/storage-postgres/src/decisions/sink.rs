@@ -1,0 +1,208 @@
+//! Appending records: one call of `audit.ship` a batch, on a connection of its own.
+
+use std::time::Duration;
+
+use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
+use magistrate_model::DurabilityClass;
+use sqlx::PgConnection;
+use sqlx::postgres::PgDatabaseError;
+use tokio::time::Instant;
+
+use super::statements::{LAST_SEQ, SHIP};
+use crate::connect::{Connector, run, within};
+use crate::fault::Fault;
+
+/// How long a batch, or the question for the last place, may take on a connection.
+const APPEND: Duration = Duration::from_secs(2);
+
+/// Before connecting again after the first failure, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The server's limits for a connection that keeps its session. It gives up before the client does, so that a
+/// batch that waits behind a lock ends there as well.
+const LIMITS: &str = "SET statement_timeout = '1900ms'; SET lock_timeout = '1800ms'";
+
+/// The same for one transaction, where a pooler hands out sessions.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '1900ms';
+    SET LOCAL lock_timeout = '1800ms'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// Appends to `audit.decision`. Every record is committed at [`DurabilityClass::Database`]: `commit` returns Ok
+/// only after the server has said that it committed.
+///
+/// A call takes at most two seconds to connect and two to append. While the server cannot be reached, calls in
+/// between the attempts to connect fail at once.
+#[derive(Debug)]
+pub struct PostgresSink {
+    connector: Connector,
+    /// INVARIANT: a connection lies here only between calls and never within a transaction. It is taken out
+    /// for each call and put back when the call succeeded; a call that fails or is dropped loses it, which
+    /// closes it, and the next call connects again.
+    connection: Option<PgConnection>,
+    /// Why the last attempt to connect failed.
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    fault: Fault,
+    pause: Duration,
+    until: Instant,
+}
+
+/// Why a call failed: a fault, or what our functions in the database said.
+#[derive(Debug)]
+enum Refusal {
+    Fault(Fault),
+    Said(String),
+}
+
+impl PostgresSink {
+    pub(crate) async fn connect(connector: Connector) -> Result<Self, Fault> {
+        let mut sink = Self { connector, connection: None, trouble: None };
+        sink.connection = Some(sink.take().await?);
+        Ok(sink)
+    }
+
+    async fn take(&mut self) -> Result<PgConnection, Fault> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        if let Some(trouble) = self.trouble.filter(|trouble| Instant::now() < trouble.until) {
+            return Err(trouble.fault);
+        }
+        let connected = self.reach().await;
+        self.trouble = connected.as_ref().err().map(|fault| Trouble::after(self.trouble, *fault));
+        connected
+    }
+
+    async fn reach(&self) -> Result<PgConnection, Fault> {
+        let mut connection = self.connector.connect().await?;
+        if self.connector.prepares() {
+            within(APPEND, run(&mut connection, LIMITS)).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn append(&mut self, batch: &[SealedRecord]) -> Result<(), Refusal> {
+        let mut connection = self.take().await?;
+        within(APPEND, append(&mut connection, batch, self.connector.prepares())).await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, Refusal> {
+        let mut connection = self.take().await?;
+        let last = within(APPEND, last_seq(&mut connection, stream, self.connector.prepares())).await?;
+        self.connection = Some(connection);
+        Ok(last)
+    }
+}
+
+impl Sink for PostgresSink {
+    fn class(&self, _asked: DurabilityClass) -> DurabilityClass {
+        DurabilityClass::Database
+    }
+
+    async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.append(batch).await.map_err(|refusal| refusal.of(batch.len()))
+    }
+
+    async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        let last = self.last_seq(stream).await.map_err(|refusal| refusal.of(0))?;
+        Ok(last.and_then(|seq| u64::try_from(seq).ok()))
+    }
+}
+
+impl Trouble {
+    /// The pause doubles with every attempt that fails.
+    fn after(earlier: Option<Self>, fault: Fault) -> Self {
+        let pause = earlier.map_or(FIRST_PAUSE, |earlier| (earlier.pause * 2).min(LONGEST_PAUSE));
+        Self { fault, pause, until: Instant::now() + pause }
+    }
+}
+
+impl Refusal {
+    fn of(self, records: usize) -> CommitFailed {
+        let why = match self {
+            Self::Fault(fault) => fault.to_string(),
+            Self::Said(why) => why,
+        };
+        CommitFailed { records, why }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        let fault = Fault::of(&error);
+        let said = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        match said.filter(|_| matches!(fault, Fault::Conflict | Fault::NoPartition)) {
+            Some(said) => Self::Said(format!("{}: {fault}", said.message())),
+            None => Self::Fault(fault),
+        }
+    }
+}
+
+/// One message and its answer where a statement is a transaction of its own. A statement is answered only after
+/// its transaction has committed.
+async fn append(connection: &mut PgConnection, batch: &[SealedRecord], prepares: bool) -> Result<(), Refusal> {
+    let mut streams = batch.chunk_by(|one, next| one.id.stream == next.id.stream);
+    if let (Some(records), None, true) = (streams.next(), streams.next(), prepares) {
+        return ship(connection, records, prepares).await;
+    }
+    run(connection, BEGIN).await?;
+    for records in batch.chunk_by(|one, next| one.id.stream == next.id.stream) {
+        ship(connection, records, prepares).await?;
+    }
+    Ok(run(connection, "COMMIT").await?)
+}
+
+/// Ships records of one stream.
+async fn ship(connection: &mut PgConnection, records: &[SealedRecord], prepares: bool) -> Result<(), Refusal> {
+    let stream = records.first().map(|record| record.id.stream.as_bytes().as_slice());
+    let place = |record: &SealedRecord| i64::try_from(record.id.seq);
+    let places = records.iter().map(place).collect::<Result<Vec<_>, _>>();
+    sqlx::query_scalar::<_, i64>(SHIP)
+        .persistent(prepares)
+        .bind(stream)
+        .bind(places.map_err(|error| sqlx::Error::Encode(error.into()))?)
+        .bind(column(records, |record| record.leaf.as_bytes().as_slice()))
+        .bind(column(records, |record| record.recorded_at.micros()))
+        .bind(column(records, |record| record.class.name()))
+        .bind(column(records, |record| record.index.principal.as_str()))
+        .bind(column(records, |record| record.index.action.as_str()))
+        .bind(column(records, |record| record.index.resource.as_str()))
+        .bind(column(records, |record| record.index.decision))
+        .bind(column(records, |record| record.index.cause))
+        .bind(column(records, |record| record.index.request_id.as_deref()))
+        .bind(column(records, |record| record.bytes.as_slice()))
+        .fetch_one(connection)
+        .await?;
+    Ok(())
+}
+
+fn column<'a, T>(records: &'a [SealedRecord], value: impl Fn(&'a SealedRecord) -> T) -> Vec<T> {
+    records.iter().map(value).collect()
+}
+
+/// Waits for a commit of the stream under way, of whichever connection.
+async fn last_seq(connection: &mut PgConnection, stream: StreamId, prepares: bool) -> Result<Option<i64>, Refusal> {
+    if !prepares {
+        run(connection, BEGIN).await?;
+    }
+    let question = sqlx::query_scalar(LAST_SEQ).persistent(prepares).bind(stream.as_bytes().as_slice());
+    let last = question.fetch_one(&mut *connection).await?;
+    if !prepares {
+        run(connection, "COMMIT").await?;
+    }
+    Ok(last)
+}

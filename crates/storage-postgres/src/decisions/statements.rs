@@ -1,0 +1,122 @@
+//! Every statement on recorded decisions.
+
+use crate::statements::statements;
+
+/// The columns of a row, in the order of [`super::row::Row`].
+macro_rules! columns {
+    () => {
+        "(d.day - date '1970-01-01')::bigint, d.stream, d.seq, d.leaf, d.recorded_at, d.class, d.principal, d.action, \
+         d.resource, d.decision, d.cause, d.request_id, d.body"
+    };
+}
+
+/// In one direction, day by day and within each by instant and place: the order of the partitions and of the
+/// indexes in them.
+macro_rules! in_order {
+    ($direction:literal) => {
+        concat!(
+            " ORDER BY d.day ",
+            $direction,
+            ", d.recorded_at ",
+            $direction,
+            ", d.stream ",
+            $direction,
+            ", d.seq ",
+            $direction,
+            " LIMIT $15"
+        )
+    };
+}
+
+/// Rows that match, in one direction.
+///
+/// The bounds are always given, so that partitions are left out and indexes are entered at the right place: the
+/// days from $7 to $8, the instants from $9 to before $10, beyond the place of day $11, instant $12, stream $13
+/// and seq $14. The other fields are optional.
+macro_rules! matching {
+    ($columns:expr, $chosen:literal, $beyond:literal, $direction:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM audit.decision d WHERE ",
+            $chosen,
+            " AND d.day >= date '1970-01-01' + $7::integer AND d.day <= date '1970-01-01' + $8::integer
+                AND d.recorded_at >= $9 AND d.recorded_at < $10
+                AND (d.day, d.recorded_at, d.stream, d.seq) ",
+            $beyond,
+            " (date '1970-01-01' + $11::integer, $12, $13, $14)
+                AND ($2::text[] IS NULL OR d.action = ANY ($2))
+                AND ($4::text IS NULL OR d.decision = $4)
+                AND ($5::text[] IS NULL OR d.cause = ANY ($5))
+                AND ($6::text IS NULL OR d.request_id = $6)",
+            in_order!($direction)
+        )
+    };
+}
+
+/// By the time index: neither principals nor resources are given.
+macro_rules! by_time {
+    ($beyond:literal, $direction:literal) => {
+        matching!(columns!(), "$1::text[] IS NULL AND $3::text[] IS NULL", $beyond, $direction)
+    };
+}
+
+/// For each wanted value as many rows as are asked for, from an index that keeps them in order; then the first
+/// of all of those.
+macro_rules! by_each {
+    ($wanted:literal, $chosen:literal, $beyond:literal, $direction:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM (SELECT DISTINCT unnest(",
+            $wanted,
+            "::text[]) COLLATE \"C\" AS value) w CROSS JOIN LATERAL (",
+            matching!("d.*", $chosen, $beyond, $direction),
+            ") d",
+            in_order!($direction)
+        )
+    };
+}
+
+/// By the principal index: principals are given, resources may be.
+macro_rules! by_principal {
+    ($beyond:literal, $direction:literal) => {
+        by_each!("$1", "d.principal = w.value AND ($3::text[] IS NULL OR d.resource = ANY ($3))", $beyond, $direction)
+    };
+}
+
+/// By the resource index: resources are given, principals are not.
+macro_rules! by_resource {
+    ($beyond:literal, $direction:literal) => {
+        by_each!("$3", "$1::text[] IS NULL AND d.resource = w.value", $beyond, $direction)
+    };
+}
+
+statements! {
+    /// Appends the records of one stream: all of them are committed, or none.
+    SHIP = "SELECT audit.ship($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    /// The last place of a stream, after any commit that is under way.
+    LAST_SEQ = "SELECT audit.last_seq($1)";
+    /// Makes the partitions of the coming days.
+    PREPARE_DAYS = "SELECT audit.prepare_days()";
+    /// The record of one place. Its day is not known: each is looked into by its primary key, the newest first.
+    FIND = concat!(
+        "SELECT ", columns!(), " FROM generate_series((SELECT max(day) FROM audit.decision)::timestamp,
+                (SELECT min(day) FROM audit.decision)::timestamp, interval '-1 day') AS of (day)
+            CROSS JOIN LATERAL (
+                SELECT * FROM audit.decision c WHERE c.day = of.day::date AND c.stream = $1 AND c.seq = $2) d
+            LIMIT 1"
+    );
+    /// Newest first, whoever asked.
+    NEWEST = by_time!("<", "DESC");
+    /// Oldest first, whoever asked.
+    OLDEST = by_time!(">", "ASC");
+    /// Newest first, of some principals.
+    NEWEST_BY_PRINCIPAL = by_principal!("<", "DESC");
+    /// Oldest first, of some principals.
+    OLDEST_BY_PRINCIPAL = by_principal!(">", "ASC");
+    /// Newest first, on some resources.
+    NEWEST_BY_RESOURCE = by_resource!("<", "DESC");
+    /// Oldest first, on some resources.
+    OLDEST_BY_RESOURCE = by_resource!(">", "ASC");
+}

@@ -1,0 +1,119 @@
+//! Reads that must be of one revision, each in one transaction.
+
+use magistrate_ledger::lineage;
+use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
+use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
+use magistrate_pdp::{LoadError, PolicySource, Since, Standing};
+
+use super::read_error::ReadError;
+use super::{change_log, entities, grants, policy_sets, revision, scopes};
+use crate::connect::{Purpose, Session, within};
+use crate::store::PostgresStore;
+
+/// Reads in one transaction of the connections kept for a purpose.
+macro_rules! read {
+    ($connections:expr, $purpose:expr, $session:ident => $read:expr) => {
+        within($purpose.limit(), async {
+            let mut transaction = $connections.begin($purpose).await?;
+            let $session = &mut *transaction;
+            let read = $read.await?;
+            transaction.commit().await?;
+            Ok::<_, ReadError>(read)
+        })
+        .await
+    };
+}
+
+pub(super) use read;
+
+impl PostgresStore {
+    /// Everything as it was at a revision; `None` if the store has not come that far.
+    ///
+    /// The lineage is computed from the change log again, so this also tells whether the log still leads
+    /// to what [`PolicySource::standing`] says.
+    pub async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
+        Ok(read!(self.administration(), Purpose::Read, session => dataset_at(session, revision))?)
+    }
+}
+
+impl PolicySource for PostgresStore {
+    async fn standing(&self) -> Result<Standing, LoadError> {
+        Ok(read!(self.following(), Purpose::Glance, session => revision::standing(session))?)
+    }
+
+    async fn load(&self) -> Result<Dataset, LoadError> {
+        Ok(read!(self.following(), Purpose::Read, session => live_dataset(session))?)
+    }
+
+    async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
+        Ok(read!(self.following(), Purpose::Read, session => changes_since(session, served, at_most))?)
+    }
+}
+
+impl Records for PostgresStore {
+    async fn base(&self) -> Result<Base, StoreError> {
+        Ok(read!(self.administration(), Purpose::Read, session => base(session))?)
+    }
+
+    async fn entities(&self, filter: &EntityFilter) -> Result<Vec<EntityData>, StoreError> {
+        Ok(read!(self.administration(), Purpose::Read, session => entities::matching(session, filter))?)
+    }
+
+    async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        Ok(read!(self.administration(), Purpose::Read, session => grants::matching(session, filter))?)
+    }
+}
+
+async fn base(session: &mut Session) -> Result<Base, ReadError> {
+    let head = revision::head(session).await?;
+    Ok(Base {
+        revision: head.revision,
+        policy_set: policy_sets::as_of(session, head.revision).await?,
+        scopes: scopes::live(session).await?,
+    })
+}
+
+async fn live_dataset(session: &mut Session) -> Result<Dataset, ReadError> {
+    let head = revision::head(session).await?;
+    Ok(Dataset {
+        head,
+        policy_set: policy_sets::as_of(session, head.revision).await?,
+        scopes: scopes::live(session).await?,
+        entities: entities::live(session).await?,
+        grants: grants::live(session).await?,
+    })
+}
+
+async fn dataset_at(session: &mut Session, wanted: Revision) -> Result<Option<Dataset>, ReadError> {
+    if revision::head(session).await?.revision < wanted {
+        return Ok(None);
+    }
+    let log = change_log::between(session, Revision::ZERO, wanted).await?;
+    Ok(Some(Dataset {
+        head: Head { revision: wanted, lineage: lineage::of(&log) },
+        policy_set: policy_sets::as_of(session, wanted).await?,
+        scopes: scopes::as_of(session, wanted).await?,
+        entities: entities::as_of(session, wanted).await?,
+        grants: grants::as_of(session, wanted).await?,
+    }))
+}
+
+async fn changes_since(session: &mut Session, served: Head, at_most: u32) -> Result<Since, ReadError> {
+    let head = revision::head(session).await?;
+    if head.revision < served.revision || revision::lineage(session, served.revision).await? != Some(served.lineage) {
+        return Ok(Since::Forked(head));
+    }
+    if change_log::exceeds(session, served.revision, at_most).await? {
+        return Ok(Since::TooMany);
+    }
+    let log = change_log::between(session, served.revision, head.revision).await?;
+    let reached = log.chunk_by(|one, next| one.revision == next.revision).fold(served.lineage, lineage::extend);
+    if reached != head.lineage {
+        return Ok(Since::Forked(head));
+    }
+    let policy_set = match log.iter().any(|change| change.kind == "policy.apply") {
+        true => policy_sets::as_of(session, head.revision).await?,
+        false => None,
+    };
+    Ok(Since::Changes { head, log, policy_set })
+}

@@ -1,0 +1,147 @@
+//! Every statement on administrative state.
+//!
+//! Lists travel as arrays or as one JSON array, so that a statement is the same text for one row and for ten
+//! thousand.
+
+use crate::statements::statements;
+
+/// An entity with its direct parents, from the rows that `$rows` and `$parent_rows` choose.
+macro_rules! entity {
+    ($from:literal, $parent_rows:literal, $rows:expr) => {
+        concat!(
+            "SELECT e.type, e.id, e.attributes, coalesce((SELECT json_agg(json_build_array(p.parent_type, p.parent_id))
+                FROM magistrate.entity_parent p WHERE p.type = e.type AND p.id = e.id AND ",
+            $parent_rows,
+            ")::text, '[]') FROM ",
+            $from,
+            " WHERE ",
+            $rows,
+            " ORDER BY e.type, e.id"
+        )
+    };
+}
+
+/// Live entities that match the optional fields of a filter, from $3 on. An attribute that names an entity
+/// holds exactly the text $6, and not as the whole of the attributes.
+macro_rules! matching_entities {
+    ($from:literal, $listed:literal) => {
+        concat!(
+            entity!(
+                $from,
+                "p.valid_to IS NULL",
+                concat!(
+                    $listed,
+                    " AND e.valid_to IS NULL
+                    AND ($3::text IS NULL OR e.type = $3)
+                    AND ($4::text IS NULL OR EXISTS (
+                        SELECT 1 FROM magistrate.entity_parent p WHERE p.type = e.type AND p.id = e.id
+                            AND p.parent_type = $4 AND p.parent_id = $5 AND p.valid_to IS NULL))
+                    AND ($6::text IS NULL OR position($6 IN e.attributes) > 1)
+                    AND ($7::text IS NULL OR (e.type, e.id) > ($7, $8))"
+                )
+            ),
+            " LIMIT $9"
+        )
+    };
+}
+
+/// Grants from the rows that `$rows` chooses.
+macro_rules! grant {
+    ($rows:expr) => {
+        concat!(
+            "SELECT id, holder_type, holder_id, role_type, role_id, resource_type, resource_id, scope, not_before,
+                expires_at, reason FROM magistrate.grant_range WHERE ",
+            $rows,
+            " ORDER BY id"
+        )
+    };
+}
+
+/// Live grants that match the optional fields of a filter, from $2 on.
+macro_rules! matching_grants {
+    ($listed:literal) => {
+        concat!(
+            grant!(concat!(
+                $listed,
+                " AND valid_to IS NULL
+                AND ($2::text IS NULL OR (holder_type = $2 AND holder_id = $3))
+                AND ($4::text IS NULL OR (role_type = $4 AND role_id = $5))
+                AND ($6::text IS NULL OR scope = $6)
+                AND ($7::text IS NULL OR (resource_type = $7 AND resource_id = $8))
+                AND ($9::bigint IS NULL
+                    OR ((not_before IS NULL OR not_before <= $9) AND (expires_at IS NULL OR $9 < expires_at)))
+                AND ($10::bigint IS NULL OR expires_at < $10)
+                AND ($11::text IS NULL OR id > $11)"
+            )),
+            " LIMIT $12"
+        )
+    };
+}
+
+statements! {
+    /// Where the store stands, and its clock in microseconds.
+    STANDING = "SELECT value, lineage, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        FROM magistrate.revision WHERE id = 1";
+    /// The lineage after an earlier revision.
+    LINEAGE = "SELECT lineage FROM magistrate.revision_lineage WHERE revision = $1";
+    /// Makes a revision of rows and their log.
+    COMMIT = "SELECT revision, lineage FROM magistrate.commit($1, $2::text::json, $3::text::json, $4::text::json,
+        $5::text::json, $6::text::json, $7::text::json, $8::text::json, $9, $10, $11)";
+
+    /// The change log after a revision, up to another one.
+    LOG = "SELECT revision, ordinal::bigint, kind, key, before, after, actor, reason, at FROM magistrate.change_log
+        WHERE revision > $1 AND revision <= $2 ORDER BY revision, ordinal";
+    /// How many changes were made after a revision, counted no further than asked.
+    COUNT_LOG = "SELECT count(*) FROM (SELECT 1 FROM magistrate.change_log WHERE revision > $1 LIMIT $2) l";
+
+    /// Live entities by filter.
+    ENTITIES = matching_entities!("magistrate.entity e", "$1::text[] IS NULL AND $2::text[] IS NULL");
+    /// Live entities by filter, among those listed.
+    ENTITIES_LISTED = matching_entities!(
+        "(SELECT DISTINCT type COLLATE \"C\" AS type, id COLLATE \"C\" AS id
+            FROM unnest($1::text[], $2::text[]) AS w (type, id)) w
+            JOIN magistrate.entity e ON e.type = w.type AND e.id = w.id", "true"
+    );
+    /// The next live entities, in the order of their keys.
+    ENTITIES_AFTER = concat!(entity!(
+        "magistrate.entity e",
+        "p.valid_to IS NULL",
+        "e.valid_to IS NULL AND (e.type, e.id) > ($1, $2)"
+    ), " LIMIT $3");
+    /// Entities as of a revision.
+    ENTITIES_AS_OF = entity!(
+        "magistrate.entity e",
+        "p.valid_from <= $1 AND (p.valid_to IS NULL OR p.valid_to > $1)",
+        "e.valid_from <= $1 AND (e.valid_to IS NULL OR e.valid_to > $1)"
+    );
+
+    /// Live scopes.
+    SCOPES = "SELECT name, action_group, description FROM magistrate.scope WHERE valid_to IS NULL ORDER BY name";
+    /// Scopes as of a revision.
+    SCOPES_AS_OF = "SELECT name, action_group, description FROM magistrate.scope
+        WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1) ORDER BY name";
+
+    /// Live grants by filter.
+    GRANTS = matching_grants!("$1::text[] IS NULL");
+    /// Live grants by filter, among those listed.
+    GRANTS_LISTED = matching_grants!("id = ANY ($1::text[])");
+    /// The next live grants, in the order of their ids.
+    GRANTS_AFTER = concat!(grant!("valid_to IS NULL AND id > $1"), " LIMIT $2");
+    /// Grants as of a revision.
+    GRANTS_AS_OF = grant!("valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)");
+
+    /// The policy set that was live at a revision.
+    POLICY_SET_AS_OF = "SELECT digest, schema FROM magistrate.policy_set WHERE digest = (
+            SELECT result_digest FROM magistrate.policy_migration WHERE revision <= $1 ORDER BY number DESC LIMIT 1)";
+    /// The policies of a set.
+    POLICIES = "SELECT id, text FROM magistrate.policy WHERE set_digest = $1 ORDER BY id";
+    /// The policy migrations, oldest first.
+    MIGRATIONS = "SELECT number, name, base_digest, result_digest, revision, actor, reason, at
+        FROM magistrate.policy_migration ORDER BY number";
+
+    /// Tells what a node serves.
+    REPORT = "SELECT magistrate.report_node($1, $2, $3, $4, $5, $6, $7)";
+    /// What every node serves.
+    NODES = "SELECT stream, name, version, revision, policy_set, started_at, reported_at
+        FROM magistrate.node ORDER BY name, started_at, stream";
+}
