@@ -149,10 +149,12 @@ BEGIN
 END
 $write_policy_sets$;
 
--- A text as a lineage takes it: absent is a 0 byte; present a 1 byte, the length and the bytes.
+-- A text as a lineage takes it: its length in bytes, 8 bytes of them, and the bytes.
 CREATE FUNCTION magistrate.lineage_text(p_text text) RETURNS bytea
-LANGUAGE sql IMMUTABLE RETURN
-    int8send(octet_length(convert_to(p_text, 'UTF8'))::bigint) || convert_to(p_text, 'UTF8');
+LANGUAGE sql IMMUTABLE AS $lineage_text$
+    SELECT pg_catalog.int8send(pg_catalog.octet_length(pg_catalog.convert_to(p_text, 'UTF8'))::bigint)
+        || pg_catalog.convert_to(p_text, 'UTF8')
+$lineage_text$;
 
 -- The lineage after a revision whose change log is written: SHA-256 over the lineage before it and those rows.
 CREATE FUNCTION magistrate.lineage_after(p_before bytea, p_revision bigint) RETURNS bytea

@@ -1,0 +1,21 @@
+-- What each role may do, all of it: applied again by every migration. Names in braces stand for role names.
+REVOKE ALL ON SCHEMA magistrate, audit FROM PUBLIC, {app}, {admin}, {auditor};
+REVOKE ALL ON ALL TABLES IN SCHEMA magistrate, audit FROM PUBLIC, {app}, {admin}, {auditor};
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA magistrate, audit FROM PUBLIC, {app}, {admin}, {auditor};
+
+GRANT USAGE ON SCHEMA magistrate TO {app}, {admin}, {auditor};
+GRANT USAGE ON SCHEMA audit TO {app}, {auditor};
+
+GRANT SELECT ON magistrate._sqlx_migrations, magistrate.installation, magistrate.revision, magistrate.revision_lineage,
+    magistrate.change_log, magistrate.policy_set, magistrate.policy, magistrate.policy_migration, magistrate.entity,
+    magistrate.entity_parent, magistrate.scope, magistrate.role_assignment, magistrate.scope_assignment,
+    magistrate.grant_range, magistrate.caller, magistrate.signing_key, magistrate.token_revocation, magistrate.node
+    TO {app}, {admin}, {auditor};
+GRANT SELECT ON magistrate.api_key TO {app};
+
+-- A decision is written by one function, and not read by whoever writes it.
+GRANT EXECUTE ON FUNCTION audit.ship, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
+
+GRANT EXECUTE ON FUNCTION magistrate.commit TO {admin};
+
+GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.batch, audit.checkpoint TO {auditor};
