@@ -1,12 +1,11 @@
 //! Changes to a store: look up, plan, commit.
 
-use std::collections::{BTreeSet, HashMap};
-
 use magistrate_engine::Snapshot;
 use magistrate_model::{Authorship, Change, EntityUid, GrantId, Revision, ScopeName};
 
 use crate::data::Data;
-use crate::plan::{Known, Plan, plan, role_uid};
+use crate::lookup::Wanted;
+use crate::plan::{Plan, Settled, plan_with, role_uid};
 use crate::ports::{Base, Changes, CommitError, EntityFilter, GrantFilter, Records};
 use crate::problem::AdminError;
 
@@ -32,9 +31,9 @@ pub struct Outcome {
 }
 
 /// How often a change is planned anew when others commit in between.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
-impl<S: Records + Changes> Administration<S> {
+impl<S> Administration<S> {
     /// Administers a store.
     pub fn new(store: S) -> Self {
         Self { store }
@@ -44,14 +43,17 @@ impl<S: Records + Changes> Administration<S> {
     pub fn store(&self) -> &S {
         &self.store
     }
+}
 
+impl<S: Records + Changes> Administration<S> {
     /// Puts entities, roles, scopes and grants together, as one revision. With `dry_run` nothing is
     /// written and the outcome tells what would be.
     pub async fn put(&self, data: &Data, authorship: &Authorship, dry_run: bool) -> Result<Outcome, AdminError> {
         for _ in 0..ATTEMPTS {
             let (base, snapshot) = self.live().await?;
-            let known = self.known(&base, data, &snapshot).await?;
-            let plan = plan(&snapshot, &known, data.clone(), authorship.at).map_err(AdminError::Problems)?;
+            let known = self.known(&base, &Wanted::by(data, &snapshot)).await?;
+            let plan = plan_with(&snapshot, known, data.clone(), authorship.at, Settled::default())
+                .map_err(AdminError::Problems)?;
             if dry_run || plan.changes.is_empty() {
                 return Ok(outcome(&plan, base.revision));
             }
@@ -61,7 +63,7 @@ impl<S: Records + Changes> Administration<S> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(AdminError::refused("others kept changing the store meanwhile; nothing was changed, run the command again"))
+        Err(AdminError::overtaken())
     }
 
     /// Deletes a stored entity that nothing hangs on.
@@ -131,34 +133,6 @@ impl<S: Records + Changes> Administration<S> {
         }
         self.remove(base.revision, Change::DeleteEntity(uid.clone()), authorship).await
     }
-
-    /// Everything the input touches, with all ancestors.
-    pub(crate) async fn known(&self, base: &Base, data: &Data, snapshot: &Snapshot) -> Result<Known, AdminError> {
-        let mut entities = HashMap::new();
-        let mut wanted: BTreeSet<EntityUid> = data.names(snapshot);
-        while !wanted.is_empty() {
-            let filter = EntityFilter { uids: Some(std::mem::take(&mut wanted)), ..EntityFilter::default() };
-            let found = self.store.entities(&filter).await?;
-            let asked = filter.uids.unwrap_or_default();
-            for entity in found {
-                wanted.extend(
-                    entity.parents.iter().filter(|uid| !asked.contains(uid) && !entities.contains_key(*uid)).cloned(),
-                );
-                entities.insert(entity.uid.clone(), entity);
-            }
-            wanted.retain(|uid| !entities.contains_key(uid));
-        }
-        let ids = data.grant_ids(snapshot.vocabulary());
-        let grants = match ids.is_empty() {
-            true => Vec::new(),
-            false => self.store.grants(&GrantFilter { ids: Some(ids), ..GrantFilter::default() }).await?,
-        };
-        Ok(Known {
-            entities,
-            scopes: base.scopes.iter().map(|scope| (scope.name.clone(), scope.clone())).collect(),
-            grants: grants.into_iter().map(|grant| (grant.id().clone(), grant)).collect(),
-        })
-    }
 }
 
 pub(crate) fn outcome(plan: &Plan, revision: Revision) -> Outcome {
@@ -166,6 +140,13 @@ pub(crate) fn outcome(plan: &Plan, revision: Revision) -> Outcome {
 }
 
 impl Outcome {
+    /// Counts what a plan comes to.
+    pub(crate) fn add(&mut self, plan: &Plan) {
+        self.added += plan.added;
+        self.updated += plan.updated;
+        self.unchanged += plan.unchanged;
+    }
+
     /// How many items the change concerned.
     pub const fn total(&self) -> usize {
         self.added + self.updated + self.unchanged + self.removed

@@ -9,6 +9,7 @@ use magistrate_model::{
 
 use crate::administration::{Administration, Outcome, outcome};
 use crate::data::Data;
+use crate::lookup::Wanted;
 use crate::plan::{Plan, check_may_hold, plan};
 use crate::ports::{Base, Changes, EntityFilter, GrantFilter, Records};
 use crate::problem::{AdminError, Problem};
@@ -57,7 +58,7 @@ impl<S: Records + Changes> Administration<S> {
         let set = snapshot.policy_set();
         let (digest, policies) = (set.digest, set.policies.len());
         let changed = base.policy_set.as_ref().is_none_or(|live| live.digest != digest);
-        let known = self.known(&base, &options.data, snapshot).await?;
+        let known = self.known(&base, &Wanted::by(&options.data, snapshot)).await?;
         let plan = plan(snapshot, &known, options.data.clone(), authorship.at).map_err(AdminError::Problems)?;
         if changed {
             check_shrink(&base, policies, options)?;

@@ -133,7 +133,7 @@ pub fn read_csv_grants(name: &str, text: &str) -> Result<Vec<Located<GrantText>>
     if problems.is_empty() { Ok(items) } else { Err(problems) }
 }
 
-fn check_header(header: &csv::StringRecord) -> Result<(), String> {
+pub(crate) fn check_header(header: &csv::StringRecord) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for column in header {
         if !COLUMNS.contains(&column) {
@@ -147,7 +147,7 @@ fn check_header(header: &csv::StringRecord) -> Result<(), String> {
     Ok(())
 }
 
-fn csv_object(header: &csv::StringRecord, row: &csv::StringRecord) -> Result<Json, String> {
+pub(crate) fn csv_object(header: &csv::StringRecord, row: &csv::StringRecord) -> Result<Json, String> {
     let mut map = Map::new();
     for (name, value) in header.iter().zip(row).filter(|(_, value)| !value.is_empty()) {
         match name {
@@ -168,7 +168,7 @@ fn csv_object(header: &csv::StringRecord, row: &csv::StringRecord) -> Result<Jso
     Ok(Json::Object(map))
 }
 
-fn entity(json: &Json) -> Result<EntityData, String> {
+pub(crate) fn entity(json: &Json) -> Result<EntityData, String> {
     json::entity_from(json).map_err(|e| e.to_string())
 }
 
@@ -191,7 +191,7 @@ fn scope(json: &Json) -> Result<ScopeText, String> {
     })
 }
 
-fn grant(json: &Json) -> Result<GrantText, String> {
+pub(crate) fn grant(json: &Json) -> Result<GrantText, String> {
     const FIELDS: [&str; 9] =
         ["id", "holder", "role", "scope", "resource", "not_before", "expires_at", "standing", "reason"];
     let map = fields(json, "grant", &FIELDS)?;

@@ -5,10 +5,12 @@
 
 mod administration;
 mod apply;
+mod bulk;
 mod cases;
 pub mod commit;
 mod data;
 mod files;
+mod lookup;
 mod plan;
 mod ports;
 mod problem;
@@ -16,6 +18,7 @@ pub mod rows;
 
 pub use administration::{Administration, Outcome};
 pub use apply::{Applied, ApplyOptions};
+pub use bulk::{ImportFile, ImportOptions, Imported, ItemKind, PART_SIZE, Progress, Step, Watch};
 pub use cases::{CaseReport, Suite, SuiteReport, read_cases};
 pub use data::{Data, GrantText, Located, RoleText, ScopeText, read_csv_grants, read_jsonl};
 pub use files::PolicyFiles;

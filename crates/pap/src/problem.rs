@@ -3,6 +3,7 @@
 use std::fmt;
 
 use magistrate_engine::Findings;
+use magistrate_model::Revision;
 
 use crate::ports::{CommitError, StoreError};
 
@@ -31,8 +32,36 @@ pub enum AdminError {
     #[error("{0}")]
     Findings(#[from] Findings),
     /// Items of input break rules.
-    #[error("{}", lines(.0))]
+    #[error("{}", lines(.0, .0.len()))]
     Problems(Vec<Problem>),
+    /// More items of input break rules than are kept.
+    #[error("{}", lines(.first, *.count))]
+    ManyProblems {
+        /// The first of them.
+        first: Vec<Problem>,
+        /// How many there are.
+        count: usize,
+    },
+    /// Whoever started an import stopped it before anything was committed.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+    /// An import ended before its end. What is committed is whole, and the same import goes on from there.
+    #[error(
+        "{why}\n{}{done} of {of} items are in the store as given, up to revision {revision}; run the same command again to go on from there",
+        if *.at_least { "at least " } else { "" }
+    )]
+    Stopped {
+        /// What ended it.
+        why: String,
+        /// Items that are in the store as given.
+        done: usize,
+        /// Items in all.
+        of: usize,
+        /// The last revision it made, or found.
+        revision: Revision,
+        /// Whether the part being committed may be in the store as well: the store did not answer.
+        at_least: bool,
+    },
     /// A file cannot be read.
     #[error("cannot read `{path}`: {why}")]
     Read {
@@ -55,17 +84,22 @@ pub enum AdminError {
 }
 
 impl AdminError {
+    /// Others were always faster.
+    pub(crate) fn overtaken() -> Self {
+        Self::refused("others kept changing the store meanwhile; nothing was changed, run the command again")
+    }
+
     /// One problem of a command line.
     pub(crate) fn refused(what: impl Into<String>) -> Self {
         Self::Problems(vec![Problem { place: String::new(), what: what.into() }])
     }
 }
 
-fn lines(problems: &[Problem]) -> String {
+fn lines(problems: &[Problem], count: usize) -> String {
     const SHOWN: usize = 20;
     let mut text: Vec<String> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
-    if problems.len() > SHOWN {
-        text.push(format!("… and {} more", problems.len() - SHOWN));
+    if count > SHOWN {
+        text.push(format!("… and {} more", count - SHOWN));
     }
     text.join("\n")
 }

@@ -103,7 +103,7 @@ impl Planning<'_> {
                     format!("`{}` names `{uid}`, which does not exist; put it first or in the same import", item.uid),
                 );
             }
-            if self.is_above_itself(item) {
+            if !self.settled.hierarchy && self.is_above_itself(item) {
                 self.refuse(place, format!("`{}` would be a member of itself through its parents", item.uid));
             }
         }

@@ -5,8 +5,9 @@ mod grants;
 mod names;
 
 pub(crate) use grants::check_may_hold;
+pub(crate) use names::Derivation;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
 
 use magistrate_engine::{EntitySource, Snapshot, Vocabulary};
@@ -39,12 +40,33 @@ pub struct Plan {
     pub unchanged: usize,
 }
 
+/// What was found out about an input as a whole before a part of it is planned.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settled {
+    /// Entities that are named and that other parts bring.
+    pub(crate) promised: HashSet<EntityUid>,
+    /// Whether nobody in it is above itself; ancestors need not be known then.
+    pub(crate) hierarchy: bool,
+}
+
 /// Plans a put of `data`: idempotent, an item that is there as given needs no change.
 pub fn plan(snapshot: &Snapshot, known: &Known, data: Data, now: Instant) -> Result<Plan, Vec<Problem>> {
+    plan_with(snapshot, known.clone(), data, now, Settled::default())
+}
+
+/// The same for a part of a larger input.
+pub(crate) fn plan_with(
+    snapshot: &Snapshot,
+    known: Known,
+    data: Data,
+    now: Instant,
+    settled: Settled,
+) -> Result<Plan, Vec<Problem>> {
     let mut planning = Planning {
         snapshot,
         vocabulary: snapshot.vocabulary(),
-        known: known.clone(),
+        known,
+        settled,
         now,
         plan: Plan::default(),
         problems: Vec::new(),
@@ -85,6 +107,7 @@ struct Planning<'a> {
     snapshot: &'a Snapshot,
     vocabulary: &'a Vocabulary,
     known: Known,
+    settled: Settled,
     now: Instant,
     plan: Plan,
     problems: Vec<Problem>,
@@ -122,7 +145,9 @@ impl Planning<'_> {
         };
         match (info.source, &info.enumerated) {
             (_, Some(ids)) => ids.contains(uid.id().as_str()),
-            (EntitySource::Stored | EntitySource::Role, None) => self.known.entities.contains_key(uid),
+            (EntitySource::Stored | EntitySource::Role, None) => {
+                self.known.entities.contains_key(uid) || self.settled.promised.contains(uid)
+            }
             (EntitySource::Asserted | EntitySource::Token | EntitySource::Scope, None) => true,
         }
     }

@@ -37,21 +37,37 @@ impl Data {
     }
 }
 
-/// An id for each grant: the given one, else one derived from holder and what is conferred, so that the
-/// same input names the same grants again, however a role is written. The second grant of the same to the
-/// same holder gets `-2`.
+/// An id for each grant: the given one, else a derived one.
 pub(super) fn derived_ids<'a>(vocabulary: &Vocabulary, grants: impl Iterator<Item = &'a GrantText>) -> Vec<String> {
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    let mut derive = |grant: &GrantText| {
-        if let Some(id) = &grant.id {
-            return id.clone();
-        }
-        let id = content_id(vocabulary, grant);
-        let count = counts.entry(id.clone()).or_default();
+    let mut derivation = Derivation::default();
+    let mut id = |grant: &GrantText| grant.id.clone().unwrap_or_else(|| derivation.derive(vocabulary, grant).0);
+    grants.map(&mut id).collect()
+}
+
+/// Ids derived from holder and what is conferred, so that the same input names the same grants again, however
+/// a role is written. The second grant of the same to the same holder gets `-2`.
+#[derive(Debug, Default)]
+pub(crate) struct Derivation {
+    counts: HashMap<String, u32>,
+}
+
+impl Derivation {
+    /// The id of the next grant, and its place among those of the same content, from 1.
+    pub(crate) fn derive(&mut self, vocabulary: &Vocabulary, grant: &GrantText) -> (String, u32) {
+        let content = content_id(vocabulary, grant);
+        let count = self.counts.entry(content.clone()).or_default();
         *count += 1;
-        if *count == 1 { id } else { format!("{id}-{count}") }
-    };
-    grants.map(&mut derive).collect()
+        (numbered(content, *count), *count)
+    }
+
+    /// The id of the grant at a place among those of the same content.
+    pub(crate) fn nth(vocabulary: &Vocabulary, grant: &GrantText, nth: u32) -> String {
+        numbered(content_id(vocabulary, grant), nth)
+    }
+}
+
+fn numbered(content: String, nth: u32) -> String {
+    if nth == 1 { content } else { format!("{content}-{nth}") }
 }
 
 fn content_id(vocabulary: &Vocabulary, grant: &GrantText) -> String {
