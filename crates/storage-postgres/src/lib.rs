@@ -17,3 +17,6 @@ pub use nodes::NodeReport;
 pub use open_error::OpenError;
 pub use settings::{Database, InvalidDatabase};
 pub use store::PostgresStore;
+
+#[cfg(test)]
+mod tests;
