@@ -9,6 +9,7 @@ mod os;
 mod output;
 mod serve;
 mod store;
+mod upkeep;
 mod verbs;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use magistrate_grpc::{Door, Health};
 use magistrate_ledger::Writer;
 use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
+use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -15,10 +16,11 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::WORKER_STACK_BYTES;
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
 use crate::store::{Store, StoreSink};
+use crate::upkeep::{self, Node};
 
 /// How often the policy store is asked for news, and readiness is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(250);
@@ -34,6 +36,8 @@ pub(crate) struct Server {
     writer: Writer<StoreSink>,
     listener: TcpListener,
     default_namespace: String,
+    /// The database others share, and which node of it this is.
+    shared: Option<(PostgresStore, Node)>,
 }
 
 pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
@@ -54,7 +58,9 @@ impl Server {
                 config.listen
             );
         }
+        warn_of_weaknesses(&config.storage);
         let store = Store::open(config).await?;
+        let shared = store.postgres().cloned();
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
         match follower.poll(&SystemClock).await {
@@ -71,9 +77,15 @@ impl Server {
                 config.listen
             )
         })?;
-        let writer = Writer::new(sink, os::stream_id(), os::random);
+        let stream = os::stream_id();
+        let node = Node { name: config.node.clone(), stream, started_at: SystemClock.now() };
+        let shared = shared.map(|store| (store, node));
+        if let Some((store, _)) = &shared {
+            upkeep::hold_unless_hardened(store, &pdp, &mut None).await;
+        }
+        let writer = Writer::new(sink, stream, os::random);
         let default_namespace = config.default_namespace.clone();
-        Ok(Self { pdp: Arc::new(pdp), follower, recorder, writer, listener, default_namespace })
+        Ok(Self { pdp: Arc::new(pdp), follower, recorder, writer, listener, default_namespace, shared })
     }
 
     /// The address it is bound to.
@@ -85,7 +97,8 @@ impl Server {
     /// is durable.
     #[expect(clippy::disallowed_methods, reason = "tasks are spawned here, and each handle is waited for here")]
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { pdp, follower, recorder, writer, listener, default_namespace } = self;
+        let Self { pdp, follower, recorder, writer, listener, default_namespace, shared } = self;
+        let upkeep = shared.map(|(store, node)| upkeep::start(&store, &pdp, node));
         let mut follower_ended = spawn_follower(follower)?;
         let mut recording = tokio::spawn(recorder.run(writer));
         let health = Health::not_ready().await;
@@ -104,10 +117,20 @@ impl Server {
             }
         };
         drop(serving);
+        // Whatever holds the decision point must go before the recorder and the follower can end.
+        if let Some(mut upkeep) = upkeep {
+            upkeep.shutdown().await;
+        }
         watching.abort();
         let _aborted = watching.await;
         settle(recording, follower_ended).await;
         outcome
+    }
+}
+
+fn warn_of_weaknesses(storage: &Storage) {
+    if let Storage::Postgres(database) = storage {
+        database.weaknesses().iter().for_each(|weakness| warn!("{weakness}"));
     }
 }
 

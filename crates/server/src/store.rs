@@ -5,6 +5,7 @@ use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord
 use magistrate_model::{Authorship, Change, Dataset, DurabilityClass, EntityData, Grant, Head, LoggedChange, Revision};
 use magistrate_pap::{Base, Changes, CommitError, EntityFilter, GrantFilter, PolicyMigration, Records, StoreError};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Since, Standing};
+use magistrate_storage_postgres::{PostgresSink, PostgresStore};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
 
 use crate::config::{Config, Storage};
@@ -14,12 +15,15 @@ use crate::config::{Config, Storage};
 pub(crate) enum Store {
     /// The embedded default.
     Sqlite(SqliteStore),
+    /// The shared truth of several nodes.
+    Postgres(PostgresStore),
 }
 
 /// Where decisions are appended.
 #[derive(Debug)]
 pub(crate) enum StoreSink {
     Sqlite(SqliteSink),
+    Postgres(PostgresSink),
 }
 
 /// The same call on whichever store it is.
@@ -27,6 +31,7 @@ macro_rules! on_either {
     ($self:expr, $kind:ident, $store:ident => $call:expr) => {
         match $self {
             $kind::Sqlite($store) => $call,
+            $kind::Postgres($store) => $call,
         }
     };
 }
@@ -39,13 +44,25 @@ impl Store {
                 let store = SqliteStore::open(dir).await;
                 Ok(Self::Sqlite(store.with_context(|| format!("cannot open the store in `{}`", dir.display()))?))
             }
-            Storage::Postgres(database) => anyhow::bail!("not wired yet: {}", database.describe()),
+            Storage::Postgres(database) => {
+                let store = PostgresStore::connect(database).await;
+                Ok(Self::Postgres(store.context("cannot open the store")?))
+            }
         }
     }
 
     pub(crate) async fn sink(&self) -> anyhow::Result<StoreSink> {
+        Ok(match self {
+            Self::Sqlite(store) => StoreSink::Sqlite(store.sink().await?),
+            Self::Postgres(store) => StoreSink::Postgres(store.sink().await?),
+        })
+    }
+
+    /// The database behind it, where there is one.
+    pub(crate) fn postgres(&self) -> Option<&PostgresStore> {
         match self {
-            Self::Sqlite(store) => Ok(StoreSink::Sqlite(store.sink().await?)),
+            Self::Sqlite(_) => None,
+            Self::Postgres(store) => Some(store),
         }
     }
 }
