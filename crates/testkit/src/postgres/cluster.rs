@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use super::access::Access;
 use super::options::Options;
 use super::psql;
-use super::run::{Port, Run, lock, make_directory, token};
+use super::run::{Port, Run, lock, make_directory, unique};
 use super::server::Server;
 use super::{process, programs, tls};
 
@@ -54,7 +54,7 @@ impl Cluster {
     pub fn private(options: &Options) -> Self {
         let run = Run::join();
         let port = run.port();
-        let home = run.path(&format!("private-{}", &token()[..8]));
+        let home = run.path(&unique("private-"));
         make_directory(&home);
         // Locked before it has the name that the watcher looks for.
         let owner = lock(&home.join("owner.new"));
@@ -174,7 +174,7 @@ impl Cluster {
 
     /// A copy of the data directory as of now, while the server runs on. It is a consistent backup.
     pub fn copy(&self) -> Copied {
-        let path = self.own().home().join(format!("copy-{}", token()));
+        let path = self.own().home().join(unique("copy-"));
         let mut backup = programs::unprivileged(&programs::directory().join("pg_basebackup"));
         super::run::make_server_directory(&path);
         backup.args(["--checkpoint=fast", "--wal-method=stream", "--no-sync", "--no-manifest"]);

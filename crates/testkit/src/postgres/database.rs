@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::cluster::Cluster;
 use super::psql::{self, identifier, literal};
-use super::run::{digest, lock, make_directory, token};
+use super::run::{digest, lock, make_directory, unique};
 
 /// A database of a test. It is dropped when this is, without waiting where the cluster goes away anyway.
 #[derive(Debug)]
@@ -45,11 +45,11 @@ impl Cluster {
 
     /// A new database, a copy of a template, or empty.
     pub fn database(&self, template: Option<&str>) -> Database {
-        let name = format!("test_{}", &token()[..16]);
-        // Writes the pages to the log: for small templates several times faster than copying files, which makes
-        // two checkpoints.
-        let from = template.unwrap_or("template0");
-        let create = format!("CREATE DATABASE {name} TEMPLATE {} STRATEGY wal_log", identifier(from));
+        let name = unique("test_");
+        // Copying files makes checkpoints, which cost nothing without fsync and much with it.
+        let strategy = if self.is_ours() { "file_copy" } else { "wal_log" };
+        let from = identifier(template.unwrap_or("template0"));
+        let create = format!("CREATE DATABASE {name} TEMPLATE {from} STRATEGY {strategy}");
         self.sql(self.maintenance(), &create);
         Database { cluster: self.clone(), name }
     }

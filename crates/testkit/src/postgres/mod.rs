@@ -19,6 +19,7 @@
 mod access;
 mod cluster;
 mod database;
+mod disk;
 mod options;
 mod pgbouncer;
 mod process;
@@ -33,6 +34,7 @@ mod tls;
 
 pub use cluster::{Cluster, Copied};
 pub use database::Database;
+pub use disk::Disk;
 pub use options::Options;
 pub use pgbouncer::{PgBouncer, PoolMode};
 pub use proxy::Proxy;

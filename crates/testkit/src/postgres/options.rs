@@ -1,11 +1,14 @@
 //! What a cluster of one's own can be.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::run::Run;
 
 /// How a private cluster differs from the shared one.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// With `fsync` and `full_page_writes`: what it acknowledged survives as it would in production.
+    /// With `fsync` and `full_page_writes`, and the data in the temporary directory, not in memory: what it
+    /// acknowledged survives, and takes as long, as in production.
     pub durable: bool,
     /// Other than the 300 connections of the shared cluster.
     pub max_connections: Option<u32>,
@@ -28,8 +31,13 @@ impl Options {
         self
     }
 
+    /// Where the data directory goes, if not beside the socket.
+    pub(super) fn place(&self) -> Option<PathBuf> {
+        self.data_on.clone().or_else(|| self.durable.then(Run::on_disk))
+    }
+
     /// The text of `postgresql.conf` that is ours.
-    pub(super) fn configuration(&self, port: u16, socket: &std::path::Path) -> String {
+    pub(super) fn configuration(&self, port: u16, socket: &Path) -> String {
         let switch = |on: bool| if on { "on" } else { "off" };
         let ours = [
             ("listen_addresses", "127.0.0.1".into()),
@@ -43,6 +51,7 @@ impl Options {
             ("max_connections", self.max_connections.unwrap_or(300).to_string()),
             ("max_locks_per_transaction", "256".into()),
             ("shared_buffers", "128MB".into()),
+            ("max_wal_size", "256MB".into()),
             // Leaves nothing in the machine's shared memory when it is killed.
             ("dynamic_shared_memory_type", "mmap".into()),
             ("log_line_prefix", "%m [%p] %q%u@%d ".into()),

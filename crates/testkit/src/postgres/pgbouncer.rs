@@ -1,13 +1,13 @@
-//! PgBouncer in front of a cluster.
+//! `PgBouncer` in front of a cluster.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use super::access::by_way_of;
 use super::cluster::Cluster;
 use super::process::wait_for;
-use super::run::{Port, make_server_directory, token};
+use super::run::{Port, make_server_directory, unique};
 use super::{programs, psql};
 
 /// How long a client keeps its server connection.
@@ -51,37 +51,11 @@ impl PgBouncer {
     /// The same with further settings, which win over ours.
     pub fn with(cluster: &Cluster, mode: PoolMode, users: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
         let run = cluster.run();
-        let home = run.path(&format!("pgbouncer-{}", &token()[..8]));
+        let home = run.path(&unique("pgbouncer-"));
         make_server_directory(&home);
         let port = run.port();
-        let superuser = cluster.superuser();
-        let all = users.iter().copied().chain([(superuser.0.as_str(), superuser.1.as_str())]);
-        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-        let list: String = all.map(|(user, password)| format!("{} {}\n", quoted(user), quoted(password))).collect();
-        write(home.join("users"), &list);
-        let address = cluster.address();
-        let mut text = format!(
-            "[databases]\n* = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\n",
-            address.ip(),
-            address.port(),
-            port.number
-        );
-        let users = home.join("users").display().to_string();
-        let mode = mode.to_string();
-        let ours = [
-            ("pool_mode", mode.as_str()),
-            ("auth_type", "scram-sha-256"),
-            ("auth_file", &users),
-            ("admin_users", &superuser.0),
-            ("unix_socket_dir", ""),
-            ("max_client_conn", "200"),
-            ("default_pool_size", "3"),
-            ("ignore_startup_parameters", "extra_float_digits"),
-        ];
-        for (name, value) in ours.iter().chain(settings) {
-            text += &format!("{name} = {value}\n");
-        }
-        write(home.join("settings.ini"), &text);
+        write(&home.join("users"), &user_list(cluster, users));
+        write(&home.join("settings.ini"), &configuration(cluster, port.number, mode, settings));
         Self::spawn(cluster, home, port)
     }
 
@@ -127,7 +101,35 @@ impl Drop for PgBouncer {
     }
 }
 
-fn write(path: PathBuf, text: &str) {
-    std::fs::write(&path, text).unwrap();
-    programs::hand_over(&path);
+/// Who may come in and with which passwords the pooler logs in for them.
+fn user_list(cluster: &Cluster, users: &[(&str, &str)]) -> String {
+    let (name, password) = cluster.superuser();
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let line = |(user, password): &(&str, &str)| format!("{} {}\n", quoted(user), quoted(password));
+    users.iter().chain(&[(&*name, &*password)]).map(line).collect::<Vec<_>>().concat()
+}
+
+fn configuration(cluster: &Cluster, port: u16, mode: PoolMode, settings: &[(&str, &str)]) -> String {
+    let (address, superuser) = (cluster.address(), cluster.superuser().0);
+    let ours = [
+        ("listen_addr", "127.0.0.1"),
+        ("listen_port", &port.to_string()),
+        ("unix_socket_dir", ""),
+        ("pool_mode", &mode.to_string()),
+        ("auth_type", "scram-sha-256"),
+        ("auth_file", "users"),
+        ("admin_users", &superuser),
+        ("max_client_conn", "200"),
+        ("default_pool_size", "3"),
+        ("ignore_startup_parameters", "extra_float_digits"),
+    ];
+    let line = |(name, value): &(&str, &str)| format!("{name} = {value}\n");
+    let settings: Vec<String> = ours.iter().chain(settings).map(line).collect();
+    let (host, port) = (address.ip(), address.port());
+    format!("[databases]\n* = host={host} port={port}\n[pgbouncer]\n{}", settings.concat())
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    programs::hand_over(path);
 }

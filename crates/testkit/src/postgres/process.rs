@@ -1,7 +1,7 @@
 //! Other processes: who is there, and signals to them.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a loaded machine; only failures wait so long.
@@ -48,6 +48,13 @@ pub(super) fn signal(name: &str, processes: &[u32]) {
 pub(super) fn works_in(process: u32, directory: &Path) -> bool {
     let canonical = directory.canonicalize().ok();
     canonical.is_some() && std::fs::read_link(format!("/proc/{process}/cwd")).ok() == canonical
+}
+
+/// Starts a process that nobody waits for.
+pub(super) fn let_run(command: &mut Command) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Reaped when it ends before this process does.
+    std::thread::spawn(move || child.wait());
 }
 
 /// State and parent of a process.

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
-use super::programs;
+use super::{process, programs};
 
 /// Runs SQL at a URL: rows one a line, columns parted by `|`. Errors carry their SQLSTATE.
 pub(super) fn run(url: &str, sql: &str) -> Result<String, String> {
@@ -31,8 +31,7 @@ pub(super) fn run(url: &str, sql: &str) -> Result<String, String> {
 pub(super) fn leave_to_run(url: &str, statement: &str) {
     let mut psql = programs::program("psql");
     psql.args(["--no-psqlrc", "--quiet", "--command", statement, "--dbname", url]);
-    psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _runs_on = psql.spawn();
+    process::let_run(&mut psql);
 }
 
 /// A name as SQL writes it.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
-use super::programs;
+use super::{process, programs};
 
 /// This process's part in the run. The lock is held for as long as the process lives.
 #[derive(Debug)]
@@ -37,11 +37,18 @@ impl Run {
         if !base.join("pristine").exists() {
             let _of_a_killed_run = std::fs::remove_file(&password);
             let file = File::options().create_new(true).write(true).mode(0o600).open(&password);
-            file.unwrap().write_all(token().as_bytes()).unwrap();
+            file.unwrap().write_all(unique("").as_bytes()).unwrap();
             initialise(&base, &password);
         }
         let password = std::fs::read_to_string(password).unwrap();
         Self { base, password, _users: users }
+    }
+
+    /// A directory on disk, as far as the temporary directory is, through which servers may pass.
+    pub(super) fn on_disk() -> PathBuf {
+        let home = std::env::temp_dir().join(format!("magistrate-postgres-{}", programs::own_user()));
+        make_directory(&home);
+        home
     }
 
     /// The superuser's password in every cluster of the run.
@@ -67,14 +74,14 @@ impl Run {
     /// A port that no other cluster of the run has, outside those that the system gives out by itself.
     pub(super) fn port(&self) -> Port {
         make_directory(&self.path("ports"));
-        let from = u16::from_str_radix(&token()[..4], 16).unwrap() % 10_000;
+        let from = u16::try_from(chance() % 10_000).unwrap();
         let all = (0..10_000).map(|n| 20_000 + (from + n) % 10_000);
-        let reserved = all.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let mut free = all.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let reserve = |number: u16| {
             let file = self.path("ports").join(number.to_string());
             File::create_new(&file).ok().map(|_| Port { number, file })
         };
-        reserved.filter_map(reserve).next().unwrap_or_else(|| panic!("no port from 20000 to 29999 is free"))
+        free.find_map(reserve).unwrap_or_else(|| panic!("no port from 20000 to 29999 is free"))
     }
 }
 
@@ -117,10 +124,14 @@ pub(super) fn lock(path: &Path) -> File {
 }
 
 /// A short name that no other has.
-pub(super) fn token() -> String {
-    let mut bytes = [0; 12];
+pub(super) fn unique(prefix: &str) -> String {
+    format!("{prefix}{:016x}", chance())
+}
+
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
     File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    u64::from_ne_bytes(bytes)
 }
 
 /// A short name for a text.
@@ -135,13 +146,29 @@ fn open(path: &Path) -> File {
     opened.unwrap_or_else(|e| panic!("cannot open {}: {e}", path.display()))
 }
 
-/// Where this workspace's run is. Sockets need short paths, so a long temporary directory is not used.
+/// Where this workspace's run is.
 fn place() -> PathBuf {
-    let temporary = std::env::temp_dir();
-    let temporary = if temporary.as_os_str().len() > 40 { PathBuf::from("/tmp") } else { temporary };
-    let home = temporary.join(format!("magistrate-postgres-{}", programs::own_user()));
+    let home = fast().join(format!("magistrate-postgres-{}", programs::own_user()));
     make_directory(&home);
-    home.join(&digest(&(env!("CARGO_MANIFEST_DIR"), programs::directory()))[..8])
+    home.join(digest(&(env!("CARGO_MANIFEST_DIR"), programs::directory())))
+}
+
+/// `TMPDIR` if it is set; else memory if there is much, since most of what tests do is to make and drop databases;
+/// else the temporary directory. Sockets need short paths.
+fn fast() -> PathBuf {
+    let chosen = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|it| it.as_os_str().len() < 40);
+    chosen.unwrap_or_else(|| if roomy("/dev/shm") { "/dev/shm".into() } else { "/tmp".into() })
+}
+
+/// Whether a place is in memory and has at least 4 GiB, whatever is free of them now: all processes of a run must
+/// come to the same answer.
+fn roomy(place: &str) -> bool {
+    let Ok(told) = Command::new("df").args(["--output=fstype,size", "--block-size=1G", place]).output() else {
+        return false;
+    };
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let mut fields = told.lines().nth(1).unwrap_or_default().split_whitespace();
+    fields.next() == Some("tmpfs") && fields.next().and_then(|size| size.parse::<u64>().ok()) >= Some(4)
 }
 
 /// Starts the watcher if none watches.
@@ -151,8 +178,8 @@ fn watch(base: &Path) {
     }
     let mut watcher = Command::new("setsid");
     watcher.args(["sh", "-c", include_str!("watcher.sh"), "magistrate-postgres-watcher"]).arg(base);
-    watcher.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _lives_on = watcher.spawn().unwrap();
+    watcher.current_dir("/");
+    process::let_run(&mut watcher);
 }
 
 /// Runs `initdb`, the slow part of making a cluster, once.

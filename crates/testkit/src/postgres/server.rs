@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use super::options::Options;
 use super::process::{alive, children, signal, stopped, wait_for, works_in};
-use super::run::{Run, copy, make_directory, make_server_directory, token};
+use super::run::{Run, copy, make_directory, make_server_directory, unique};
 use super::{programs, tls};
 
 /// A server in a directory of its own, which holds `data`, `socket` and `log`.
@@ -30,9 +30,9 @@ impl Server {
         let server = Self::at(home);
         make_directory(&server.home);
         make_server_directory(&server.socket());
-        match &options.data_on {
+        match options.place() {
             Some(there) => {
-                let data = there.join(format!("data-{}", token()));
+                let data = there.join(unique("data-"));
                 run.data(&data);
                 std::os::unix::fs::symlink(data, server.data()).unwrap();
             }

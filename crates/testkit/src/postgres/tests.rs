@@ -2,12 +2,12 @@ use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use super::process::wait_for;
-use super::{Cluster, Options, PgBouncer, PoolMode, Proxy, psql};
+use super::{Cluster, Disk, Options, PgBouncer, PoolMode, Proxy, psql};
 
 #[tokio::test]
 async fn template_is_made_once_and_cloned() {
     let cluster = Cluster::shared();
-    let print = super::run::token();
+    let print = super::run::unique("");
     let fill = async |url: String| {
         psql::run(&url, "CREATE TABLE made (n int); INSERT INTO made VALUES (7)").unwrap();
     };
@@ -82,6 +82,22 @@ fn sessions_are_terminated_by_condition() {
     let condition = format!("datname = '{}' AND state = 'active' AND query LIKE '%pg_sleep%'", database.name());
     wait_for("a session", || (database.cluster().terminate_backends(&condition) == 1).then_some(()));
     assert!(sleeping.join().unwrap().unwrap_err().contains("57P01"));
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that does nothing says so")]
+fn full_disk_refuses_and_recovers() {
+    let disk = match Disk::of_mebibytes(100) {
+        Ok(disk) => disk,
+        Err(why) => return eprintln!("SKIPPED full_disk_refuses_and_recovers: {why}"),
+    };
+    let cluster = Cluster::private(&Options { data_on: Some(disk.path().to_owned()), ..Options::default() });
+    cluster.sql("postgres", "CREATE TABLE filled (t text)");
+    disk.fill();
+    let insert = "INSERT INTO filled SELECT repeat('x', 1000) FROM generate_series(1, 1000)";
+    assert!(cluster.try_sql("postgres", insert).unwrap_err().contains("53100"));
+    disk.free();
+    cluster.sql("postgres", insert);
 }
 
 #[test]

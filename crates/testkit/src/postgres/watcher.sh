@@ -14,15 +14,19 @@ end() {
     case "$(readlink "$process/cwd")" in "$1" | "$1"/*) working="$working ${process#/proc/}" ;; esac
   done
   if [ -n "$working" ]; then
-    for pid in "$1"/postmaster.pid "$1"/*/postmaster.pid "$1"/*/*/postmaster.pid; do
-      # An immediate shutdown, since it leaves no shared memory behind.
-      [ -f "$pid" ] && kill -QUIT "$(head -n 1 "$pid")"
-    done
     kill -CONT $working
-    tries=30
-    while [ $((tries -= 1)) -gt 0 ] && kill -0 $working; do sleep 0.1; done
+    for file in "$1"/postmaster.pid "$1"/*/postmaster.pid "$1"/*/*/postmaster.pid; do
+      [ -f "$file" ] || continue
+      # An immediate shutdown, since it leaves no shared memory behind.
+      case "$working " in *" $(head -n 1 "$file") "*) kill -QUIT "$(head -n 1 "$file")" ;; *) continue ;; esac
+      tries=50
+      while [ -f "$file" ] && [ $((tries -= 1)) -gt 0 ]; do sleep 0.1; done
+    done
     kill -KILL $working
   fi
+  for disk in "$1"/disk-*; do
+    [ -d "$disk" ] && umount "$disk"
+  done
   for data in "$1"/data "$1"/*/data; do
     [ -L "$data" ] && end "$(readlink -f "$data")"
   done

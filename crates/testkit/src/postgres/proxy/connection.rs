@@ -135,5 +135,5 @@ fn count(shared: &Shared) -> End {
 
 const PIECE: usize = 64 * 1024;
 
-/// How the server's answer ends: the type and length of ReadyForQuery.
+/// How the server's answer ends: the type and length of `ReadyForQuery`.
 const READY_FOR_QUERY: [u8; 5] = [b'Z', 0, 0, 0, 5];
