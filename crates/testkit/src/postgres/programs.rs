@@ -72,13 +72,13 @@ fn server_user() -> Option<User> {
     })
 }
 
-/// Takes away what would change how the program runs or where it connects.
+/// Takes away what would change how the program runs or where it connects, files in the home directory too.
 fn clean(command: &mut Command) {
     std::env::vars_os()
         .map(|(name, _)| name)
         .filter(|name| name.to_string_lossy().starts_with("PG"))
         .for_each(|name| _ = command.env_remove(name));
-    command.env("LC_ALL", "C");
+    command.env("LC_ALL", "C").env("HOME", "/");
 }
 
 fn debian() -> Option<PathBuf> {
