@@ -8,10 +8,11 @@
     reason = "test harness: a broken premise should end the test at once, and be told"
 )]
 
+pub mod postgres;
 mod program;
 mod running;
 mod store;
 
-pub use program::{Ran, magistrate, program, skip, workspace};
+pub use program::{Ran, magistrate, program, ran, skip, tell, workspace};
 pub use running::{Running, request};
 pub use store::Store;

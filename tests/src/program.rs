@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value as Json;
@@ -71,13 +71,28 @@ impl Ran {
     pub fn json(&self) -> Json {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
     }
+
+    /// The revision that a change was told to have made.
+    #[track_caller]
+    pub fn revision(&self) -> u64 {
+        self.json()["revision"].as_u64().unwrap_or_else(|| panic!("no revision: {}", self.out))
+    }
 }
 
 /// Runs the binary in a directory, with no environment of ours.
 pub fn magistrate<S: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = S>) -> Ran {
     let mut command = Command::new(program());
-    command.current_dir(directory).args(arguments).env("USER", "tester").env("NO_COLOR", "1");
-    Ran::of(&command.output().unwrap())
+    ran(command.current_dir(directory).args(arguments).env("USER", "tester").env("NO_COLOR", "1"))
+}
+
+/// Runs a command of the binary to its end.
+pub fn ran(command: &mut Command) -> Ran {
+    Ran::of(&command.stdin(Stdio::null()).output().unwrap())
+}
+
+/// Tells what a test measured, to those who ask for its output.
+pub fn tell(measured: &str) {
+    eprintln!("{measured}");
 }
 
 /// Tells that a test did nothing, and why: never silently.

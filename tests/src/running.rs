@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
+    logged: String,
     address: String,
 }
 
@@ -31,10 +32,16 @@ impl Running {
     /// The same with more arguments.
     pub fn with(store: &Store, arguments: &[&str]) -> Self {
         let mut command = Command::new(program());
-        command.current_dir(store.home()).args(["--default-namespace", "Company", "serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        command.current_dir(store.home()).args(["--default-namespace", "Company"]).args(arguments);
+        Self::launch(command)
+    }
+
+    /// Starts a server with a command of the binary that lacks only the verb, and waits until it listens.
+    pub fn launch(mut command: Command) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(&mut child);
-        let mut running = Self { child, lines, address: String::new() };
+        let mut running = Self { child, lines, logged: String::new(), address: String::new() };
         let line = running.wait_for("\"address\"");
         running.address = field(&line, "address");
         running
@@ -49,13 +56,28 @@ impl Running {
     pub fn wait_for(&mut self, text: &str) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(_) => {}
+                Ok(line) => {
+                    self.logged.extend([&line, "\n"]);
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
                 Err(why) => {
                     panic!("the server never logged `{text}` ({why}); it ended with {:?}", self.child.try_wait())
                 }
             }
         }
+    }
+
+    /// What was logged so far.
+    pub fn logged(&mut self) -> &str {
+        self.lines.try_iter().for_each(|line| self.logged.extend([&line, "\n"]));
+        &self.logged
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A client of this server.
