@@ -16,7 +16,7 @@ const CHANNEL: &str = "magistrate_revision";
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A connection that has been silent for so long is asked whether it is still there.
+/// A network that is gone says nothing: after so long, the connection is asked.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Hears of new revisions, on a connection of its own, which lasts until this is dropped.
@@ -26,6 +26,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 pub struct RevisionListener {
     connector: Connector,
     listener: Option<PgListener>,
+    /// After how long a silence the connection is asked whether it is still there.
+    patience: Duration,
     /// The driver ends a listener with a task.
     runtime: Handle,
 }
@@ -33,7 +35,12 @@ pub struct RevisionListener {
 impl RevisionListener {
     pub(crate) async fn connect(connector: Connector) -> Result<Self, Fault> {
         let listener = Some(listen(&connector).await?);
-        Ok(Self { connector, listener, runtime: Handle::current() })
+        Ok(Self { connector, listener, patience: SILENCE, runtime: Handle::current() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn be_impatient(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Returns when a revision may have been committed: on every notification, and once after every new
@@ -42,7 +49,7 @@ impl RevisionListener {
     pub async fn changed(&mut self) {
         match &mut self.listener {
             Some(listener) => {
-                if hear(listener).await.is_err() {
+                if hear(listener, self.patience).await.is_err() {
                     self.listener = None;
                     self.reconnect().await;
                 }
@@ -86,9 +93,9 @@ async fn listen(connector: &Connector) -> Result<PgListener, Fault> {
 }
 
 /// Returns on a notification, or fails when the connection is lost.
-async fn hear(listener: &mut PgListener) -> Result<(), Fault> {
+async fn hear(listener: &mut PgListener, patience: Duration) -> Result<(), Fault> {
     loop {
-        match timeout(SILENCE, listener.try_recv()).await {
+        match timeout(patience, listener.try_recv()).await {
             Ok(Ok(Some(_))) => return Ok(()),
             Ok(Ok(None)) => return Err(Fault::Unreachable),
             Ok(Err(error)) => return Err(Fault::of(&error)),

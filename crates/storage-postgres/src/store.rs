@@ -7,9 +7,12 @@ use magistrate_pap::StoreError;
 use crate::connect::{Connections, Connector, Purpose, within};
 use crate::decisions::PostgresSink;
 use crate::decisions::statements::PREPARE_DAYS;
+use crate::fault::Fault;
+use crate::hardening::Hardening;
 use crate::listener::RevisionListener;
 use crate::open_error::OpenError;
 use crate::policy::ReadError;
+use crate::schema;
 use crate::settings::Database;
 
 /// Connections for following the state, and for administration, history and housekeeping: neither waits for
@@ -71,6 +74,18 @@ impl PostgresStore {
         Ok(within(Purpose::Change.limit(), prepared).await?)
     }
 
+    /// How well recorded decisions are protected from the user of this store, and what keeps them from more.
+    pub async fn hardening(&self) -> Result<Hardening, StoreError> {
+        let asked = async {
+            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let session = &mut *transaction;
+            let hardening = Hardening::of(&mut session.connection, session.prepares).await?;
+            transaction.commit().await?;
+            Ok::<_, ReadError>(hardening)
+        };
+        Ok(within(Purpose::Read.limit(), asked).await?)
+    }
+
     /// Closes every connection but those of sinks and listeners; what was committed is durable already.
     pub async fn close(&self) {
         self.0.following.close().await;
@@ -91,9 +106,14 @@ impl PostgresStore {
         &self.0.administration
     }
 
+    /// Accepts a database that can be reached and is exactly at this program's schema.
     async fn check(&self) -> Result<(), OpenError> {
         let refused = |fault| OpenError::of_fault(self.database(), fault);
-        let transaction = within(Purpose::Glance.limit(), self.following().begin(Purpose::Glance)).await;
-        transaction.map_err(refused)?.commit().await.map_err(refused)
+        let checked = async {
+            let mut transaction = self.following().begin(Purpose::Glance).await.map_err(refused)?;
+            schema::check(&mut transaction.connection, self.database()).await?;
+            transaction.commit().await.map_err(refused)
+        };
+        tokio::time::timeout(Purpose::Glance.limit(), checked).await.unwrap_or_else(|_| Err(refused(Fault::Timeout)))
     }
 }

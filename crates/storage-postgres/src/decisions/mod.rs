@@ -6,3 +6,5 @@ mod sink;
 pub(crate) mod statements;
 
 pub use sink::PostgresSink;
+#[cfg(test)]
+pub(crate) use sink::append;

@@ -52,7 +52,7 @@ struct Trouble {
 
 /// Why a call failed: a fault, or what our functions in the database said.
 #[derive(Debug)]
-enum Refusal {
+pub(crate) enum Refusal {
     Fault(Fault),
     Said(String),
 }
@@ -62,6 +62,11 @@ impl PostgresSink {
         let mut sink = Self { connector, connection: None, trouble: None };
         sink.connection = Some(sink.take().await?);
         Ok(sink)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lose_connection(&mut self) {
+        self.connection = None;
     }
 
     async fn take(&mut self) -> Result<PgConnection, Fault> {
@@ -154,7 +159,11 @@ impl From<sqlx::Error> for Refusal {
 
 /// One message and its answer where a statement is a transaction of its own. A statement is answered only after
 /// its transaction has committed.
-async fn append(connection: &mut PgConnection, batch: &[SealedRecord], prepares: bool) -> Result<(), Refusal> {
+pub(crate) async fn append(
+    connection: &mut PgConnection,
+    batch: &[SealedRecord],
+    prepares: bool,
+) -> Result<(), Refusal> {
     let mut streams = batch.chunk_by(|one, next| one.id.stream == next.id.stream);
     if let (Some(records), None, true) = (streams.next(), streams.next(), prepares) {
         return ship(connection, records, prepares).await;

@@ -13,4 +13,6 @@ mod scopes;
 mod snapshot;
 pub(crate) mod statements;
 
+#[cfg(test)]
+pub(crate) use commit::Commit;
 pub(crate) use read_error::ReadError;
