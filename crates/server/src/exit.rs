@@ -11,6 +11,8 @@ use magistrate_pdp::HistoryError;
 pub(crate) enum Exit {
     /// Done; allowed; nothing to change.
     Ok = 0,
+    /// Something that was examined does not work.
+    Failed = 1,
     /// Schema or policies are not valid.
     InvalidPolicy = 3,
     /// Tests failed.

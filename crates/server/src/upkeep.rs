@@ -7,7 +7,7 @@ use std::time::Duration;
 use magistrate_ledger::StreamId;
 use magistrate_model::{Instant, Revision};
 use magistrate_pdp::{Clock as _, Pdp};
-use magistrate_storage_postgres::{NodeReport, PostgresStore};
+use magistrate_storage_postgres::{HardeningLevel, NodeReport, PostgresStore};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -44,8 +44,18 @@ pub(crate) fn start(store: &PostgresStore, pdp: &Arc<Pdp>, node: Node) -> JoinSe
 
 /// Refuses answers while the database lets history be changed; tells once.
 pub(crate) async fn hold_unless_hardened(store: &PostgresStore, pdp: &Pdp, told: &mut Option<String>) {
-    let why: Option<String> = None;
-    let _ = store;
+    let why = match store.hardening().await {
+        Ok(hardening) if hardening.level >= HardeningLevel::Standard => None,
+        Ok(hardening) => Some(format!(
+            "the database does not protect the decision history: {}; see `magistrate doctor`",
+            hardening.findings.join("; ")
+        )),
+        // What cannot be asked is not known to have changed; a database that is away is told of elsewhere.
+        Err(error) => {
+            debug!(%error, "cannot ask how well the history is protected");
+            return;
+        }
+    };
     if *told != why {
         match &why {
             Some(why) => warn!(why, "nothing is answered"),

@@ -26,6 +26,17 @@ pub(crate) struct Import {
     pub(crate) authored: Authored,
 }
 
+/// An import that may be large.
+#[derive(Debug, Args)]
+pub(crate) struct BulkImport {
+    #[command(flatten)]
+    pub(crate) import: Import,
+    /// Items committed as one revision; a larger file is committed in parts, and goes on where it was stopped
+    /// when it is imported again
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) part_size: u32,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyVerb {
     /// Check schema and policies without a server
@@ -96,7 +107,7 @@ pub(crate) enum EntityVerb {
         after: Option<String>,
     },
     /// Put many: lines of `{"uid", "attributes", "parents"}`
-    Import(Import),
+    Import(BulkImport),
 }
 
 #[derive(Debug, Subcommand)]
@@ -172,7 +183,7 @@ pub(crate) enum GrantVerb {
         within: String,
     },
     /// Put many: lines of `{"holder", "role" or "scope", "resource", "expires_at", "reason"}`, or CSV
-    Import(Import),
+    Import(BulkImport),
 }
 
 #[derive(Debug, Args)]

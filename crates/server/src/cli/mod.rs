@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use admin::{
-    Authored, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
+    Authored, BulkImport, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
 };
 pub(crate) use audit::{AuditVerb, SearchArgs};
 pub(crate) use check::CheckArgs;
@@ -62,7 +62,9 @@ pub(crate) enum Verb {
     /// Serve decisions from the store
     Serve(ServeArgs),
     /// Create the store, or bring it to this program's schema version
-    Migrate,
+    Migrate(MigrateArgs),
+    /// Examine what is configured and say what to do about it
+    Doctor,
     /// Ask a server, or files, whether something is allowed
     Check(Box<CheckArgs>),
     /// Lint, test and apply policies

@@ -1,10 +1,10 @@
 //! `entity`: what is stored about principals and resources.
 
 use magistrate_model::{EntityData, Instant, TypeName, json};
-use magistrate_pap::{Data, EntityFilter, Located, Records as _};
+use magistrate_pap::{Data, EntityFilter, ItemKind, Located, Records as _};
 use serde_json::Value as Json;
 
-use super::{input, store};
+use super::{bulk, input, store};
 use crate::cli::EntityVerb;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -33,9 +33,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: EntityVerb, now: Instan
             };
             list(config, out, &filter).await
         }
-        EntityVerb::Import(import) => {
-            store::import(config, out, &import, now, |data, name, text| data.add_jsonl("entities", name, text)).await
-        }
+        EntityVerb::Import(args) => bulk::import(config, out, &args, ItemKind::Entities, now).await,
     }
 }
 

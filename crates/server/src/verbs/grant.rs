@@ -1,11 +1,11 @@
 //! `grant`: role and scope assignments.
 
 use magistrate_model::{Conferred, EntityUid, Grant, Instant, Span, json};
-use magistrate_pap::{Data, GrantFilter, GrantText, Located, Records as _, read_csv_grants};
+use magistrate_pap::{Data, GrantFilter, GrantText, ItemKind, Located, Records as _};
 use serde_json::Value as Json;
 
-use super::{input, store};
-use crate::cli::{GrantArgs, GrantFilterArgs, GrantVerb, Import};
+use super::{bulk, input, store};
+use crate::cli::{BulkImport, GrantArgs, GrantFilterArgs, GrantVerb};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::os;
@@ -56,13 +56,10 @@ async fn add(config: &Config, out: Out, args: GrantArgs, now: Instant) -> anyhow
     Ok(Exit::Ok)
 }
 
-async fn import(config: &Config, out: Out, args: &Import, now: Instant) -> anyhow::Result<Exit> {
-    let csv = args.file.extension().is_some_and(|extension| extension == "csv");
-    store::import(config, out, args, now, |data, name, text| match csv {
-        true => read_csv_grants(name, text).map(|grants| data.grants.extend(grants)),
-        false => data.add_jsonl("grants", name, text),
-    })
-    .await
+async fn import(config: &Config, out: Out, args: &BulkImport, now: Instant) -> anyhow::Result<Exit> {
+    let csv = args.import.file.extension().is_some_and(|extension| extension == "csv");
+    let kind = if csv { ItemKind::CsvGrants } else { ItemKind::Grants };
+    bulk::import(config, out, args, kind, now).await
 }
 
 async fn filter(config: &Config, args: &GrantFilterArgs, now: Instant) -> anyhow::Result<GrantFilter> {

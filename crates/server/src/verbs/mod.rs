@@ -1,13 +1,16 @@
 //! One file per verb; each says what it did and how it ended.
 
 mod audit;
+mod bulk;
 mod check;
 mod decision;
+mod doctor;
 mod entity;
 mod grant;
 mod input;
 mod migrate;
 mod policy;
+mod progress;
 mod role;
 mod scope;
 mod store;
@@ -34,7 +37,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     match verb {
         Verb::Dev(args) => dev::run(&args, *out).await,
         Verb::Serve(_) => serve::run(&config).await,
-        Verb::Migrate => migrate::run(&config, *out).await,
+        Verb::Migrate(args) => migrate::run(&config, *out, &args).await,
+        Verb::Doctor => doctor::run(&config, *out).await,
         Verb::Check(args) => check::run(&config, *out, *args, now).await,
         Verb::Policy(verb) => policy::run(&config, *out, verb, now).await,
         Verb::Entity(verb) => entity::run(&config, *out, verb, now).await,

@@ -1,8 +1,12 @@
 //! What administration verbs share: the store, authorship, and telling what a change came to.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use anyhow::Context as _;
 use magistrate_model::{Authorship, Instant};
-use magistrate_pap::{Administration, Data, Outcome};
+use magistrate_pap::{Administration, Data, ImportFile, Outcome};
 use serde_json::{Value as Json, json};
 
 use crate::cli::{Authored, Import};
@@ -60,20 +64,30 @@ pub(crate) async fn import(
 /// Tells the outcome of a change.
 pub(crate) fn tell(out: Out, outcome: &Outcome, dry_run: bool) -> anyhow::Result<Exit> {
     out.either(|| text(outcome, dry_run), || json(outcome, dry_run))?;
+    Ok(exit(outcome, dry_run))
+}
+
+/// A dry run tells by its exit code whether anything would change.
+pub(crate) fn exit(outcome: &Outcome, dry_run: bool) -> Exit {
     let pending = dry_run && outcome.added + outcome.updated + outcome.removed > 0;
-    Ok(if pending { Exit::ChangesPending } else { Exit::Ok })
+    if pending { Exit::ChangesPending } else { Exit::Ok }
 }
 
 /// The outcome of a change in words.
 pub(crate) fn text(outcome: &Outcome, dry_run: bool) -> String {
-    let Outcome { revision, added, updated, unchanged, removed } = *outcome;
-    let counts = [(added, "added"), (updated, "updated"), (removed, "removed"), (unchanged, "unchanged")];
-    let counts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    let counts = if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") };
+    let (counts, revision) = (counts(outcome), outcome.revision);
     match dry_run {
         true => format!("dry run: {counts}; nothing was changed, the store is at revision {revision}"),
         false => format!("{counts}; revision {revision}"),
     }
+}
+
+/// How many items were added, updated, removed and left alone.
+pub(crate) fn counts(outcome: &Outcome) -> String {
+    let Outcome { added, updated, unchanged, removed, .. } = *outcome;
+    let counts = [(added, "added"), (updated, "updated"), (removed, "removed"), (unchanged, "unchanged")];
+    let counts: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") }
 }
 
 /// The outcome of a change as JSON.
@@ -87,11 +101,26 @@ pub(crate) fn is_cut(found: usize, limit: Option<u32>) -> bool {
     limit.is_some_and(|limit| u32::try_from(found).is_ok_and(|found| found == limit))
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<(String, String)> {
+/// A file's name as people are told, and its text, unless it has more bytes than an import may have.
+pub(crate) fn read(path: &Path) -> anyhow::Result<(String, String)> {
     if path.as_os_str() == "-" {
-        let text = std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?;
-        return Ok(("standard input".to_owned(), text));
+        let name = "standard input";
+        return Ok((name.to_owned(), bounded(name, std::io::stdin(), 0).context("cannot read standard input")?));
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    Ok((path.display().to_string(), text))
+    let reading = || format!("cannot read `{}`", path.display());
+    let file = File::open(path).with_context(reading)?;
+    let size = file.metadata().with_context(reading)?.len();
+    let name = path.display().to_string();
+    let text = bounded(&name, file, size).with_context(reading)?;
+    Ok((name, text))
+}
+
+fn bounded(name: &str, source: impl std::io::Read, size: u64) -> anyhow::Result<String> {
+    let limit = u64::try_from(ImportFile::LIMIT)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit))?);
+    source.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > ImportFile::LIMIT {
+        return Err(ImportFile::too_large(name).into());
+    }
+    String::from_utf8(bytes).map_err(|error| anyhow::anyhow!("it is not UTF-8: {}", error.utf8_error()))
 }
