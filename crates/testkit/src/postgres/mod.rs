@@ -1,5 +1,6 @@
-//! Real PostgreSQL for tests: one shared cluster per run, clusters of one's own to break, a pooler and a proxy
-//! that misbehaves. Linux only; the server's programs come from Debian's package `postgresql`.
+//! Real PostgreSQL for tests: one shared cluster per run, clusters of one's own to break, a disk to fill, a
+//! pooler and a proxy that misbehaves. Linux only; PostgreSQL 15 or newer, from Debian's packages `postgresql` and
+//! `pgbouncer`.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -14,7 +15,8 @@
 //!
 //! Everything here blocks its thread, `template` and `Proxy` aside, and panics when it cannot do its work: a
 //! missing server never passes for a passed test. Nothing outlives the run, even a killed one: a small watcher
-//! process ends every server whose users are gone.
+//! process ends every server whose users are gone. All of it lies in `TMPDIR` if that is set, else in memory where
+//! there is much (`/dev/shm` of 4 GiB), else in `/tmp`.
 
 mod access;
 mod cluster;

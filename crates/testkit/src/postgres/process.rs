@@ -40,7 +40,9 @@ pub(super) fn children(parent: u32) -> Vec<u32> {
 pub(super) fn signal(name: &str, processes: &[u32]) {
     if !processes.is_empty() {
         let ids = processes.iter().map(ToString::to_string);
-        let _some_are_gone = Command::new("kill").arg(format!("-{name}")).args(ids).output().unwrap();
+        // The shell's own `kill`: the program is not everywhere.
+        let kill = format!("kill -{name} \"$@\"");
+        let _some_are_gone = Command::new("sh").args(["-c", &kill, "sh"]).args(ids).output().unwrap();
     }
 }
 

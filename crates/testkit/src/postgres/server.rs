@@ -79,6 +79,7 @@ impl Server {
     /// Starts the server and waits until it takes connections.
     pub(super) fn start(&self) {
         assert!(self.postmaster().is_none(), "the server runs already");
+        self.reap();
         let _of_a_killed_server = std::fs::remove_file(self.data().join("postmaster.pid"));
         let log = || File::options().create(true).append(true).open(self.home.join("log")).unwrap();
         let mut postgres = programs::unprivileged(&programs::directory().join("postgres"));
