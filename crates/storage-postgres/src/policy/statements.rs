@@ -89,10 +89,11 @@ statements! {
         $5::text::json, $6::text::json, $7::text::json, $8::text::json, $9, $10, $11)";
 
     /// The change log after a revision, up to another one.
-    LOG = "SELECT revision, ordinal::bigint, kind, key, before, after, actor, reason, at FROM magistrate.change_log
-        WHERE revision > $1 AND revision <= $2 ORDER BY revision, ordinal";
+    LOG = "SELECT l.revision, l.ordinal::bigint, l.kind, l.key, l.before, l.after, l.actor, l.reason, l.at
+        FROM magistrate.change_log l WHERE l.revision > $1 AND l.revision <= $2 ORDER BY l.revision, l.ordinal";
     /// How many changes were made after a revision, counted no further than asked.
-    COUNT_LOG = "SELECT count(*) FROM (SELECT 1 FROM magistrate.change_log WHERE revision > $1 LIMIT $2) l";
+    COUNT_LOG = "SELECT count(*) FROM (
+            SELECT 1 FROM magistrate.change_log WHERE revision > $1 ORDER BY revision LIMIT $2) l";
 
     /// Live entities by filter.
     ENTITIES = matching_entities!("magistrate.entity e", "$1::text[] IS NULL AND $2::text[] IS NULL");
