@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::run::Run;
-
 /// How a private cluster differs from the shared one.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// With `fsync` and `full_page_writes`, and the data in the temporary directory, not in memory: what it
-    /// acknowledged survives, and takes as long, as in production.
+    /// With `fsync` and `full_page_writes`, as in production. To take as long as in production the data must also be
+    /// on a disk: see `data_on`.
     pub durable: bool,
     /// Other than the 300 connections of the shared cluster.
     pub max_connections: Option<u32>,
-    /// Where the data directory goes, for example a small tmpfs. The user that servers run as must be able to
-    /// reach it; a directory is made in it.
+    /// Where the data directory goes: a small [`Disk`](super::Disk), or `/tmp` for a real one. The user that
+    /// servers run as must be able to reach it; a directory is made in it.
     pub data_on: Option<PathBuf>,
     /// With TLS, under a certificate for `localhost` and 127.0.0.1 of a new authority (`Cluster::authority`).
     pub tls: bool,
@@ -29,11 +27,6 @@ impl Options {
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.into(), value.into()));
         self
-    }
-
-    /// Where the data directory goes, if not beside the socket.
-    pub(super) fn place(&self) -> Option<PathBuf> {
-        self.data_on.clone().or_else(|| self.durable.then(Run::on_disk))
     }
 
     /// The text of `postgresql.conf` that is ours.

@@ -44,13 +44,6 @@ impl Run {
         Self { base, password, _users: users }
     }
 
-    /// A directory on disk, as far as the temporary directory is, through which servers may pass.
-    pub(super) fn on_disk() -> PathBuf {
-        let home = std::env::temp_dir().join(format!("magistrate-postgres-{}", programs::own_user()));
-        make_directory(&home);
-        home
-    }
-
     /// The superuser's password in every cluster of the run.
     pub(super) fn password(&self) -> &str {
         &self.password

@@ -30,7 +30,7 @@ impl Server {
         let server = Self::at(home);
         make_directory(&server.home);
         make_server_directory(&server.socket());
-        match options.place() {
+        match &options.data_on {
             Some(there) => {
                 let data = there.join(unique("data-"));
                 run.data(&data);
