@@ -128,7 +128,7 @@ pub struct MemorySink {
 
 #[derive(Debug, Default)]
 struct Batches {
-    batches: Vec<Vec<SealedRecord>>,
+    committed: Vec<Vec<SealedRecord>>,
     failing: bool,
     /// Keep the records of the next failing commit all the same.
     keep_once: bool,
@@ -157,13 +157,13 @@ impl MemorySink {
 
     /// Forgets the newest records, as a store that fails over to a stale copy does.
     pub fn lose(&self, batches: usize) {
-        let kept = &mut self.kept.lock().unwrap().batches;
-        kept.truncate(kept.len() - batches);
+        let committed = &mut self.kept.lock().unwrap().committed;
+        committed.truncate(committed.len() - batches);
     }
 
     /// The batches committed, in order.
     pub fn batches(&self) -> Vec<Vec<SealedRecord>> {
-        self.kept.lock().unwrap().batches.clone()
+        self.kept.lock().unwrap().committed.clone()
     }
 
     /// The records committed, in order.
@@ -183,7 +183,7 @@ impl Sink for MemorySink {
         let mut kept = self.kept.lock().unwrap();
         let keep_once = std::mem::take(&mut kept.keep_once);
         if keep_once || !kept.failing {
-            kept.batches.push(batch.to_vec());
+            kept.committed.push(batch.to_vec());
         }
         match keep_once || kept.failing {
             true => Err(CommitFailed { records: batch.len(), why: "the sink was told to fail".into() }),
@@ -193,7 +193,13 @@ impl Sink for MemorySink {
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
         let kept = self.kept.lock().unwrap();
-        Ok(kept.batches.iter().flatten().filter(|record| record.id.stream == stream).map(|record| record.id.seq).max())
+        Ok(kept
+            .committed
+            .iter()
+            .flatten()
+            .filter(|record| record.id.stream == stream)
+            .map(|record| record.id.seq)
+            .max())
     }
 }
 
