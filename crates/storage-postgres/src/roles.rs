@@ -9,7 +9,9 @@ pub struct RolePrefix(String);
 
 /// Text that is no role prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` cannot begin the names of roles; use 1 to 40 of `a` to `z`, digits and `_`, not beginning with a digit or `pg_`")]
+#[error(
+    "`{given}` cannot begin the names of roles; use 1 to 40 of `a` to `z`, digits and `_`, not beginning with a digit or `pg_`"
+)]
 pub struct InvalidRolePrefix {
     given: String,
 }

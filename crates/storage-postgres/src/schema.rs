@@ -57,9 +57,7 @@ pub(crate) fn newest() -> i64 {
 pub(crate) async fn check(connection: &mut PgConnection, database: &Database) -> Result<(), OpenError> {
     match version_of(connection, database).await? {
         0 => Err(OpenError::Missing { database: database.describe() }),
-        found if found < newest() => {
-            Err(OpenError::Older { database: database.describe(), found, wanted: newest() })
-        }
+        found if found < newest() => Err(OpenError::Older { database: database.describe(), found, wanted: newest() }),
         _ => Ok(()),
     }
 }

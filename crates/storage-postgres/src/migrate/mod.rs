@@ -6,7 +6,7 @@
 //! advisory locks are not heeded.
 
 mod refusal;
-mod session;
+pub(crate) mod session;
 
 use std::time::Duration;
 
@@ -115,8 +115,8 @@ async fn within(
     run(connection, prefix, "SET LOCAL ROLE {owner}").await?;
     schema::migrator().run(&mut *connection).await.map_err(refused)?;
     session::install(connection, prefix).await?;
-    run(connection, prefix, RIGHTS).await?;
     let created_partitions = session::prepare_days(connection).await?;
+    run(connection, prefix, RIGHTS).await?;
     run(connection, prefix, "SET LOCAL ROLE NONE").await?;
     for (role, verifier) in &options.passwords {
         let statement = format!("ALTER ROLE {{{}}} LOGIN PASSWORD '{}'", role.name(), verifier.as_str());
@@ -142,12 +142,9 @@ fn steps_after(before: i64) -> Vec<MigrationStep> {
 }
 
 fn refused(error: MigrateError) -> Refusal {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Refusal::Driver(error),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else the migrator says, it did not run")]
-        error => {
-            tracing::debug!(%error, "the migrator refused");
-            Refusal::of("the migration did not run; the debug log says why")
-        }
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+        return Refusal::Driver(error);
     }
+    tracing::debug!(%error, "the migrator refused");
+    Refusal::of("the migration did not run; the debug log says why")
 }

@@ -62,6 +62,7 @@ pub(super) struct Migrating<'a> {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Situation {
     server_version: i32,
     encoding: String,
@@ -97,7 +98,10 @@ impl<'a> Migrating<'a> {
     fn check(&self) -> Result<(), Refusal> {
         let found = &self.found;
         if found.server_version < 150_000 {
-            return Err(Refusal::of(format!("the server is of version {}; use 15 or newer", found.server_version / 10_000)));
+            return Err(Refusal::of(format!(
+                "the server is of version {}; use 15 or newer",
+                found.server_version / 10_000
+            )));
         }
         if found.encoding != "UTF8" {
             return Err(Refusal::of(format!("its encoding is {}; create one with encoding UTF8", found.encoding)));
@@ -107,7 +111,9 @@ impl<'a> Migrating<'a> {
         }
         if self.wants_guards() && self.hardening == HardeningLevel::Strict && !found.is_superuser {
             let login = &found.login;
-            return Err(Refusal::of(format!("strict hardening needs a superuser, and `{login}` is none; ask one to migrate")));
+            return Err(Refusal::of(format!(
+                "strict hardening needs a superuser, and `{login}` is none; ask one to migrate"
+            )));
         }
         self.check_owners()
     }
@@ -162,13 +168,15 @@ impl<'a> Migrating<'a> {
 
     /// Takes strict hardening away until the transaction puts it back.
     pub(super) async fn lift_guards(&self, connection: &mut PgConnection, has_steps: bool) -> Result<(), Refusal> {
-        match (self.found.is_strict, self.found.is_superuser) {
-            (false, _) => Ok(()),
-            (true, true) => run(connection, self.prefix, "DROP SCHEMA magistrate_guard CASCADE").await,
-            (true, false) if has_steps => {
+        if !self.found.is_strict {
+            return Ok(());
+        }
+        match (self.found.is_superuser, has_steps) {
+            (true, _) => run(connection, self.prefix, "DROP SCHEMA magistrate_guard CASCADE").await,
+            (false, false) => Ok(()),
+            (false, true) => {
                 Err(Refusal::of("strict hardening is in place and there are steps to run; a superuser must migrate"))
             }
-            (true, false) => Ok(()),
         }
     }
 

@@ -1,0 +1,248 @@
+//! What each role can do to recorded decisions and to the history of policies, statement by statement: the table
+//! below is the promise.
+//!
+//! Columns are app, admin, auditor, owner and a superuser. `A` is allowed, `R` denied by a right, `T` refused by a
+//! trigger, `E` refused by strict hardening, `C` refused by a constraint, `-` names something that is not there.
+
+use std::fmt::Write as _;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::setup::Installed;
+use crate::{HardeningLevel, Role};
+
+/// Statement, outcomes under standard hardening, outcomes under strict hardening. `{leaf}` is today's partition.
+const MATRIX: &[(&str, &str, &str)] = &[
+    // Changing what is recorded.
+    ("UPDATE audit.decision SET cause = 'x'", "RRRTT", "RRRTT"),
+    ("UPDATE audit.decision SET cause = 'x' WHERE false", "RRRTT", "RRRTT"),
+    ("UPDATE {leaf} SET cause = 'x'", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.decision", "RRRTT", "RRRTT"),
+    ("DELETE FROM {leaf}", "RRRTT", "RRRTT"),
+    ("WITH gone AS (DELETE FROM audit.decision RETURNING 1) SELECT * FROM gone", "RRRTT", "RRRTT"),
+    ("EXPLAIN ANALYZE DELETE FROM {leaf}", "RRRTT", "RRRTT"),
+    ("MERGE INTO audit.decision d USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE", "RRRTT", "RRRTT"),
+    ("MERGE INTO {leaf} d USING (SELECT 1) s ON true WHEN MATCHED THEN UPDATE SET cause = 'x'", "RRRTT", "RRRTT"),
+    ("TRUNCATE audit.decision", "RRRTT", "RRRTT"),
+    ("TRUNCATE {leaf}", "RRRTT", "RRRTT"),
+    ("SET session_replication_role = replica; DELETE FROM audit.decision", "RRRRT", "RRRRT"),
+    ("SET session_replication_role = replica; DELETE FROM {leaf}", "RRRRT", "RRRRT"),
+    ("SET session_replication_role = replica; TRUNCATE {leaf}", "RRRRT", "RRRRT"),
+    ("SELECT 1 FROM audit.decision FOR UPDATE", "RRRAA", "RRRAA"),
+    ("UPDATE audit.stream SET last_seq = 0", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.stream", "RRRTT", "RRRTT"),
+    ("TRUNCATE audit.stream", "RRRTT", "RRRTT"),
+    ("UPDATE audit.batch SET root = ''", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.checkpoint", "RRRTT", "RRRTT"),
+    // Adding what was not decided. The owner role can; only signed checkpoints would show it.
+    ("INSERT INTO audit.decision SELECT {row}", "RRRAA", "RRRAA"),
+    ("INSERT INTO {leaf} SELECT {row}", "RRRAA", "RRRAA"),
+    ("INSERT INTO audit.decision (day, cause) SELECT day, cause FROM (SELECT {row}) r", "RRRCC", "RRRCC"),
+    ("INSERT INTO audit.decision SELECT {row} ON CONFLICT DO NOTHING", "RRRAA", "RRRAA"),
+    (
+        "INSERT INTO audit.decision SELECT {row} ON CONFLICT (day, stream, seq) DO UPDATE SET cause = 'x'",
+        "RRRTT",
+        "RRRTT",
+    ),
+    ("INSERT INTO audit.decision SELECT {row} RETURNING 1", "RRRAA", "RRRAA"),
+    ("COPY audit.decision FROM '/dev/null'", "RRRRA", "RRRRA"),
+    // Loosening the guards.
+    ("ALTER TABLE audit.decision DETACH PARTITION {leaf}", "RRRAA", "RRREE"),
+    ("DROP TABLE {leaf}", "RRRAA", "RRREE"),
+    ("DROP TABLE audit.decision CASCADE", "RRRAA", "RRREE"),
+    ("DROP SCHEMA audit CASCADE", "RRRAA", "RRREE"),
+    ("DROP OWNED BY {owner}", "RRRAA", "RRREE"),
+    ("ALTER TABLE {leaf} DISABLE TRIGGER refuse_change", "RRRAA", "RRREE"),
+    ("ALTER TABLE {leaf} ENABLE REPLICA TRIGGER refuse_truncate", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.decision DISABLE TRIGGER ALL", "RRRAA", "RRREE"),
+    ("DROP TRIGGER refuse_truncate ON {leaf}", "RRRAA", "RRREE"),
+    ("DROP TRIGGER refuse_change ON audit.decision", "RRRAA", "RRREE"),
+    ("ALTER TRIGGER refuse_change ON {leaf} RENAME TO other", "RRRAA", "RRREE"),
+    (
+        "CREATE OR REPLACE TRIGGER refuse_change BEFORE DELETE ON {leaf} FOR EACH ROW
+            EXECUTE FUNCTION audit.refuse_change()",
+        "RRRAA",
+        "RRREE",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION audit.refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+        "RRRAA",
+        "RRREE",
+    ),
+    ("ALTER FUNCTION audit.refuse_change() RENAME TO other", "RRRAA", "RRREE"),
+    ("ALTER FUNCTION audit.ship RESET ALL", "RRRAA", "RRREE"),
+    ("CREATE FUNCTION audit.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "RRRAA", "RRREE"),
+    ("CREATE TABLE audit.mine (n integer)", "RRRAA", "RRRAA"),
+    ("CREATE TABLE magistrate.mine (n integer)", "RRRAA", "RRRAA"),
+    (
+        "CREATE TABLE audit.decision_20990101 PARTITION OF audit.decision FOR VALUES FROM ('2099-01-01') TO ('2099-01-02')",
+        "RRRAA",
+        "RRREE",
+    ),
+    ("CREATE RULE mine AS ON INSERT TO audit.decision DO INSTEAD NOTHING", "RRRAA", "RRREE"),
+    (
+        "CREATE TRIGGER mine BEFORE INSERT ON {leaf} FOR EACH ROW EXECUTE FUNCTION audit.refuse_change()",
+        "RRRAA",
+        "RRREE",
+    ),
+    ("ALTER TABLE {leaf} RENAME TO other", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.decision DROP COLUMN body CASCADE", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.batch ALTER COLUMN header TYPE bytea USING ''", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.decision OWNER TO {app}", "RRRRA", "RRRRA"),
+    ("ALTER EVENT TRIGGER magistrate_keep_guards DISABLE", "-----", "RRRRA"),
+    ("DROP SCHEMA magistrate_guard CASCADE", "-----", "RRRRA"),
+    ("UPDATE pg_catalog.pg_trigger SET tgenabled = 'D'", "RRRRA", "RRRRA"),
+    // Becoming somebody else, giving rights away, standing in the way.
+    ("SET ROLE {owner}", "RRRAA", "RRRAA"),
+    ("SET ROLE {admin}", "RARRA", "RARRA"),
+    ("ALTER ROLE {app} SUPERUSER", "RRRRA", "RRRRA"),
+    ("GRANT INSERT ON audit.decision TO {app}, {auditor}; INSERT INTO audit.decision SELECT {row}", "RRRAA", "RRRAA"),
+    ("GRANT {owner} TO {app}", "RRRRA", "RRRRA"),
+    ("LOCK TABLE audit.decision IN ACCESS EXCLUSIVE MODE", "RRRAA", "RRRAA"),
+    ("LOCK TABLE magistrate.revision IN EXCLUSIVE MODE", "RRRAA", "RRRAA"),
+    // Reading.
+    ("SELECT count(*) FROM audit.decision", "RRAAA", "RRAAA"),
+    ("SELECT count(*) FROM {leaf}", "RRRAA", "RRRAA"),
+    ("SELECT count(*) FROM audit.decision_readable", "RRAAA", "RRAAA"),
+    ("SELECT count(*) FROM audit.stream", "RRAAA", "RRAAA"),
+    ("SELECT count(*) FROM magistrate.policy, magistrate.entity, magistrate.grant_range", "AAAAA", "AAAAA"),
+    ("SELECT count(*) FROM magistrate.change_log, magistrate.revision_lineage", "AAAAA", "AAAAA"),
+    ("SELECT count(*) FROM magistrate._sqlx_migrations, magistrate.node", "AAAAA", "AAAAA"),
+    ("SELECT count(*) FROM magistrate.api_key", "ARRAA", "ARRAA"),
+    // Functions.
+    ("SELECT audit.ship({batch})", "ARRAA", "ARRAA"),
+    ("SELECT audit.last_seq('\\x01'::bytea || decode(repeat('00', 15), 'hex'))", "ARRAA", "ARRAA"),
+    ("SELECT audit.prepare_days(9)", "ARRAA", "ARRAA"),
+    ("SELECT audit.prepare_day('2099-01-01')", "RRRAA", "RRRAA"),
+    ("SELECT audit.lock_stream(decode(repeat('00', 16), 'hex'))", "RRRAA", "RRRAA"),
+    ("SELECT magistrate.report_node(decode(repeat('00', 16), 'hex'), 'n', 'v', 1, NULL, 1, 1)", "ARRAA", "ARRAA"),
+    (
+        "SELECT magistrate.commit(1, '[[0,\"k\",\"x\",null,null]]', NULL, NULL, NULL, NULL, NULL, NULL, 'a', 'r', 1)",
+        "RARAA",
+        "RARAA",
+    ),
+    ("SELECT magistrate.write_scope(1, '{\"begun\": [[\"s\", \"g\", \"d\"]]}')", "RRRAA", "RRRAA"),
+    // The history of policies, entities and grants. The owner role can write at the current revision.
+    ("INSERT INTO magistrate.entity VALUES ('T', 'x', '{}', 1)", "RRRAA", "RRRAA"),
+    ("INSERT INTO magistrate.entity VALUES ('T', 'x', '{}', 99)", "RRRTT", "RRRTT"),
+    ("INSERT INTO magistrate.entity VALUES ('T', 'x', '{}', 1, 2)", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.entity SET attributes = 'x'", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.entity SET valid_to = 99", "RRRTT", "RRRTT"),
+    ("DELETE FROM magistrate.entity", "RRRTT", "RRRTT"),
+    ("TRUNCATE magistrate.entity", "RRRTT", "RRRTT"),
+    ("SET session_replication_role = replica; UPDATE magistrate.entity SET attributes = 'x'", "RRRRT", "RRRRT"),
+    (
+        "INSERT INTO magistrate.role_assignment SELECT 'g', 'U', 'a', 'R', 'r', NULL, NULL, NULL, 1, '', 99",
+        "RRRTT",
+        "RRRTT",
+    ),
+    ("UPDATE magistrate.role_assignment SET expires_at = NULL", "RRRTT", "RRRTT"),
+    ("DELETE FROM magistrate.role_assignment", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.scope_assignment SET scope = '*'", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.policy SET text = ''", "RRRTT", "RRRTT"),
+    ("INSERT INTO magistrate.policy SELECT digest, 'z', 'permit' FROM magistrate.policy_set", "RRRTT", "RRRTT"),
+    ("DELETE FROM magistrate.policy_set", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.policy_migration SET actor = 'x'", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.change_log SET actor = 'x'", "RRRTT", "RRRTT"),
+    ("DELETE FROM magistrate.change_log", "RRRTT", "RRRTT"),
+    ("INSERT INTO magistrate.change_log VALUES (9, 0, 'k', 'x', NULL, NULL, 'a', 'r', 1)", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.revision SET value = value + 2", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.revision SET lineage = sha256('')", "RRRTT", "RRRTT"),
+    ("DELETE FROM magistrate.revision", "RRRTT", "RRRTT"),
+    ("INSERT INTO magistrate.revision_lineage VALUES (9, sha256(''))", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate.installation SET role_prefix = 'x'", "RRRTT", "RRRTT"),
+    ("UPDATE magistrate._sqlx_migrations SET checksum = ''", "RRRAA", "RRRAA"),
+    ("DELETE FROM magistrate.node", "RRRAA", "RRRAA"),
+];
+
+/// A row of a decision that nobody made, for today.
+const ROW: &str = "(now() AT TIME ZONE 'UTC')::date AS day, decode(repeat('02', 16), 'hex'), 1, sha256(''),
+    (extract(epoch FROM now()) * 1000000)::bigint, 'database', 'p', 'a', 'r', 'allow', 'permitted' AS cause, NULL, ''::bytea";
+/// The same as a batch of one.
+const BATCH: &str = "decode(repeat('03', 16), 'hex'), ARRAY[1::bigint], ARRAY[sha256('')],
+    ARRAY[(extract(epoch FROM now()) * 1000000)::bigint], ARRAY['database'], ARRAY['p'], ARRAY['a'], ARRAY['r'],
+    ARRAY['allow'], ARRAY['permitted'], ARRAY[NULL::text], ARRAY[''::bytea]";
+
+#[tokio::test]
+async fn each_role_can_do_what_the_table_says_under_standard_hardening() {
+    check(HardeningLevel::Standard, |(statement, standard, _)| (statement, standard)).await;
+}
+
+#[tokio::test]
+async fn each_role_can_do_what_the_table_says_under_strict_hardening() {
+    check(HardeningLevel::Strict, |(statement, _, strict)| (statement, strict)).await;
+}
+
+async fn check(
+    hardening: HardeningLevel,
+    column: fn(&(&'static str, &'static str, &'static str)) -> (&'static str, &'static str),
+) {
+    let installed = Installed::at(hardening).await;
+    fill(&installed);
+    let mut wrong = String::new();
+    let mut sessions = sessions(&installed).await;
+    for (statement, expected) in MATRIX.iter().map(column) {
+        let sql = spelled(&installed, statement);
+        let mut found = String::new();
+        for session in &mut sessions {
+            found.push(outcome(session, &sql).await);
+        }
+        if found != expected {
+            writeln!(wrong, "{found}, not {expected}: {statement}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "under {hardening:?}:\n{wrong}");
+}
+
+/// A decision, an entity, a grant of each kind and an applied policy set.
+fn fill(installed: &Installed) {
+    let batch = BATCH.replace("repeat('03', 16)", "repeat('04', 16)");
+    installed.created.sql(&format!(
+        "SELECT audit.ship({batch});
+         SELECT magistrate.commit(0, '[[0,\"k\",\"x\",null,null]]', '{{\"ended\": [], \"begun\": [[\"T\",\"y\",\"{{}}\"]]}}',
+            NULL, NULL, '{{\"begun\": [[\"g1\",\"U\",\"a\",null,5,\"\",\"R\",\"r\",null,null]]}}',
+            '{{\"begun\": [[\"g2\",\"U\",\"a\",null,5,\"\",\"read\"]]}}',
+            '[{{\"digest\":\"{}\",\"schema\":\"\",\"name\":\"n\",\"policies\":[[\"a\",\"permit\"]]}}]', 'a', 'r', 1)",
+        "ab".repeat(32),
+    ));
+}
+
+/// The owner role does not log in: a superuser's session becomes it.
+async fn sessions(installed: &Installed) -> Vec<PgConnection> {
+    let superuser = installed.created.superuser_url();
+    let mut owner = PgConnection::connect(&superuser).await.unwrap();
+    let become_owner = format!("SET SESSION AUTHORIZATION {}", installed.prefix.name_of(Role::Owner));
+    sqlx::raw_sql(AssertSqlSafe(become_owner)).execute(&mut owner).await.unwrap();
+    let mut sessions = Vec::new();
+    for role in [Role::App, Role::Admin, Role::Auditor] {
+        sessions.push(PgConnection::connect(&installed.login(role)).await.unwrap());
+    }
+    sessions.push(owner);
+    sessions.push(PgConnection::connect(&superuser).await.unwrap());
+    sessions
+}
+
+fn spelled(installed: &Installed, statement: &str) -> String {
+    let today = installed.created.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')");
+    let leaf = format!("audit.decision_{today}");
+    installed.prefix.fill(&statement.replace("{leaf}", &leaf).replace("{row}", ROW).replace("{batch}", BATCH))
+}
+
+/// What becomes of a statement, which is rolled back.
+async fn outcome(session: &mut PgConnection, sql: &str) -> char {
+    sqlx::raw_sql("BEGIN").execute(&mut *session).await.unwrap();
+    let result = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *session).await;
+    sqlx::raw_sql("ROLLBACK").execute(session).await.unwrap();
+    let Err(error) = result else {
+        return 'A';
+    };
+    let error = error.as_database_error().unwrap();
+    match error.code().as_deref().unwrap() {
+        "42501" if error.message().starts_with("strict hardening refuses this") => 'E',
+        "42501" if error.message().ends_with("is refused") => 'T',
+        "42501" => 'R',
+        "42704" | "3F000" => '-',
+        code if code.starts_with("23") => 'C',
+        code => panic!("{code} {} in: {sql}", error.message()),
+    }
+}

@@ -1,0 +1,219 @@
+use magistrate_testkit::postgres::Cluster;
+
+use super::setup::{Installed, migrated, options};
+use crate::{HardeningLevel, OpenError, Role, RolePrefix, roles_sql};
+
+const STANDARD: HardeningLevel = HardeningLevel::Standard;
+
+fn drop_roles(installed: Installed) {
+    let Installed { created, prefix } = installed;
+    let cluster = created.cluster().clone();
+    let name = created.name().to_owned();
+    cluster.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+    for role in Role::ALL {
+        cluster.sql("postgres", &format!("DROP ROLE IF EXISTS {}", prefix.name_of(role)));
+    }
+}
+
+/// What a database holds, but for times.
+fn shape(installed: &Installed) -> String {
+    installed.created.sql(
+        "SELECT c.relname, c.relkind, c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname IN ('magistrate', 'audit') ORDER BY 1;
+         SELECT n.nspname, p.proname, p.proacl, md5(p.prosrc) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+             WHERE n.nspname IN ('magistrate', 'audit') ORDER BY 1, 2;
+         SELECT version, description FROM magistrate._sqlx_migrations ORDER BY 1;
+         SELECT evtname, evtenabled FROM pg_event_trigger ORDER BY 1",
+    )
+}
+
+#[tokio::test]
+async fn migrating_twice_changes_nothing() {
+    let installed = Installed::empty();
+    let url = installed.created.superuser_url();
+    let options = options(&installed.prefix, HardeningLevel::Strict);
+    let first = migrated(&url, &options).await.unwrap();
+    assert_eq!((first.steps.len(), first.created_roles.len(), first.created_partitions), (10, 4, 9));
+    assert!(first.is_strict);
+    let before = shape(&installed);
+    let second = migrated(&url, &options).await.unwrap();
+    assert_eq!((second.steps.len(), second.created_roles.len(), second.created_partitions), (0, 0, 0));
+    assert_eq!(shape(&installed), before);
+    drop_roles(installed);
+}
+
+#[tokio::test]
+async fn migrations_at_once_wait_for_each_other() {
+    let installed = Installed::empty();
+    let url = installed.created.superuser_url();
+    let options = options(&installed.prefix, STANDARD);
+    let all: [_; 4] = std::array::from_fn(|_| migrated(&url, &options));
+    let [a, b, c, d] = all;
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let steps: usize = [a, b, c, d].into_iter().map(|migrated| migrated.unwrap().steps.len()).sum();
+    assert_eq!(steps, 10);
+    drop_roles(installed);
+}
+
+/// Roles belong to the server, so that no lock of a database orders these.
+#[tokio::test]
+async fn migrations_of_databases_that_share_roles_wait_for_each_other() {
+    let one = Installed::empty();
+    let other = Installed { created: Cluster::shared().database(None), prefix: one.prefix.clone() };
+    let options = options(&one.prefix, STANDARD);
+    let (url, beside) = (one.created.superuser_url(), other.created.superuser_url());
+    let (one_done, other_done) = tokio::join!(migrated(&url, &options), migrated(&beside, &options));
+    assert_eq!(one_done.unwrap().steps.len() + other_done.unwrap().steps.len(), 20);
+    let name = other.created.name();
+    other.created.cluster().sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
+    drop_roles(one);
+}
+
+#[tokio::test]
+async fn lock_row_alone_makes_migrations_wait() {
+    let installed = Installed::at(STANDARD).await;
+    let url = installed.created.superuser_url();
+    let mut holder = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT id FROM magistrate.migration_lock FOR UPDATE").execute(&mut holder).await.unwrap();
+    let options = options(&installed.prefix, STANDARD);
+    let waiting = migrated(&url, &options);
+    tokio::pin!(waiting);
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    loop {
+        tokio::select! {
+            done = &mut waiting => panic!("did not wait: {done:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        let _progress = tokio::time::timeout(std::time::Duration::from_millis(20), &mut waiting).await;
+        if installed.created.sql(waits) == "1" {
+            break;
+        }
+    }
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn another_prefix_than_the_first_is_refused() {
+    let installed = Installed::at(STANDARD).await;
+    let other = RolePrefix::new("kit_other").unwrap();
+    let refused = migrated(&installed.created.superuser_url(), &options(&other, STANDARD)).await.unwrap_err();
+    assert!(refused.to_string().contains("give `--role-prefix kit_standard`"), "{refused}");
+    assert_eq!(installed.created.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'kit_other%'"), "0");
+}
+
+#[tokio::test]
+async fn schema_of_somebody_else_is_refused() {
+    let installed = Installed::empty();
+    installed.created.sql("CREATE SCHEMA audit");
+    let url = installed.created.superuser_url();
+    let refused = migrated(&url, &options(&installed.prefix, STANDARD)).await.unwrap_err();
+    assert!(refused.to_string().contains("its schema `audit` belongs to `postgres`"), "{refused}");
+}
+
+#[tokio::test]
+async fn older_newer_and_altered_schemas_are_told_apart() {
+    let installed = Installed::at(STANDARD).await;
+    let url = installed.created.superuser_url();
+    let options = options(&installed.prefix, STANDARD);
+    let checked = async || {
+        let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        crate::schema::check(&mut connection, &crate::Database::new(&url).unwrap()).await
+    };
+    checked().await.unwrap();
+    installed.created.sql("INSERT INTO magistrate._sqlx_migrations SELECT 11, 'x', now(), true, '', 0");
+    assert!(matches!(checked().await, Err(OpenError::Newer { found: 11, known: 10, .. })));
+    assert!(matches!(migrated(&url, &options).await, Err(OpenError::Newer { found: 11, known: 10, .. })));
+    installed.created.sql("DELETE FROM magistrate._sqlx_migrations WHERE version >= 10");
+    assert!(matches!(checked().await, Err(OpenError::Older { found: 9, wanted: 10, .. })));
+    installed.created.sql("UPDATE magistrate._sqlx_migrations SET checksum = '' WHERE version = 3");
+    assert!(matches!(checked().await, Err(OpenError::Altered { version: 3, .. })));
+    assert!(matches!(migrated(&url, &options).await, Err(OpenError::Altered { version: 3, .. })));
+    let empty = Installed::empty();
+    let url = empty.created.superuser_url();
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let missing = crate::schema::check(&mut connection, &crate::Database::new(&url).unwrap()).await;
+    assert!(matches!(missing, Err(OpenError::Missing { .. })));
+}
+
+#[tokio::test]
+async fn failed_migration_leaves_nothing() {
+    let installed = Installed::empty();
+    // The last step fails: its function is there already, in a schema that is otherwise as it should be.
+    let owner = installed.prefix.name_of(Role::Owner);
+    installed.created.sql(&format!(
+        "CREATE ROLE {owner}; CREATE SCHEMA magistrate AUTHORIZATION {owner};
+         CREATE FUNCTION magistrate.lineage_text(text) RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    ));
+    let before = installed.created.sql("SELECT count(*) FROM pg_class");
+    let refused = migrated(&installed.created.superuser_url(), &options(&installed.prefix, STANDARD)).await;
+    refused.unwrap_err();
+    assert_eq!(installed.created.sql("SELECT count(*) FROM pg_class"), before);
+    assert_eq!(installed.created.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'audit'"), "0");
+    let others = format!("SELECT count(*) FROM pg_roles WHERE rolname LIKE '{}%'", installed.prefix);
+    assert_eq!(installed.created.sql(&others), "1");
+    drop_roles(installed);
+}
+
+/// Makes a login with some rights and returns its URL.
+fn login(installed: &Installed, rights: &str) -> String {
+    let name = format!("{}_migrator", installed.prefix);
+    installed.created.sql(&format!("CREATE ROLE {name} LOGIN PASSWORD 'p' {rights}"));
+    installed.created.login(&name, "p")
+}
+
+#[tokio::test]
+async fn login_that_may_not_create_roles_is_told_what_to_do() {
+    let installed = Installed::empty();
+    let url = login(&installed, "");
+    let without_passwords = crate::MigrateOptions { role_prefix: installed.prefix.clone(), ..Default::default() };
+    let refused = migrated(&url, &without_passwords).await.unwrap_err().to_string();
+    assert!(refused.contains("may not create the roles") && refused.contains("--print-roles"), "{refused}");
+    // A DBA runs what is printed, and makes the login a member of the owner role.
+    installed.created.sql(&roles_sql(&installed.prefix));
+    let refused = migrated(&url, &without_passwords).await.unwrap_err().to_string();
+    assert!(refused.contains("may not act as") && refused.contains("--print-roles"), "{refused}");
+    installed.created.sql(&format!("GRANT {0}_owner TO {0}_migrator", installed.prefix));
+    assert_eq!(migrated(&url, &without_passwords).await.unwrap().steps.len(), 10);
+    assert!(migrated(&url, &without_passwords).await.unwrap().steps.is_empty());
+    let strict = crate::MigrateOptions { hardening: HardeningLevel::Strict, ..without_passwords };
+    let refused = migrated(&url, &strict).await.unwrap_err().to_string();
+    assert!(refused.contains("strict hardening needs a superuser"), "{refused}");
+    let prefix = installed.prefix.clone();
+    drop_roles(installed);
+    Cluster::shared().sql("postgres", &format!("DROP ROLE {prefix}_migrator"));
+}
+
+#[tokio::test]
+async fn login_that_may_create_roles_needs_no_superuser() {
+    let installed = Installed::empty();
+    let url = login(&installed, "CREATEROLE");
+    let options = options(&installed.prefix, STANDARD);
+    let refused = migrated(&url, &options).await.unwrap_err().to_string();
+    assert!(refused.contains("may not create the schema") && refused.contains("--print-roles"), "{refused}");
+    let name = installed.created.name();
+    installed.created.sql(&format!("GRANT CREATE ON DATABASE {name} TO {}_migrator", installed.prefix));
+    assert_eq!(migrated(&url, &options).await.unwrap().created_roles.len(), 4);
+    let prefix = installed.prefix.clone();
+    drop_roles(installed);
+    Cluster::shared().sql("postgres", &format!("DROP ROLE {prefix}_migrator"));
+}
+
+#[tokio::test]
+async fn strict_hardening_is_never_taken_away() {
+    let installed = Installed::at(HardeningLevel::Strict).await;
+    let migrated = migrated(&installed.created.superuser_url(), &options(&installed.prefix, STANDARD)).await.unwrap();
+    assert!(migrated.is_strict);
+    assert_eq!(installed.created.sql("SELECT count(*) FROM pg_event_trigger WHERE evtenabled = 'A'"), "4");
+}
+
+#[tokio::test]
+async fn every_statement_prepares() {
+    use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
+    let installed = Installed::at(STANDARD).await;
+    let mut connection = sqlx::PgConnection::connect(&installed.created.superuser_url()).await.unwrap();
+    for (name, sql) in [crate::migrate::session::ALL, crate::migrate::session::later::ALL].concat() {
+        let prepared = (&mut connection).prepare(sql.into_sql_str()).await;
+        assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+    }
+}
