@@ -13,6 +13,9 @@ mod rivals;
 mod run;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use file::{ImportFile, ItemKind};
 pub use import::{ImportOptions, Imported, PART_SIZE};
 pub use watch::{Progress, Step, Watch};

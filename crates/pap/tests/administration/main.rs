@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a broken premise should end them at once")]
 
 mod apply;
+mod bulk;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
