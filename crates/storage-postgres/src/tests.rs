@@ -2,12 +2,18 @@
 
 mod commit;
 mod conformance;
+mod faults;
 mod fresh;
 mod hardening;
+mod listener;
 mod matrix;
 mod migrate;
+mod policy;
+mod pooled;
 mod roles;
 mod schema;
 mod settings;
 mod setup;
+mod sink;
 mod statements;
+mod tls;

@@ -3,20 +3,12 @@
 use magistrate_ledger::StreamId;
 use magistrate_testkit::postgres::{Cluster, Database as Created};
 
-use crate::{Database, PostgresStore};
+use super::setup::{PASSWORD, migrated, options};
+use crate::schema::{RIGHTS, STEPS};
+use crate::{Database, HardeningLevel, PostgresStore, Role, RolePrefix};
 
-const SQL: [&str; 10] = [
-    include_str!("../../../../migrations/postgres/0001_create_revision.sql"),
-    include_str!("../../../../migrations/postgres/0002_create_policy_set.sql"),
-    include_str!("../../../../migrations/postgres/0003_create_entity.sql"),
-    include_str!("../../../../migrations/postgres/0004_create_assignment.sql"),
-    include_str!("../../../../migrations/postgres/0005_create_caller.sql"),
-    include_str!("../../../../migrations/postgres/0006_create_node.sql"),
-    include_str!("../../../../migrations/postgres/0007_create_decision.sql"),
-    include_str!("../../../../migrations/postgres/0008_create_partition_functions.sql"),
-    include_str!("../../../../migrations/postgres/0009_create_ship.sql"),
-    include_str!("../../../../migrations/postgres/0010_create_commit.sql"),
-];
+/// A role that has the rights of the service, of administrators and of auditors, and no others.
+const ALL: &str = "store_kit_all";
 
 /// A fresh store in a database that goes with it.
 #[derive(Debug)]
@@ -33,8 +25,13 @@ impl Fresh {
     /// In a cluster of one's own.
     pub(crate) async fn on(cluster: &Cluster) -> Self {
         let created = created(cluster).await;
-        let store = PostgresStore::connect(&Database::new(&created.superuser_url()).unwrap()).await.unwrap();
+        let store = PostgresStore::connect(&Database::new(&login(&created)).unwrap()).await.unwrap();
         Self { created, store }
+    }
+
+    /// The URL of the role that does all that the store can do.
+    pub(crate) fn url(&self) -> String {
+        login(&self.created)
     }
 
     /// The places of a stream that are stored.
@@ -44,14 +41,24 @@ impl Fresh {
     }
 }
 
+/// The URL of the role that does all that the store can do.
+pub(crate) fn login(created: &Created) -> String {
+    created.login(ALL, PASSWORD)
+}
+
+/// The name and password of that role, for a pooler.
+pub(crate) const USER: (&str, &str) = (ALL, PASSWORD);
+
 /// A migrated database.
 pub(crate) async fn created(cluster: &Cluster) -> Created {
+    let prefix = RolePrefix::new("store_kit").unwrap();
     let fill = async |url: String| {
-        let pool = sqlx::PgPool::connect(&url).await.unwrap();
-        let text = format!("CREATE SCHEMA magistrate; CREATE SCHEMA audit; {}", SQL.join("\n"));
-        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&pool).await.unwrap();
-        pool.close().await;
+        migrated(&url, &options(&prefix, HardeningLevel::Standard)).await.unwrap();
+        let names: Vec<String> = Role::ALL[1..].iter().map(|role| prefix.name_of(*role)).collect();
+        let role = format!("CREATE ROLE {ALL} LOGIN PASSWORD '{PASSWORD}' IN ROLE {}", names.join(", "));
+        cluster.sql("postgres", &role);
     };
-    let template = cluster.template(&SQL.join("\n"), fill).await;
+    let steps: String = STEPS.iter().map(|(_, sql)| *sql).collect();
+    let template = cluster.template(&format!("store {steps} {RIGHTS}"), fill).await;
     cluster.database(Some(&template))
 }

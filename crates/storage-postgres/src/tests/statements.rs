@@ -1,16 +1,140 @@
 //! Every statement is one that the schema knows, and pages of history are read in the order of an index.
 
+use magistrate_ledger::Sink;
+use magistrate_model::Span;
+use magistrate_testkit::instant;
+use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
 use sqlx::{Connection, Executor, PgConnection, SqlSafeStr};
 
 use super::fresh::Fresh;
-use crate::{decisions, policy};
+use crate::{decisions, hardening, policy, schema};
 
 #[tokio::test]
 async fn every_statement_prepares() {
     let fresh = Fresh::new().await;
-    let mut connection = PgConnection::connect(&fresh.created.superuser_url()).await.unwrap();
-    for (name, sql) in decisions::statements::ALL.iter().chain(policy::statements::ALL) {
-        let prepared = (&mut connection).prepare((*sql).into_sql_str()).await;
+    let mut connection = PgConnection::connect(&fresh.url()).await.unwrap();
+    for (name, sql) in [decisions::statements::ALL, policy::statements::ALL, schema::ALL, hardening::ALL].concat() {
+        let prepared = (&mut connection).prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
+    }
+}
+
+/// Decisions of five days, and statistics about them.
+async fn filled() -> Fresh {
+    let fresh = Fresh::new().await;
+    let mut sink = fresh.store.sink().await.unwrap();
+    for day in 0..5 {
+        let start = instant("2026-06-01T12:00:00Z").plus(Span::hours(24 * day));
+        let decided = |n| {
+            let request_id = (n % 2 == 0).then_some("r");
+            Decided {
+                principal: USERS[usize::try_from(n % 40).unwrap()],
+                request_id,
+                ..Decided::at(start.plus(Span::millis(n)))
+            }
+        };
+        let decided: Vec<Decided> = (0..2_000).map(decided).collect();
+        sink.commit(&sealed(stream(u8::try_from(day + 1).unwrap()), &decided).await).await.unwrap();
+    }
+    fresh.created.sql("ANALYZE audit.decision");
+    fresh
+}
+
+/// Forty users, of whom the first is rare by name only.
+const USERS: [&str; 40] = {
+    let mut users = ["User::ana"; 40];
+    let others = ["User::u1", "User::u2", "User::u3", "User::u4", "User::u5", "User::u6", "User::u7"];
+    let mut n = 1;
+    while n < users.len() {
+        users[n] = others[n % others.len()];
+        n += 1;
+    }
+    users
+};
+
+/// How a statement is executed, planned for its values and for any.
+fn plans(fresh: &Fresh, sql: &str, values: &str) -> [String; 2] {
+    ["force_custom_plan", "force_generic_plan"].map(|mode| {
+        let explain =
+            format!("SET plan_cache_mode = {mode}; PREPARE p AS {sql}; EXPLAIN (COSTS OFF) EXECUTE p ({values})");
+        fresh.created.sql(&explain)
+    })
+}
+
+/// Values for a search: principals, resources, days and a limit.
+fn values(principals: &str, resources: &str, days: (i64, i64)) -> String {
+    let (first, last) = days;
+    format!(
+        "{principals}, NULL, {resources}, NULL, NULL, NULL, {first}, {last}, {}, {}, {last}, {}, '\\xff', 1, 50",
+        first * 86_400_000_000,
+        (last + 1) * 86_400_000_000,
+        last * 86_400_000_000,
+    )
+}
+
+#[tokio::test]
+async fn history_is_read_in_index_order() {
+    let fresh = filled().await;
+    let day = instant("2026-06-03T00:00:00Z").day();
+    let (ana, doc) = (r#"'{"User::\"ana\""}'"#, r#"'{"Doc::\"doc1\""}'"#);
+    for (name, sql) in decisions::statements::ALL.iter().filter(|(name, _)| name.contains("EST")) {
+        let (principals, resources) = match (name.contains("PRINCIPAL"), name.contains("RESOURCE")) {
+            (true, _) => (ana, doc),
+            (_, true) => ("NULL", doc),
+            _ => ("NULL", "NULL"),
+        };
+        for plan in plans(&fresh, sql, &values(principals, resources, (day - 1, day))) {
+            assert!(!plan.contains("Seq Scan"), "{name}:\n{plan}");
+            assert!(plan.contains("decision_20260603"), "{name}:\n{plan}");
+            assert!(!plan.contains("decision_20260605") && !plan.contains("decision_20260601"), "{name}:\n{plan}");
+            // Rows of several values are put in order when each has given its first.
+            let sorted = plan.matches("Sort").count() - plan.matches("Sort Key").count();
+            assert_eq!(sorted, usize::from(name.contains("_BY_")), "{name}:\n{plan}");
+            assert!(!plan.contains("Bitmap") && !plan.contains("Incremental"), "{name}:\n{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_decision_is_found_by_its_key() {
+    let fresh = filled().await;
+    let find = decisions::statements::ALL.iter().find(|(name, _)| *name == "FIND").unwrap().1;
+    for plan in plans(&fresh, find, "'\\x01010101010101010101010101010101', 7") {
+        // The days ahead are empty, and read in whatever way.
+        assert!(!plan.contains("Seq Scan on decision_202606") && !plan.contains("Bitmap"), "{plan}");
+        let key = "using decision_20260603_pkey on decision_20260603 c";
+        let by_key = plan.lines().skip_while(|line| !line.contains(key)).nth(1).unwrap();
+        assert!(by_key.contains("day = ") && by_key.contains("stream = ") && by_key.contains("seq = "), "{plan}");
+    }
+}
+
+/// What is asked with every load and every change goes by an index.
+#[tokio::test]
+async fn administrative_state_is_read_by_its_keys() {
+    let fresh = Fresh::new().await;
+    fresh.created.sql(
+        "ALTER TABLE magistrate.entity DISABLE TRIGGER USER; ALTER TABLE magistrate.entity_parent DISABLE TRIGGER USER;
+         ALTER TABLE magistrate.role_assignment DISABLE TRIGGER USER;
+         INSERT INTO magistrate.entity SELECT 'User', 'u' || n, '{}', 1, NULL FROM generate_series(1, 20000) n;
+         INSERT INTO magistrate.entity_parent SELECT 'User', 'u' || n, 'Team', 't', 1, NULL FROM generate_series(1, 20000) n;
+         INSERT INTO magistrate.role_assignment SELECT 'g' || n, 'User', 'u' || n, 'Role', 'r', NULL, NULL, NULL, NULL,
+            'r', 1, NULL FROM generate_series(1, 20000) n;
+         ALTER TABLE magistrate.change_log DISABLE TRIGGER USER;
+         INSERT INTO magistrate.change_log SELECT n, 0, 'k', 'k', NULL, NULL, 'a', 'r', 0 FROM generate_series(1, 20000) n;
+         ANALYZE;",
+    );
+    for (name, values) in [
+        ("ENTITIES_AFTER", "'User', 'u500', 100"),
+        ("ENTITIES_LISTED", "'{User}', '{u7}', NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
+        ("GRANTS_AFTER", "'g500', 100"),
+        ("GRANTS_LISTED", "'{g7}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
+        ("LOG", "500, 600"),
+        ("COUNT_LOG", "19900, 10"),
+    ] {
+        let sql = policy::statements::ALL.iter().find(|(known, _)| *known == name).unwrap().1;
+        for plan in plans(&fresh, sql, values) {
+            let large = ["entity e", "entity_parent", "role_assignment", "change_log"];
+            assert!(!large.iter().any(|table| plan.contains(&format!("Seq Scan on {table}"))), "{name}:\n{plan}");
+        }
     }
 }
