@@ -240,6 +240,28 @@ async fn a_server_that_is_away_is_not_waited_for() {
     assert_stored(&fresh, &acknowledged);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_is_asked_ever_more_rarely() {
+    let fresh = Fresh::new().await;
+    let proxy = Proxy::start(fresh.created.cluster().address());
+    let mut sink = by_way_of(&proxy, &fresh).await;
+    proxy.refuse();
+    proxy.reset();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1_000) {
+        sink.commit(&records(1, 1).await).await.unwrap_err();
+    }
+    // After the one that was reset: at once, and after 50, 100, 200, 400 ms.
+    let asked = proxy.accepted() - 1;
+    assert!((3..=6).contains(&asked), "{asked}");
+    proxy.heal();
+    let began = Instant::now();
+    while sink.commit(&records(1, 1).await).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(4));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn persist(writer: &mut Writer<PostgresSink>) -> Vec<Receipt> {
     let began = Instant::now();
     loop {
