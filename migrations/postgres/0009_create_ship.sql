@@ -26,7 +26,7 @@ $last_seq$;
 CREATE FUNCTION audit.require_batch(p_stream bytea, p_seq bigint[], p_lengths integer[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $require_batch$
 BEGIN
-    IF (array_ndims(p_seq) = 1 AND cardinality(p_seq) = ALL (p_lengths)) IS NOT TRUE THEN
+    IF (array_ndims(p_seq) = 1 AND array_lower(p_seq, 1) = 1 AND cardinality(p_seq) = ALL (p_lengths)) IS NOT TRUE THEN
         RAISE EXCEPTION 'the columns of the batch for stream % are not of one length', encode(p_stream, 'hex')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -13,7 +13,9 @@ $refuse$;
 
 -- The first thing amiss with the guards of recorded decisions; NULL when they are as they should be.
 CREATE FUNCTION magistrate_guard.amiss() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $amiss$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $amiss$
+BEGIN
+    RETURN (
     WITH decision AS (
         SELECT c.oid, c.relnamespace FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = 'audit' AND c.relname = 'decision' AND c.relkind = 'p'
@@ -26,26 +28,28 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $amiss$
         -- Before, each row, UPDATE or DELETE; before TRUNCATE; before UPDATE, DELETE or TRUNCATE.
         SELECT p.oid, w.name, w.kind FROM part p, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) w (name, kind)
         UNION ALL SELECT d.oid, 'refuse_change', 58 FROM decision d
-    ), guard AS (
-        SELECT t.tgrelid, t.tgname FROM pg_trigger t JOIN wanted w ON w.relation = t.tgrelid AND w.name = t.tgname
-        WHERE t.tgtype = w.kind AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr::text = ''
-            AND t.tgfoid = (SELECT r.oid FROM refusal r)
+    ), guarded (relation, names) AS (
+        SELECT w.relation, array_agg(w.name) FROM wanted w GROUP BY w.relation
     )
-    SELECT amiss FROM (
-        SELECT 'audit.decision is gone' AS amiss WHERE NOT EXISTS (SELECT FROM decision)
+    SELECT found.what FROM (
+        SELECT 'audit.decision is gone' AS what WHERE NOT EXISTS (SELECT FROM decision)
         UNION ALL SELECT 'audit.refuse_change is gone' WHERE NOT EXISTS (SELECT FROM refusal)
         UNION ALL SELECT format('partition %s would be elsewhere', p.oid::regclass) FROM part p
         WHERE p.relname !~ '^decision_[0-9]{8}$' OR p.relnamespace <> (SELECT d.relnamespace FROM decision d)
         UNION ALL SELECT format('partition %s would be detached', p.oid::regclass) FROM part p WHERE p.inhdetachpending
         UNION ALL SELECT format('%s would lack its trigger %s', w.relation::regclass, w.name) FROM wanted w
-        WHERE NOT EXISTS (SELECT FROM guard g WHERE g.tgrelid = w.relation AND g.tgname = w.name)
-        UNION ALL SELECT format('%s would have the trigger %s', w.relation::regclass, t.tgname)
-        FROM wanted w JOIN pg_trigger t ON t.tgrelid = w.relation
-        WHERE NOT t.tgisinternal
-            AND NOT EXISTS (SELECT FROM wanted o WHERE o.relation = t.tgrelid AND o.name = t.tgname)
-        UNION ALL SELECT format('%s would have the rule %s', w.relation::regclass, r.rulename)
-        FROM wanted w JOIN pg_rewrite r ON r.ev_class = w.relation
+        WHERE (
+            SELECT t.tgtype = w.kind AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr::text = ''
+                AND t.tgfoid = (SELECT r.oid FROM refusal r)
+            FROM pg_trigger t WHERE t.tgrelid = w.relation AND t.tgname = w.name::name) IS NOT TRUE
+        UNION ALL SELECT format('%s would have the trigger %s', g.relation::regclass, t.tgname)
+        FROM guarded g JOIN pg_trigger t ON t.tgrelid = g.relation
+        WHERE NOT t.tgisinternal AND t.tgname <> ALL (g.names)
+        UNION ALL SELECT format('%s would have the rule %s', g.relation::regclass, r.rulename)
+        FROM guarded g JOIN pg_rewrite r ON r.ev_class = g.relation
     ) found LIMIT 1
+    );
+END
 $amiss$;
 
 CREATE FUNCTION magistrate_guard.keep_guards() RETURNS event_trigger

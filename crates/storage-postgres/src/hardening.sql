@@ -26,6 +26,8 @@ WITH session AS (
     SELECT p.oid, p.name, w.trigger, w.kind
     FROM part p, (VALUES ('refuse_change', 27), ('refuse_truncate', 34)) w (trigger, kind)
     UNION ALL SELECT d.oid, d.name, 'refuse_change', 58 FROM decision d
+), guarded AS (
+    SELECT k.oid, k.name, pg_catalog.array_agg(k.trigger) AS triggers FROM kept k GROUP BY k.oid, k.name
 ), writable AS (
     SELECT r.name FROM relation r, session s
     WHERE NOT s.rolsuper AND NOT EXISTS (SELECT FROM ours o WHERE pg_catalog.pg_has_role(s.oid, o.nspowner, 'MEMBER'))
@@ -63,21 +65,21 @@ WHERE NOT s.rolsuper AND r.rolname IN ('pg_execute_server_program', 'pg_write_se
 UNION ALL SELECT false, 'there is no table `audit.decision`' WHERE NOT EXISTS (SELECT FROM decision)
 UNION ALL SELECT false, '`' || k.name || '` lacks the trigger `' || k.trigger || '` that refuses changes, enabled always'
 FROM kept k
-WHERE NOT EXISTS (
-    SELECT FROM pg_catalog.pg_trigger t
-    WHERE t.tgrelid = k.oid AND t.tgname = k.trigger AND t.tgtype = k.kind AND t.tgenabled = 'A' AND t.tgqual IS NULL
-        AND t.tgattr::text = '' AND t.tgfoid = (SELECT r.oid FROM refusal r))
+WHERE (
+    SELECT t.tgtype = k.kind AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr::text = ''
+        AND t.tgfoid = (SELECT r.oid FROM refusal r)
+    FROM pg_catalog.pg_trigger t WHERE t.tgrelid = k.oid AND t.tgname = k.trigger::name) IS NOT TRUE
 UNION ALL SELECT false, '`' || g.relation || '` lacks the trigger `' || g.trigger || '`, enabled always'
 FROM unnest($3::text[], $4::text[]) AS g (relation, trigger)
 WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_trigger t JOIN relation r ON r.oid = t.tgrelid
     WHERE r.name = g.relation AND t.tgname = g.trigger AND t.tgenabled = 'A')
     AND g.relation <> 'audit.decision'
-UNION ALL SELECT DISTINCT false, '`' || k.name || '` has a trigger of somebody else, `' || t.tgname || '`'
-FROM kept k JOIN pg_catalog.pg_trigger t ON t.tgrelid = k.oid
-WHERE NOT t.tgisinternal AND NOT EXISTS (SELECT FROM kept o WHERE o.oid = t.tgrelid AND o.trigger = t.tgname)
-UNION ALL SELECT DISTINCT false, '`' || k.name || '` has a rule of somebody else, `' || w.rulename || '`'
-FROM kept k JOIN pg_catalog.pg_rewrite w ON w.ev_class = k.oid
+UNION ALL SELECT false, '`' || g.name || '` has a trigger of somebody else, `' || t.tgname || '`'
+FROM guarded g JOIN pg_catalog.pg_trigger t ON t.tgrelid = g.oid
+WHERE NOT t.tgisinternal AND t.tgname <> ALL (g.triggers)
+UNION ALL SELECT false, '`' || g.name || '` has a rule of somebody else, `' || w.rulename || '`'
+FROM guarded g JOIN pg_catalog.pg_rewrite w ON w.ev_class = g.oid
 UNION ALL SELECT false, '`' || r.name || '` hides rows from some roles' FROM relation r WHERE r.relrowsecurity
 UNION ALL SELECT false, 'the partition `' || p.name || '` is being detached' FROM part p WHERE p.inhdetachpending
 UNION ALL SELECT false, 'the table `' || r.name || '` was detached from `audit.decision`' FROM relation r
