@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use magistrate_ledger::lineage;
 use magistrate_model::{Authorship, Change, Digest, Head, LoggedChange, Revision};
-use magistrate_pap::commit::{CommitRows, RowChanges, Touched};
+use magistrate_pap::commit::Touched;
 use magistrate_pap::rows::{InconsistentRow, stored};
 use magistrate_pap::{CommitError, StoreError};
 use serde_json::{Value, json};
@@ -30,7 +30,6 @@ pub(crate) struct Commit {
     /// The lineage it leads to: tells it from every other revision of its number.
     lineage: Digest,
     log: Vec<Value>,
-    rows: CommitRows,
     sets: Vec<Value>,
     authorship: Authorship,
 }
@@ -52,11 +51,10 @@ impl Commit {
             base,
             lineage: lineage::extend(found.lineage, &log),
             log: log.iter().map(log_row).collect(),
-            rows: touched.rows(),
             sets: policy_sets::applied(changes),
             authorship: authorship.clone(),
         };
-        commit.refuse_nul()?;
+        commit.refuse_nul(changes)?;
         Ok(commit)
     }
 
@@ -69,7 +67,7 @@ impl Commit {
         }
     }
 
-    /// Writes everything; nothing of it counts before the transaction is committed.
+    /// Writes the log, from which the rows follow; nothing of it counts before the transaction is committed.
     async fn write<'a>(&self, connections: &'a Connections) -> Result<Transaction<'a>, Failed> {
         let mut transaction = connections.begin(Purpose::Change).await?;
         let reached = self.call(&mut transaction).await?;
@@ -80,16 +78,10 @@ impl Commit {
     }
 
     async fn call(&self, session: &mut Session) -> Result<Vec<u8>, Failed> {
-        let CommitRows { entities, parents, scopes, roles, scope_assignments } = &self.rows;
         let made: Result<(i64, Vec<u8>), sqlx::Error> = sqlx::query_as(COMMIT)
             .persistent(session.prepares)
             .bind(stored(self.base).map_err(ReadError::from)?)
             .bind(list(&self.log))
-            .bind(both(entities))
-            .bind(both(parents))
-            .bind(both(scopes))
-            .bind(both(roles))
-            .bind(both(scope_assignments))
             .bind(list(&self.sets))
             .bind(self.authorship.actor.as_str())
             .bind(self.authorship.reason.as_str())
@@ -122,10 +114,10 @@ impl Commit {
         ))))
     }
 
-    fn refuse_nul(&self) -> Result<(), CommitError> {
-        let CommitRows { entities, parents, scopes, roles, scope_assignments } = &self.rows;
-        let tables = [entities, parents, scopes, roles, scope_assignments];
-        let mut values = tables.into_iter().flat_map(|rows| &rows.begun).chain(&self.log).chain(&self.sets);
+    /// Texts as JSON keep a NUL, escaped; as columns they cannot.
+    fn refuse_nul(&self, changes: &[Change]) -> Result<(), CommitError> {
+        let columns: Vec<Value> = changes.iter().filter_map(free_text).collect();
+        let mut values = columns.iter().chain(&self.log).chain(&self.sets);
         match values.find_map(with_nul) {
             None => Ok(()),
             Some(text) => Err(CommitError::Refused(format!(
@@ -171,13 +163,21 @@ fn log_row(row: &LoggedChange) -> Value {
     json!([row.ordinal, row.kind, row.key, row.before, row.after])
 }
 
-fn both(rows: &RowChanges) -> Option<String> {
-    let some = !rows.ended.is_empty() || !rows.begun.is_empty();
-    some.then(|| json!({ "ended": rows.ended, "begun": rows.begun }).to_string())
-}
-
 fn list(rows: &[Value]) -> Option<String> {
     (!rows.is_empty()).then(|| Value::from(rows).to_string())
+}
+
+/// What a person wrote freely and a column keeps.
+fn free_text(change: &Change) -> Option<Value> {
+    match change {
+        Change::PutScope(scope) => Some(json!(scope.description)),
+        Change::AddGrant(grant) => Some(json!(grant.reason())),
+        Change::PutEntity(_)
+        | Change::DeleteEntity(_)
+        | Change::DeleteScope(_)
+        | Change::RevokeGrant(_)
+        | Change::ApplyPolicySet { .. } => None,
+    }
 }
 
 /// A text within a value that has a NUL.

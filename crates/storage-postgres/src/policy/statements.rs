@@ -84,9 +84,8 @@ statements! {
         FROM magistrate.revision WHERE id = 1";
     /// The lineage after an earlier revision.
     LINEAGE = "SELECT lineage FROM magistrate.revision_lineage WHERE revision = $1";
-    /// Makes a revision of rows and their log.
-    COMMIT = "SELECT revision, lineage FROM magistrate.commit($1, $2::text::json, $3::text::json, $4::text::json,
-        $5::text::json, $6::text::json, $7::text::json, $8::text::json, $9, $10, $11)";
+    /// Makes a revision of its log; the policy sets it applies come beside it.
+    COMMIT = "SELECT revision, lineage FROM magistrate.commit($1, $2::text::json, $3::text::json, $4, $5, $6)";
 
     /// The change log after a revision, up to another one.
     LOG = "SELECT l.revision, l.ordinal::bigint, l.kind, l.key, l.before, l.after, l.actor, l.reason, l.at

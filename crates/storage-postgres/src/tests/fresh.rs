@@ -55,7 +55,12 @@ pub(crate) async fn created(cluster: &Cluster) -> Created {
     let fill = async |url: String| {
         migrated(&url, &options(&prefix, HardeningLevel::Standard)).await.unwrap();
         let names: Vec<String> = Role::ALL[1..].iter().map(|role| prefix.name_of(*role)).collect();
-        let role = format!("CREATE ROLE {ALL} LOGIN PASSWORD '{PASSWORD}' IN ROLE {}", names.join(", "));
+        // Roles belong to the cluster, which other versions of the schema may have used before.
+        let role = format!(
+            "DO $$ BEGIN CREATE ROLE {ALL} LOGIN PASSWORD '{PASSWORD}' IN ROLE {};
+             EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+            names.join(", ")
+        );
         cluster.sql("postgres", &role);
     };
     let steps: String = STEPS.iter().map(|(_, sql)| *sql).collect();

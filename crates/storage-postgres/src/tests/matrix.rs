@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::setup::Installed;
@@ -117,11 +118,11 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("SELECT audit.lock_stream(decode(repeat('00', 16), 'hex'))", "RRRAA", "RRRAA"),
     ("SELECT magistrate.report_node(decode(repeat('00', 16), 'hex'), 'n', 'v', 1, NULL, 1, 1)", "ARRAA", "ARRAA"),
     (
-        "SELECT magistrate.commit(1, '[[0,\"k\",\"x\",null,null]]', NULL, NULL, NULL, NULL, NULL, NULL, 'a', 'r', 1)",
+        "SELECT magistrate.commit(1, '[[0,\"scope.put\",\"s\",null,\"{\\\"scope\\\":\\\"s\\\",\\\"action_group\\\":\\\"g\\\",\\\"description\\\":\\\"\\\"}\"]]', NULL, 'a', 'r', 1)",
         "RARAA",
         "RARAA",
     ),
-    ("SELECT magistrate.write_scope(1, '{\"begun\": [[\"s\", \"g\", \"d\"]]}')", "RRRAA", "RRRAA"),
+    ("SELECT magistrate.write_scopes(1)", "RRRAA", "RRRAA"),
     // The history of policies, entities and grants. The owner role can write at the current revision.
     ("INSERT INTO magistrate.entity VALUES ('T', 'x', '{}', 1)", "RRRAA", "RRRAA"),
     ("INSERT INTO magistrate.entity VALUES ('T', 'x', '{}', 99)", "RRRTT", "RRRTT"),
@@ -197,14 +198,28 @@ async fn check(
 /// A decision, an entity, a grant of each kind and an applied policy set.
 fn fill(installed: &Installed) {
     let batch = BATCH.replace("repeat('03', 16)", "repeat('04', 16)");
-    installed.created.sql(&format!(
-        "SELECT audit.ship({batch});
-         SELECT magistrate.commit(0, '[[0,\"k\",\"x\",null,null]]', '{{\"ended\": [], \"begun\": [[\"T\",\"y\",\"{{}}\"]]}}',
-            NULL, NULL, '{{\"begun\": [[\"g1\",\"U\",\"a\",null,5,\"\",\"R\",\"r\",null,null]]}}',
-            '{{\"begun\": [[\"g2\",\"U\",\"a\",null,5,\"\",\"read\"]]}}',
-            '[{{\"digest\":\"{}\",\"schema\":\"\",\"name\":\"n\",\"policies\":[[\"a\",\"permit\"]]}}]', 'a', 'r', 1)",
-        "ab".repeat(32),
-    ));
+    let (term, holder) = ("1970-01-01T00:00:00.000005Z", json!({ "type": "U", "id": "a" }));
+    let digest = "ab".repeat(32);
+    let logged = [
+        ("entity.put", "T::\"y\"", json!({ "attributes": {}, "parents": [], "uid": { "id": "y", "type": "T" } })),
+        (
+            "grant.add",
+            "g1",
+            json!({ "id": "g1", "holder": holder, "role": { "type": "R", "id": "r" }, "expires_at": term, "reason": "r" }),
+        ),
+        (
+            "grant.add",
+            "g2",
+            json!({ "id": "g2", "holder": holder, "scope": "read", "expires_at": term, "reason": "r" }),
+        ),
+        ("policy.apply", &digest, json!({ "digest": digest, "migration": "n" })),
+    ];
+    let log: Value =
+        (0..).zip(logged).map(|(n, (kind, key, after))| json!([n, kind, key, null, after.to_string()])).collect();
+    let sets = json!([{ "digest": digest, "schema": "", "name": "n", "policies": [["a", "permit"]] }]);
+    installed
+        .created
+        .sql(&format!("SELECT audit.ship({batch}); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
 }
 
 /// The owner role does not log in: a superuser's session becomes it.
