@@ -289,10 +289,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $lineage_after$
     SELECT sha256(p_before || int8send(count(*)) || coalesce(string_agg(
         int8send(l.revision) || int8send(l.ordinal::bigint)
         || magistrate.lineage_text(l.kind) || magistrate.lineage_text(l.key)
-        || coalesce('\x01'::bytea || magistrate.lineage_text(l.before), '\x00'::bytea)
-        || coalesce('\x01'::bytea || magistrate.lineage_text(l.after), '\x00'::bytea)
+        || coalesce(decode('01', 'hex') || magistrate.lineage_text(l.before), decode('00', 'hex'))
+        || coalesce(decode('01', 'hex') || magistrate.lineage_text(l.after), decode('00', 'hex'))
         || magistrate.lineage_text(l.actor) || magistrate.lineage_text(l.reason) || int8send(l.at),
-        ''::bytea ORDER BY l.ordinal), ''::bytea))
+        decode('', 'hex') ORDER BY l.ordinal), decode('', 'hex')))
     FROM magistrate.change_log l WHERE l.revision = p_revision
 $lineage_after$;
 
@@ -324,8 +324,14 @@ BEGIN
         p_actor, p_reason, p_at
     FROM json_array_elements(p_log);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
-    IF v_rows = 0 THEN
-        RAISE EXCEPTION 'a revision that changes nothing is refused' USING ERRCODE = 'MG004';
+    IF v_rows = 0 OR v_rows <> (SELECT max((value ->> 0)::integer) + 1 FROM json_array_elements(p_log)) THEN
+        RAISE EXCEPTION 'a revision has changes, numbered from 0' USING ERRCODE = 'MG004';
+    END IF;
+    -- What the program itself would not read again: who and why are texts, when is between the years 1 and 9999.
+    IF (octet_length(p_actor) BETWEEN 1 AND 128 AND octet_length(p_reason) BETWEEN 1 AND 500
+        AND p_at BETWEEN -62135596800000000 AND 253402300799999999) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'a revision tells who made it, why and when' USING ERRCODE = 'MG004';
     END IF;
     PERFORM magistrate.require_log(v_revision);
     PERFORM magistrate.write_entities(v_revision);

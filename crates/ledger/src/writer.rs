@@ -60,21 +60,22 @@ impl Receipt {
     }
 }
 
-/// Appends to one stream. `seq` starts at 1 and has no gaps among durable records.
+/// Appends to a stream. `seq` starts at 1 and has no gaps.
 #[derive(Debug)]
 pub struct Writer<S> {
     sink: S,
     stream: StreamId,
     next: u64,
-    /// Set when a commit failed: whether its records are durable must be asked before `next` is used.
-    unsettled: bool,
+    /// How many records the commit held that failed last: whether they are durable must be asked before `next`
+    /// is used.
+    unsettled: Option<u64>,
     nonce: fn() -> Nonce,
 }
 
 impl<S: Sink> Writer<S> {
     /// A writer of a stream that has no records yet; `nonce` gives 16 fresh random bytes a call.
     pub fn new(sink: S, stream: StreamId, nonce: fn() -> Nonce) -> Self {
-        Self { sink, stream, next: 1, unsettled: false, nonce }
+        Self { sink, stream, next: 1, unsettled: None, nonce }
     }
 
     /// Numbers the drafts, makes them durable together and returns their receipts in order.
@@ -86,35 +87,37 @@ impl<S: Sink> Writer<S> {
         let batch: Vec<SealedRecord> =
             drafts.into_iter().zip(self.next..).map(|(draft, seq)| self.seal(draft, seq)).collect();
         if let Err(failed) = self.sink.commit(&batch).await {
-            self.unsettled = true;
+            self.unsettled = Some(batch.len() as u64);
             return Err(NotRecorded(failed.to_string()));
         }
         self.next += batch.len() as u64;
         Ok(batch.iter().map(|record| Receipt { id: record.id, leaf: record.leaf, class: record.class }).collect())
     }
 
-    /// INVARIANT: the number of an acknowledged record is never used again, whatever the sink says. One that
-    /// has lost acknowledged records (restored, or failed over to a stale copy) is told of once, loudly; then
-    /// the stream goes on above them and the gap stays as evidence.
+    /// Asks what became of a failed batch: all of it is there, or nothing.
+    ///
+    /// INVARIANT: the place of an acknowledged record is never used again, whatever the sink says. One that has
+    /// lost acknowledged records (restored, or failed over to a stale copy), or has records that nobody sent from
+    /// here, is told of once, loudly; then a new stream begins, and the old one stays as evidence.
     async fn settle(&mut self) -> Result<(), NotRecorded> {
-        if !self.unsettled {
+        let Some(sent) = self.unsettled else {
             return Ok(());
-        }
+        };
         let last = self.sink.last_committed(self.stream).await;
         let last =
             last.map_err(|failed| NotRecorded(format!("what was kept of the last batch is unknown: {}", failed.why)))?;
-        self.unsettled = false;
+        self.unsettled = None;
         let (kept, acknowledged) = (last.unwrap_or(0), self.next - 1);
-        if kept < acknowledged {
-            return Err(NotRecorded(format!(
-                "the store has lost the records {} to {acknowledged} of the stream {}, which were durable: \
-                 it was restored or failed over to a stale copy; the stream goes on above them",
-                kept + 1,
-                self.stream
-            )));
+        if kept == acknowledged || kept == acknowledged + sent {
+            self.next = kept + 1;
+            return Ok(());
         }
-        self.next = kept + 1;
-        Ok(())
+        let old = std::mem::replace(&mut self.stream, StreamId::new((self.nonce)()));
+        self.next = 1;
+        Err(NotRecorded(format!(
+            "the store has {kept} records of the stream {old}, of which {acknowledged} were durable: it was restored, \
+             failed over to a stale copy, or somebody else writes to it; a new stream begins"
+        )))
     }
 
     fn seal(&self, draft: Draft, seq: u64) -> SealedRecord {

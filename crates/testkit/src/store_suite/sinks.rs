@@ -144,15 +144,18 @@ pub async fn seq_continues_without_gaps<S: StoreUnderTest>() {
     assert_eq!(recorded(&subject).await, [1, 2, 3, 4, 5, 6]);
 }
 
-/// A place that was taken meanwhile fails one append; the next one goes on behind it.
+/// Whoever else writes to a stream has it; the writer begins another one and goes on.
 pub async fn a_writer_goes_on_after_a_failed_commit<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut writer = Writer::new(subject.sink().await, stream(1), nonce);
     let drafts = || decisions(2).iter().map(Decided::draft).collect();
     subject.sink().await.commit(&sealed(stream(1), &decisions(1)).await).await.unwrap();
     writer.append(drafts()).await.unwrap_err();
+    let loud = writer.append(drafts()).await.unwrap_err().to_string();
+    assert!(loud.contains("somebody else writes to it"), "{loud}");
     let receipts = writer.append(drafts()).await.unwrap();
-    assert_eq!(receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(), [1, 2]);
+    assert_ne!(receipts[0].id().stream, stream(1));
 }
 
 /// Streams do not see each other.
