@@ -1,7 +1,7 @@
 //! Changes to a store: look up, plan, commit.
 
 use magistrate_engine::Snapshot;
-use magistrate_model::{Authorship, Change, EntityUid, GrantId, Revision, ScopeName};
+use magistrate_model::{Authorship, Change, EntityUid, GrantId, PolicySet, Revision, ScopeName};
 
 use crate::data::Data;
 use crate::lookup::Wanted;
@@ -101,7 +101,7 @@ impl<S: Records + Changes> Administration<S> {
     pub async fn live(&self) -> Result<(Base, Snapshot), AdminError> {
         let base = self.store.base().await?;
         let set = base.policy_set.as_ref().ok_or(AdminError::NoPolicySet)?;
-        let snapshot = Snapshot::of(set)?;
+        let snapshot = compiled(set)?;
         Ok((base, snapshot))
     }
 
@@ -132,6 +132,19 @@ impl<S: Records + Changes> Administration<S> {
             }
         }
         self.remove(base.revision, Change::DeleteEntity(uid.clone()), authorship).await
+    }
+}
+
+/// A stored set, if it is what its digest says.
+pub(crate) fn compiled(set: &PolicySet) -> Result<Snapshot, AdminError> {
+    let snapshot = Snapshot::of(set)?;
+    match snapshot.digest() == set.digest {
+        true => Ok(snapshot),
+        false => Err(AdminError::refused(format!(
+            "the stored policy set `{}` holds other policies than its digest says: the store was changed from outside; \
+             find out by whom, and restore it from a copy",
+            set.digest
+        ))),
     }
 }
 

@@ -7,7 +7,7 @@ use magistrate_model::{
     Authorship, Change, Digest, EntityUid, GrantId, Revision, ScopeDeclaration, ScopeName, TypeName,
 };
 
-use crate::administration::{Administration, Outcome, outcome};
+use crate::administration::{Administration, Outcome, compiled, outcome};
 use crate::data::Data;
 use crate::lookup::Wanted;
 use crate::plan::{Plan, check_may_hold, plan};
@@ -58,6 +58,8 @@ impl<S: Records + Changes> Administration<S> {
         let set = snapshot.policy_set();
         let (digest, policies) = (set.digest, set.policies.len());
         let changed = base.policy_set.as_ref().is_none_or(|live| live.digest != digest);
+        // "Live already" must be true of what is stored, not only of its digest.
+        base.policy_set.as_ref().filter(|_| !changed).map(compiled).transpose()?;
         let known = self.known(&base, &Wanted::by(&options.data, snapshot)).await?;
         let plan = plan(snapshot, &known, options.data.clone(), authorship.at).map_err(AdminError::Problems)?;
         if changed {

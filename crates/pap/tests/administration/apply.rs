@@ -1,5 +1,6 @@
 //! Making a policy set the live one.
 
+use magistrate_model::{Change, PolicySet, Revision};
 use magistrate_pap::{ApplyOptions, Changes as _, Data};
 
 use super::{SCHEMA, World, authorship, compile, data, options, policies};
@@ -16,6 +17,19 @@ async fn applying_the_live_set_changes_nothing() {
     let applied = administration.apply(&compile(SCHEMA, &policies(5)), &options(false), &authorship()).await.unwrap();
     assert_eq!((applied.changed, applied.revision.number(), applied.policies), (true, before + 1, 5));
     assert_eq!(world.store.migrations().await.unwrap().len(), 2);
+}
+
+/// Whoever can write the store could leave other policies under the digest of these.
+#[tokio::test]
+async fn stored_set_must_be_what_its_digest_says() {
+    let world = World::empty().await;
+    let honest = compile(SCHEMA, &policies(4));
+    let set = PolicySet { policies: compile(SCHEMA, &policies(5)).policy_set().policies, ..honest.policy_set() };
+    let change = Change::ApplyPolicySet { set, name: "forged".into() };
+    world.store.commit(Revision::ZERO, &[change], &authorship()).await.unwrap();
+    let (administration, says) = (world.administration(), "other policies than its digest says");
+    world.refused(administration.apply(&honest, &options(false), &authorship()), says).await;
+    world.refused(world.put(&data("roles", r#"{"role":"editor"}"#)), says).await;
 }
 
 #[tokio::test]
