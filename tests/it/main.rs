@@ -3,6 +3,7 @@
 
 mod administration;
 mod bad_input;
+mod bulk;
 mod crates;
 mod durability;
 mod first_run;
