@@ -7,7 +7,7 @@ use magistrate_model::{Decision, Digest, DurabilityClass, Instant, Malformed, Qu
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::CheckError;
-use crate::follower::{Follower, Wake};
+use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
 use crate::recorder::{self, Ledger, Recorded, Recorder};
 use crate::state::{Readiness, Shared, Staleness, View};
@@ -96,7 +96,7 @@ impl Pdp {
 
     /// Answers a query, or says why it cannot; waits at most `patience`.
     pub async fn check(&self, query: Query, now: Instant, patience: Duration) -> Result<Recorded<Verdict>, CheckError> {
-        let now = self.shared.tick(now);
+        let now = self.now(now)?;
         let view = self.view(query.at_least_revision, now, patience).await?;
         let slot = self.ledger.reserve(1)?;
         let answer = self.answer(&view, query, now)?;
@@ -106,7 +106,7 @@ impl Pdp {
 
     /// Answers the queries of a batch by one state and records the answers in one append.
     pub async fn check_batch(&self, batch: Batch, now: Instant, patience: Duration) -> Result<BatchAnswer, CheckError> {
-        let now = self.shared.tick(now);
+        let now = self.now(now)?;
         let view = self.view(batch.at_least_revision, now, patience).await?;
         let slot = self.ledger.reserve(batch.items.len())?;
         let evaluated = tokio::time::timeout(patience, self.evaluate(&view, batch, now)).await;
@@ -183,6 +183,17 @@ impl Pdp {
     /// The state being served, if any.
     pub fn served(&self) -> Option<Arc<View>> {
         self.shared.view()
+    }
+
+    /// The latest time seen here, unless the clock has gone back behind it by more than it may.
+    fn now(&self, now: Instant) -> Result<Instant, CheckError> {
+        let latest = self.shared.tick(now);
+        match latest.since(now) <= MAX_SKEW {
+            true => Ok(latest),
+            false => {
+                Err(CheckError::NotReady("the clock of this machine has gone back; have it set by NTP".to_owned()))
+            }
+        }
     }
 
     fn answer(&self, view: &View, query: Query, now: Instant) -> Result<Answer, CheckError> {

@@ -36,10 +36,9 @@ impl Directory {
     /// This directory after a change.
     pub(crate) fn apply(&mut self, effect: Effect) {
         match effect {
-            Effect::Entity(Difference { before, after }) => {
-                let gone = before.filter(|before| after.as_ref().is_none_or(|after| after.uid != before.uid));
-                gone.iter().for_each(|entity| self.remove_entity(&entity.uid));
-                after.into_iter().for_each(|entity| self.put_entity(entity));
+            Effect::Entity(Difference { after: Some(entity), .. }) => self.put_entity(entity),
+            Effect::Entity(Difference { before, after: None }) => {
+                before.iter().for_each(|entity| self.remove_entity(&entity.uid));
             }
             Effect::Scope(Difference { before, after }) => {
                 let scopes = Arc::make_mut(&mut self.scopes);

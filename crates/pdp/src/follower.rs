@@ -12,8 +12,8 @@ use crate::directory::Directory;
 use crate::ports::{LoadError, PolicySource, Since};
 use crate::state::{Shared, View};
 
-/// How far the clock here and the store's may be apart.
-const MAX_SKEW: Span = Span::seconds(2);
+/// How far the clock here may be apart from the store's, or behind what it said before.
+pub(crate) const MAX_SKEW: Span = Span::seconds(2);
 /// Up to so many changes are applied one by one, however little is loaded.
 const FEW_CHANGES: usize = 1_000;
 
@@ -45,9 +45,9 @@ pub enum FollowError {
         /// What the store says now.
         found: Revision,
     },
-    /// The clock here and that of the store tell different times: terms would be judged wrongly.
+    /// The clock here tells another time than the store's, or than it told before: terms would be judged wrongly.
     #[error(
-        "the clock here and that of the policy store are {} ms apart, the limit is {} ms; have both set by NTP",
+        "the clock here is {} ms apart from the policy store's, or behind what it said before; the limit is {} ms: have both set by NTP",
         apart.micros() / 1_000, MAX_SKEW.micros() / 1_000
     )]
     Skewed {
@@ -84,8 +84,12 @@ impl<S: PolicySource> Follower<S> {
     pub async fn poll(&mut self, clock: &impl Clock) -> Result<Polled, FollowError> {
         let asked = clock.now();
         let now = self.shared.tick(asked);
+        // Everything is judged by the latest time seen here: while the clock stands before that, it is wrong.
+        self.check_apart(now.since(asked))?;
         let standing = self.source.standing().await.inspect_err(|error| self.note(error))?;
-        self.check_clock(standing.clock, asked, clock.now())?;
+        let answered = clock.now();
+        let apart = standing.clock.map_or(Span::ZERO, |there| asked.since(there).max(there.since(answered)));
+        self.check_apart(apart)?;
         match self.shared.view() {
             Some(served) if rewritten(served.head, standing.head) => Err(self.refuse(served.head, standing.head)),
             Some(served) if served.head == standing.head => {
@@ -146,10 +150,7 @@ impl<S: PolicySource> Follower<S> {
         error
     }
 
-    /// The store's clock was read at some time between asking and the answer.
-    fn check_clock(&self, store: Option<Instant>, asked: Instant, answered: Instant) -> Result<(), FollowError> {
-        let Some(store) = store else { return Ok(()) };
-        let apart = asked.since(store).max(store.since(answered)).max(Span::ZERO);
+    fn check_apart(&self, apart: Span) -> Result<(), FollowError> {
         if apart <= MAX_SKEW {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use magistrate_grpc::{Door, Health};
-use magistrate_ledger::Writer;
+use magistrate_ledger::{StreamId, Writer};
 use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use crate::config::{Config, Storage};
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
 use crate::store::{Store, StoreSink};
-use crate::upkeep::{self, Node};
+use crate::upkeep::{self, Inspector, Node};
 
 /// How often the policy store is asked for news, and readiness is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(250);
@@ -36,8 +36,16 @@ pub(crate) struct Server {
     writer: Writer<StoreSink>,
     listener: TcpListener,
     default_namespace: String,
-    /// The database others share, and which node of it this is.
-    shared: Option<(PostgresStore, Node)>,
+    /// The database others share, and what this node does for it.
+    shared: Option<Shared>,
+}
+
+/// A database that others share, and which node of it this is.
+#[derive(Debug)]
+struct Shared {
+    store: PostgresStore,
+    node: Node,
+    inspector: Inspector,
 }
 
 pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
@@ -77,15 +85,14 @@ impl Server {
                 config.listen
             )
         })?;
-        let stream = os::stream_id();
-        let node = Node { name: config.node.clone(), stream, started_at: SystemClock.now() };
-        let shared = shared.map(|store| (store, node));
-        if let Some((store, _)) = &shared {
-            upkeep::hold_unless_hardened(store, &pdp, &mut None).await;
-        }
+        let (pdp, stream) = (Arc::new(pdp), os::stream_id());
+        let shared = match shared {
+            Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
+            None => None,
+        };
         let writer = Writer::new(sink, stream, os::random);
         let default_namespace = config.default_namespace.clone();
-        Ok(Self { pdp: Arc::new(pdp), follower, recorder, writer, listener, default_namespace, shared })
+        Ok(Self { pdp, follower, recorder, writer, listener, default_namespace, shared })
     }
 
     /// The address it is bound to.
@@ -98,11 +105,12 @@ impl Server {
     #[expect(clippy::disallowed_methods, reason = "tasks are spawned here, and each handle is waited for here")]
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { pdp, follower, recorder, writer, listener, default_namespace, shared } = self;
-        let upkeep = shared.map(|(store, node)| upkeep::start(&store, &pdp, node));
+        let upkeep = shared.map(|shared| upkeep::start(&shared.store, &pdp, shared.node, shared.inspector));
+        let mut upkeep = upkeep.unwrap_or_default();
         let mut follower_ended = spawn_follower(follower)?;
         let mut recording = tokio::spawn(recorder.run(writer));
         let health = Health::not_ready().await;
-        let watching = tokio::spawn(watch_readiness(Arc::clone(&pdp), health.clone()));
+        let mut watching = tokio::spawn(watch_readiness(Arc::clone(&pdp), health.clone()));
         let door = Door::new(pdp, SystemClock, default_namespace);
         let (stopping, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
@@ -111,6 +119,8 @@ impl Server {
             ended = &mut serving => ended.context("the gRPC door failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut recording => Err(anyhow!("the recorder has crashed")),
+            _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
+            Some(_) = upkeep.join_next() => Err(anyhow!("the upkeep of the shared database has crashed")),
             () = stop => {
                 let _ended = stopping.send(());
                 drain(&mut serving).await
@@ -118,13 +128,25 @@ impl Server {
         };
         drop(serving);
         // Whatever holds the decision point must go before the recorder and the follower can end.
-        if let Some(mut upkeep) = upkeep {
-            upkeep.shutdown().await;
+        upkeep.shutdown().await;
+        if !watching.is_finished() {
+            watching.abort();
+            let _aborted = watching.await;
         }
-        watching.abort();
-        let _aborted = watching.await;
         settle(recording, follower_ended).await;
         outcome
+    }
+}
+
+impl Shared {
+    /// Makes today's partitions, and holds the decision point unless the database protects the history.
+    async fn join(store: PostgresStore, pdp: &Arc<Pdp>, name: String, stream: StreamId) -> Self {
+        if let Err(error) = store.prepare_days().await {
+            warn!(%error, "cannot make partitions ahead of time");
+        }
+        let mut inspector = Inspector::new(&store, pdp);
+        inspector.inspect().await;
+        Self { store, node: Node { name, stream, started_at: SystemClock.now() }, inspector }
     }
 }
 

@@ -38,6 +38,14 @@ pub enum InvalidDatabase {
     /// The URL has a parameter that nothing would heed.
     #[error("the database's URL has a parameter that has no meaning here: `{0}`")]
     Parameter(String),
+    /// The way past a pooler leads to another database.
+    #[error("the direct URL leads to {direct}, and the database is {main}; both must name one database")]
+    OtherDatabase {
+        /// The database.
+        main: String,
+        /// Where the direct URL leads.
+        direct: String,
+    },
     /// The file with the password cannot be used.
     #[error("cannot read the database's password from `{}`: {why}", path.display())]
     Password {
@@ -93,7 +101,12 @@ impl Database {
 
     /// With a URL that leads past a pooler: to listen for new revisions, and to migrate.
     pub fn direct(self, url: &str) -> Result<Self, InvalidDatabase> {
-        Ok(Self { direct: Some(Place::parse(url)?), ..self })
+        let direct = Place::parse(url)?;
+        if direct.name() != self.main.name() {
+            let (main, direct) = (self.main.describe(), direct.describe());
+            return Err(InvalidDatabase::OtherDatabase { main, direct });
+        }
+        Ok(Self { direct: Some(direct), ..self })
     }
 
     /// Whether a pooler in between gives every transaction another server connection.
@@ -165,6 +178,10 @@ impl Place {
         };
         // Poolers do not know the setting, and no number here is a float.
         Ok(Self { options: options.extra_float_digits(None), is_local })
+    }
+
+    fn name(&self) -> &str {
+        self.options.get_database().unwrap_or(self.options.get_username())
     }
 
     fn describe(&self) -> String {

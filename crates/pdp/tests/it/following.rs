@@ -1,7 +1,8 @@
 //! Following a store change by change: what is served is what a full load would give.
 
 use magistrate_model::{
-    Authorship, Change, Conferred, Dataset, Digest, EntityData, EntityUid, Grant, Head, Revision, Span, Term, json,
+    ActionUid, Authorship, Change, Conferred, Dataset, Digest, EntityData, EntityUid, Grant, Head, Revision,
+    ScopeDeclaration, Span, Term, json,
 };
 use magistrate_pdp::{CheckError, Directory, FollowError, Polled, Readiness, Settings};
 use magistrate_testkit::{FakeClock, Running, World};
@@ -28,9 +29,17 @@ fn grant(id: &str, holder: &str, place: Option<&str>, world: &World) -> Grant {
     Grant::new(id.parse().unwrap(), uid(holder), conferred, term, "test").unwrap()
 }
 
+fn scope(key: u32, variant: u32) -> ScopeDeclaration {
+    ScopeDeclaration {
+        name: format!("docs:v{key}").parse().unwrap(),
+        action_group: ActionUid::new(r#"Action::"docs:read""#.parse().unwrap()).unwrap(),
+        description: format!("variant {variant}"),
+    }
+}
+
 /// A change that can be made now, chosen by a number among few keys, so that they meet often.
 fn choose(dataset: &Dataset, world: &World, number: u32) -> Change {
-    let (kind, key, variant) = (number % 5, number / 5 % 4, number / 20 % 3);
+    let (kind, key, variant) = (number % 7, number / 7 % 4, number / 28 % 3);
     let id = format!("g{key}");
     match kind {
         0 | 1 if dataset.grants.iter().any(|grant| grant.id().as_str() == id) => {
@@ -47,6 +56,11 @@ fn choose(dataset: &Dataset, world: &World, number: u32) -> Change {
             let attributes = json::record_from(&serde_json::json!({ "n": variant }), "").unwrap();
             Change::PutEntity(EntityData { uid, attributes, parents })
         }
+        4 => match dataset.scopes.iter().find(|scope| scope.name.as_str().ends_with(char::from(b'0' + key as u8))) {
+            Some(scope) => Change::DeleteScope(scope.name.clone()),
+            None => Change::PutScope(scope(key, variant)),
+        },
+        5 => Change::PutScope(scope(key, variant)),
         _ => {
             let stored = dataset.entities.iter().map(|it| &it.uid).find(|uid| uid.to_string().contains("::\"x"));
             match stored {
@@ -135,6 +149,31 @@ async fn clocks_that_are_apart_are_not_ready() {
         assert_eq!(polled.is_ok(), ready, "{millis}: {polled:?}");
         assert_eq!(matches!(running.pdp.readiness(world.now()), Readiness::Ready { .. }), ready, "{millis}");
     }
+    running.stop().await;
+}
+
+/// What was judged by a time that was never true must not be judged by it any longer.
+#[tokio::test]
+async fn clock_that_was_ahead_is_not_ready_until_it_is_caught_up_with() {
+    let world = world();
+    let mut running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let at = |seconds: i64| world.now().plus(Span::seconds(seconds));
+    let ask = async |running: &Running, seconds: i64| {
+        running.pdp.check(world.ask("User::bob", "read", "Doc::d1").query, at(seconds), PATIENCE).await
+    };
+    assert!(ask(&running, 1).await.is_ok());
+    for with_clock in [false, true] {
+        if with_clock {
+            running.store.set_clock(at(2));
+        }
+        assert_eq!(running.follower.poll(&at(3_600)).await.is_err(), with_clock, "only another clock can tell");
+        assert!(matches!(running.follower.poll(&at(2)).await, Err(FollowError::Skewed { .. })));
+        assert!(matches!(ask(&running, 3).await, Err(CheckError::NotReady(_))));
+        assert!(matches!(running.pdp.readiness(at(3)), Readiness::NotReady { .. }));
+    }
+    running.store.set_clock(at(3_599));
+    assert!(running.follower.poll(&at(3_599)).await.is_ok());
+    assert!(ask(&running, 3_600).await.is_ok());
     running.stop().await;
 }
 

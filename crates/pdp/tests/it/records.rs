@@ -61,7 +61,7 @@ async fn decision_that_cannot_be_recorded_is_not_answered() {
     running.sink.fail(false);
     let later = world.now().plus(magistrate_model::Span::seconds(5));
     assert!(matches!(running.pdp.readiness(later), Readiness::Ready { .. }), "to be tried again");
-    let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
+    let answer = running.pdp.check(query(&world, "User::bob"), later, PATIENCE).await.unwrap();
     assert_eq!(answer.receipt().id().seq, 1, "nothing was kept, so the number is free");
     assert!(matches!(running.pdp.readiness(later), Readiness::Ready { .. }));
     running.stop().await;

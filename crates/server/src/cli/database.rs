@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub(crate) enum Pooler {
     /// Every connection is a session of its own; what a pooler in session mode gives as well
     None,
-    /// Every transaction may run on another connection, as with PgBouncer in transaction mode
+    /// Every transaction may run on another connection, as with `PgBouncer` in transaction mode
     Transaction,
 }
 
@@ -19,7 +19,7 @@ pub(crate) enum Pooler {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "PostgreSQL instead of the embedded store")]
 pub(crate) struct DatabaseArgs {
-    /// Such as postgres://magistrate_app@db.internal/magistrate
+    /// Such as `postgres://magistrate_app@db.internal/magistrate`
     #[arg(
         id = "database_url",
         long = "database-url",

@@ -58,7 +58,7 @@ pub(crate) enum Storage {
     /// In files of this directory.
     Embedded(PathBuf),
     /// In a database that several nodes share.
-    Postgres(Database),
+    Postgres(Box<Database>),
 }
 
 impl std::fmt::Display for Storage {
@@ -134,7 +134,12 @@ fn read(named: Option<&Path>) -> anyhow::Result<File> {
         None => return Ok(File::default()),
     };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("`{}` is not a configuration", path.display()))
+    // The error's own text quotes the line, which may hold a secret.
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let line =
+            error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+        anyhow::anyhow!("`{}` is not a configuration: line {line}: {}", path.display(), error.message())
+    })
 }
 
 fn check_variables(names: impl Iterator<Item = String>) -> anyhow::Result<()> {

@@ -34,7 +34,7 @@ pub(crate) async fn import(
     let options = ImportOptions { part_size, dry_run: import.dry_run };
     let interrupt = Interrupt::listen()?;
     let mut telling = Telling::new(file.count() > part_size.get(), interrupt.flag());
-    let imported = administration.import(&file, options, &authorship, &mut telling).await;
+    let imported = Box::pin(administration.import(&file, options, &authorship, &mut telling)).await;
     telling.end();
     let imported = imported?;
     out.either(|| text(&imported, import.dry_run), || json(&imported, import.dry_run))?;

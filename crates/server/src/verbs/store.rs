@@ -17,7 +17,7 @@ use crate::output::Out;
 use crate::store::Store;
 
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Store> {
-    Store::open(config).await
+    Box::pin(Store::open(config)).await
 }
 
 pub(crate) async fn administration(config: &Config) -> anyhow::Result<Administration<Store>> {

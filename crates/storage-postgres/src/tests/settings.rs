@@ -122,3 +122,13 @@ fn password_and_name_count_for_the_direct_way_as_well() {
     assert_eq!((options.get_port(), options.get_application_name()), (5432, Some("node-1")));
     assert_eq!(sqlx::ConnectOptions::to_url_lossy(&options).password(), Some("a"));
 }
+
+#[test]
+fn the_way_past_a_pooler_leads_to_the_same_database() {
+    let database = || Database::new("postgres://u@127.0.0.1:6432/m").unwrap();
+    assert!(database().direct("postgres://v@10.0.0.7:5432/m").is_ok());
+    for other in ["postgres://u@127.0.0.1/production", "postgres://u@127.0.0.1"] {
+        let refused = database().direct(other).unwrap_err();
+        assert!(matches!(refused, InvalidDatabase::OtherDatabase { .. }), "{refused}");
+    }
+}
