@@ -120,9 +120,6 @@ impl ImportFile {
 
     /// Finds the rows, and refuses those that are not as wide as the header.
     fn split_records(&mut self) -> Result<(), AdminError> {
-        if self.text.starts_with('\u{feff}') {
-            self.text.drain(.."\u{feff}".len());
-        }
         let whole = |what: String| AdminError::Problems(vec![Problem { place: self.name.clone(), what }]);
         let mut reader = csv::Reader::from_reader(self.text.as_bytes());
         let header = reader.headers().map_err(|e| whole(format!("has no readable header: {e}")))?.clone();

@@ -11,7 +11,7 @@ use magistrate_pap::{
 
 use super::*;
 
-/// Stops an import before the `stop`th part is committed.
+/// Stops an import once `stop` parts are committed; each takes an hour.
 struct Watcher {
     stop: usize,
     commits: usize,
@@ -20,7 +20,7 @@ struct Watcher {
 
 impl Watch for Watcher {
     fn now(&self) -> Instant {
-        authorship().at.plus(Span::hours(1))
+        authorship().at.plus(Span::hours(i64::try_from(self.commits).unwrap()))
     }
 
     fn at(&mut self, progress: Progress) -> ControlFlow<()> {
@@ -94,7 +94,8 @@ async fn every_part_stands_on_its_own() {
     let keys: Vec<&str> = log.iter().map(|row| row.key.as_str()).collect();
     let folders = ["f", "d", "b", "a", "c", "e"].map(|id| format!("Folder::\"{id}\""));
     assert_eq!(keys, folders);
-    assert!(log.iter().all(|row| row.authorship.at == watcher(0).now()), "a part is dated by when it was committed");
+    let dated = |(hours, row): (i64, &LoggedChange)| row.authorship.at == authorship().at.plus(Span::hours(hours));
+    assert!((1..).zip(&log).all(dated), "a part is dated by when it is committed");
 }
 
 /// The folder that leaves a hierarchy goes before the one that joins it, or there would be a circle between.
@@ -150,6 +151,9 @@ async fn ids_and_terms_do_not_depend_on_the_parts() {
     parts.import(&file, parts_of(3, false)).await.unwrap();
     assert_eq!(whole.grants().await, parts.grants().await);
     assert_eq!(whole.grants().await.len(), 2 + 11);
+    let end = Some(authorship().at.plus(Span::hours(2)));
+    let ends = whole.grants().await.into_iter().filter_map(|grant| grant.term().expires_at());
+    assert!(ends.eq([end; 11].into_iter().flatten()), "times are taken when the import begins");
 }
 
 #[tokio::test]
