@@ -2,6 +2,9 @@
 //!
 //! References and extension values use Cedar's JSON escapes, `{"__entity": {"type", "id"}}` and
 //! `{"__extn": {"fn", "arg"}}`. Reading is strict: a repeated key is an error, never the last one wins.
+//!
+//! INVARIANT: writing is canonical: the keys of an object are put in byte order. Databases compare these texts,
+//! and digests are over them; whether a map of `serde_json` sorts by itself is up to features of other crates.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json, json};
@@ -171,9 +174,9 @@ pub fn grant_from(json: &Json) -> Result<Grant, InvalidJson> {
     Grant::new(required("id")?.parse().map_err(refused)?, holder, conferred, term, required("reason")?).map_err(refused)
 }
 
-/// Writes `{"type", "id"}`.
+/// Writes `{"id", "type"}`.
 pub fn uid(uid: &EntityUid) -> Json {
-    json!({ "type": uid.type_name().as_str(), "id": uid.id().as_str() })
+    json!({ "id": uid.id().as_str(), "type": uid.type_name().as_str() })
 }
 
 /// Writes a record.
@@ -189,54 +192,50 @@ pub fn value(value: &Value) -> Json {
         Value::String(it) => json!(it.as_ref()),
         Value::Entity(it) => json!({ "__entity": uid(it) }),
         Value::Extension(function, argument) => {
-            json!({ "__extn": { "fn": function.name(), "arg": argument.as_ref() } })
+            json!({ "__extn": { "arg": argument.as_ref(), "fn": function.name() } })
         }
         Value::Set(items) => Json::Array(items.iter().map(self::value).collect()),
         Value::Record(it) => record(it),
     }
 }
 
-/// Writes `{"uid", "attributes", "parents"}`.
+/// Writes `{"attributes", "parents", "uid"}`.
 pub fn entity(entity: &EntityData) -> Json {
     json!({
-        "uid": uid(&entity.uid),
         "attributes": record(&entity.attributes),
         "parents": entity.parents.iter().map(uid).collect::<Vec<_>>(),
+        "uid": uid(&entity.uid),
     })
 }
 
-/// Writes `{"scope", "action_group", "description"}`.
+/// Writes `{"action_group", "description", "scope"}`.
 pub fn scope(scope: &ScopeDeclaration) -> Json {
     json!({
-        "scope": scope.name.as_str(),
         "action_group": scope.action_group.to_string(),
         "description": scope.description,
+        "scope": scope.name.as_str(),
     })
 }
 
 /// Writes a grant with absolute times; a standing one has `"standing": true` and no `expires_at`.
 pub fn grant(grant: &Grant) -> Json {
-    let mut map = Map::new();
-    map.insert("id".into(), json!(grant.id().as_str()));
-    map.insert("holder".into(), uid(grant.holder()));
-    match grant.conferred() {
-        Conferred::Role { role, resource } => {
-            map.insert("role".into(), uid(role));
-            if let Some(resource) = resource {
-                map.insert("resource".into(), uid(resource));
-            }
-        }
-        Conferred::Scope(pattern) => drop(map.insert("scope".into(), json!(pattern.as_str()))),
-    }
-    if let Some(not_before) = grant.term().not_before() {
-        map.insert("not_before".into(), json!(not_before.to_string()));
-    }
-    match grant.term().expires_at() {
-        Some(end) => map.insert("expires_at".into(), json!(end.to_string())),
-        None => map.insert("standing".into(), json!(true)),
+    let (role, resource, pattern) = match grant.conferred() {
+        Conferred::Role { role, resource } => (Some(uid(role)), resource.as_ref().map(uid), None),
+        Conferred::Scope(pattern) => (None, None, Some(json!(pattern.as_str()))),
     };
-    map.insert("reason".into(), json!(grant.reason()));
-    Json::Object(map)
+    let instant = |instant: Option<Instant>| instant.map(|instant| json!(instant.to_string()));
+    let fields = [
+        ("expires_at", instant(grant.term().expires_at())),
+        ("holder", Some(uid(grant.holder()))),
+        ("id", Some(json!(grant.id().as_str()))),
+        ("not_before", instant(grant.term().not_before())),
+        ("reason", Some(json!(grant.reason()))),
+        ("resource", resource),
+        ("role", role),
+        ("scope", pattern),
+        ("standing", grant.term().expires_at().is_none().then(|| json!(true))),
+    ];
+    Json::Object(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
 impl<'de> Deserialize<'de> for StrictJson {

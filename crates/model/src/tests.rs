@@ -172,3 +172,32 @@ proptest! {
         prop_assert_eq!(read.unwrap(), record);
     }
 }
+
+/// Whatever features other crates turn on: databases compare these texts, and digests are over them.
+#[test]
+fn json_has_one_text() {
+    let check = |json: serde_json::Value, expected: &str| assert_eq!(json.to_string(), expected);
+    let uid = |text: &str| EntityUid::parse_shorthand(text).unwrap();
+    let attributes = r#"{"z":{"__entity":{"type":"T","id":"x"}},"a":[{"__extn":{"fn":"ip","arg":"10.0.0.1"}}],"m":{"z":1,"b":true}}"#;
+    let entity = EntityData {
+        uid: uid("T::a"),
+        attributes: json::record_from(&json::parse(attributes).unwrap(), "").unwrap(),
+        parents: [uid("T::p"), uid("S::q")].into(),
+    };
+    check(
+        json::entity(&entity),
+        r#"{"attributes":{"a":[{"__extn":{"arg":"10.0.0.1","fn":"ip"}}],"m":{"b":true,"z":1},"z":{"__entity":{"id":"x","type":"T"}}},"parents":[{"id":"q","type":"S"},{"id":"p","type":"T"}],"uid":{"id":"a","type":"T"}}"#,
+    );
+    let role = Conferred::Role { role: uid("R::r"), resource: Some(uid("T::a")) };
+    let grant = |conferred, term| Grant::new("g".parse().unwrap(), uid("U::u"), conferred, term, "why").unwrap();
+    let (begin, end) = (Instant::EPOCH, Instant::EPOCH.plus(Span::seconds(1)));
+    check(
+        json::grant(&grant(role, Term::until(Some(begin), end).unwrap())),
+        r#"{"expires_at":"1970-01-01T00:00:01Z","holder":{"id":"u","type":"U"},"id":"g","not_before":"1970-01-01T00:00:00Z","reason":"why","resource":{"id":"a","type":"T"},"role":{"id":"r","type":"R"}}"#,
+    );
+    let scope = Conferred::Scope("a:*".parse().unwrap());
+    check(
+        json::grant(&grant(scope, Term::standing(None))),
+        r#"{"holder":{"id":"u","type":"U"},"id":"g","reason":"why","scope":"a:*","standing":true}"#,
+    );
+}
