@@ -32,6 +32,8 @@ pub struct Outcome {
 
 /// How often a change is planned anew when others commit in between.
 pub(crate) const ATTEMPTS: usize = 5;
+/// How often a revocation is, which nobody should have to wait for.
+const ATTEMPTS_TO_REVOKE: usize = 50;
 
 impl<S> Administration<S> {
     /// Administers a store.
@@ -91,10 +93,17 @@ impl<S: Records + Changes> Administration<S> {
         self.remove(base.revision, Change::DeleteScope(name.clone()), authorship).await
     }
 
-    /// Revokes a grant.
+    /// Revokes a grant. Nothing that others do meanwhile makes that wrong while the grant exists, so it is tried
+    /// until it is its turn.
     pub async fn revoke(&self, id: &GrantId, authorship: &Authorship) -> Result<Outcome, AdminError> {
-        let base = self.store.base().await?;
-        self.remove(base.revision, Change::RevokeGrant(id.clone()), authorship).await
+        for _ in 0..ATTEMPTS_TO_REVOKE {
+            let base = self.store.base().await?;
+            match self.remove(base.revision, Change::RevokeGrant(id.clone()), authorship).await {
+                Err(AdminError::Commit(CommitError::Moved { .. })) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(AdminError::overtaken())
     }
 
     /// The live policy set, compiled.

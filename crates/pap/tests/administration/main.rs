@@ -318,6 +318,17 @@ async fn put_is_planned_anew_when_others_commit_in_between() {
     assert!(!world.has("User::fay").await && world.has("User::eve").await);
 }
 
+/// Taking away access must not lose against those who keep committing.
+#[tokio::test]
+async fn revocation_waits_for_its_turn() {
+    let world = World::new().await;
+    let contended = Administration::new(Contended { store: world.store.clone(), rivals: AtomicUsize::new(20) });
+    let grants = world.store.grants(&magistrate_pap::GrantFilter::default()).await.unwrap();
+    let id = grants.first().unwrap().id().clone();
+    assert_eq!(contended.revoke(&id, &authorship()).await.unwrap().removed, 1);
+    assert!(contended.revoke(&id, &authorship()).await.is_err(), "it exists no longer");
+}
+
 #[tokio::test]
 async fn apply_and_delete_that_were_overtaken_change_nothing() {
     let world = World::new().await;
