@@ -9,5 +9,6 @@ mod durability;
 mod first_run;
 mod following;
 mod grpc;
+mod postgres;
 mod python;
 mod repository;

@@ -45,7 +45,7 @@ impl Login {
         match self {
             Self::App => "app's s3cret/@:%41",
             Self::Admin => "admin s3cret?&#\"",
-            Self::Auditor => "auditor-s3cret-ß",
+            Self::Auditor => "auditor s3cret ~=\\'`",
         }
     }
 }

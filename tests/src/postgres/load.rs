@@ -24,6 +24,7 @@ pub struct Load {
 
 #[derive(Debug)]
 struct Shared {
+    pause: Duration,
     run: usize,
     begun: Instant,
     begun_at: Duration,
@@ -80,10 +81,16 @@ pub struct Refused {
 }
 
 impl Load {
-    /// Starts so many clients of a node.
+    /// Starts so many clients of a node, which ask without pause.
     pub async fn start(node: &Running, clients: usize) -> Self {
+        Self::paced(node, clients, Duration::ZERO).await
+    }
+
+    /// The same with a pause between an answer and the next request.
+    pub async fn paced(node: &Running, clients: usize, pause: Duration) -> Self {
         static RUNS: AtomicUsize = AtomicUsize::new(0);
         let shared = Arc::new(Shared {
+            pause,
             run: RUNS.fetch_add(1, Ordering::SeqCst),
             begun: now(),
             begun_at: since_1970(),
@@ -202,9 +209,10 @@ async fn ask(client: Client, number: usize, shared: Arc<Shared>) {
             Ok(answer) => shared.acknowledge(answer, id, floor, took),
             Err(error) => shared.refuse(&error, took),
         }
-        if refused {
-            // Spares the processor; what is refused at once would be asked again at once.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        // What is refused at once would be asked again at once.
+        let pause = if refused { shared.pause.max(Duration::from_millis(10)) } else { shared.pause };
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
     }
 }
