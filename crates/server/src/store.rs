@@ -26,7 +26,8 @@ pub(crate) enum StoreSink {
     Postgres(PostgresSink),
 }
 
-/// The same call on whichever store it is.
+/// The same call on whichever store it is. Its state lies on the heap: both kinds take a lot of room, and whoever
+/// awaits would carry the larger one.
 macro_rules! on_either {
     ($self:expr, $kind:ident, $store:ident => $call:expr) => {
         match $self {
@@ -41,11 +42,11 @@ impl Store {
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         match &config.storage {
             Storage::Embedded(dir) => {
-                let store = SqliteStore::open(dir).await;
+                let store = Box::pin(SqliteStore::open(dir)).await;
                 Ok(Self::Sqlite(store.with_context(|| format!("cannot open the store in `{}`", dir.display()))?))
             }
             Storage::Postgres(database) => {
-                let store = PostgresStore::connect(database).await;
+                let store = Box::pin(PostgresStore::connect(database)).await;
                 Ok(Self::Postgres(store.context("cannot open the store")?))
             }
         }
@@ -69,29 +70,29 @@ impl Store {
 
 impl PolicySource for Store {
     async fn standing(&self) -> Result<Standing, LoadError> {
-        on_either!(self, Self, store => store.standing().await)
+        on_either!(self, Self, store => Box::pin(store.standing()).await)
     }
 
     async fn load(&self) -> Result<Dataset, LoadError> {
-        on_either!(self, Self, store => store.load().await)
+        on_either!(self, Self, store => Box::pin(store.load()).await)
     }
 
     async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
-        on_either!(self, Self, store => store.since(served, at_most).await)
+        on_either!(self, Self, store => Box::pin(store.since(served, at_most)).await)
     }
 }
 
 impl Records for Store {
     async fn base(&self) -> Result<Base, StoreError> {
-        on_either!(self, Self, store => store.base().await)
+        on_either!(self, Self, store => Box::pin(store.base()).await)
     }
 
     async fn entities(&self, filter: &EntityFilter) -> Result<Vec<EntityData>, StoreError> {
-        on_either!(self, Self, store => store.entities(filter).await)
+        on_either!(self, Self, store => Box::pin(store.entities(filter)).await)
     }
 
     async fn grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
-        on_either!(self, Self, store => store.grants(filter).await)
+        on_either!(self, Self, store => Box::pin(store.grants(filter)).await)
     }
 }
 
@@ -102,15 +103,15 @@ impl Changes for Store {
         changes: &[Change],
         authorship: &Authorship,
     ) -> Result<Revision, CommitError> {
-        on_either!(self, Self, store => store.commit(base, changes, authorship).await)
+        on_either!(self, Self, store => Box::pin(store.commit(base, changes, authorship)).await)
     }
 
     async fn log(&self, after: Revision, revisions: u32) -> Result<Vec<LoggedChange>, StoreError> {
-        on_either!(self, Self, store => store.log(after, revisions).await)
+        on_either!(self, Self, store => Box::pin(store.log(after, revisions)).await)
     }
 
     async fn migrations(&self) -> Result<Vec<PolicyMigration>, StoreError> {
-        on_either!(self, Self, store => store.migrations().await)
+        on_either!(self, Self, store => Box::pin(store.migrations()).await)
     }
 }
 
@@ -121,11 +122,11 @@ impl DecisionHistory for Store {
         page: Page,
         limit: u32,
     ) -> Result<Vec<RecordedDecision>, HistoryError> {
-        on_either!(self, Self, store => store.search(filter, page, limit).await)
+        on_either!(self, Self, store => Box::pin(store.search(filter, page, limit)).await)
     }
 
     async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
-        on_either!(self, Self, store => store.find(id).await)
+        on_either!(self, Self, store => Box::pin(store.find(id)).await)
     }
 }
 
@@ -135,10 +136,10 @@ impl Sink for StoreSink {
     }
 
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
-        on_either!(self, Self, sink => sink.commit(batch).await)
+        on_either!(self, Self, sink => Box::pin(sink.commit(batch)).await)
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
-        on_either!(self, Self, sink => sink.last_committed(stream).await)
+        on_either!(self, Self, sink => Box::pin(sink.last_committed(stream)).await)
     }
 }

@@ -35,7 +35,6 @@ pub(crate) struct Node {
 }
 
 /// Starts all of it; no task ends by itself, and dropping what is returned ends them.
-#[expect(clippy::disallowed_methods, reason = "tasks are spawned here, and the set that owns them is returned")]
 pub(crate) fn start(store: &PostgresStore, pdp: &Arc<Pdp>, node: Node, inspector: Inspector) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(wake(store.clone(), Arc::clone(pdp)));

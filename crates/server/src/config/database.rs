@@ -107,7 +107,14 @@ mod tests {
     }
 
     fn global(database: DatabaseArgs) -> Global {
-        Global { data: None, database, node: None, config: None, default_namespace: None, output: Default::default() }
+        Global {
+            data: None,
+            database,
+            node: None,
+            config: None,
+            default_namespace: None,
+            output: crate::output::Format::default(),
+        }
     }
 
     fn args() -> DatabaseArgs {
