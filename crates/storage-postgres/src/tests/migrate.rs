@@ -1,6 +1,6 @@
 use magistrate_testkit::postgres::Cluster;
 
-use super::setup::{Installed, migrated, options};
+use super::setup::{Installed, migrated, options, without_passwords};
 use crate::{HardeningLevel, OpenError, Role, RolePrefix, roles_sql};
 
 const STANDARD: HardeningLevel = HardeningLevel::Standard;
@@ -10,8 +10,8 @@ fn drop_roles(installed: Installed) {
     let cluster = created.cluster().clone();
     let name = created.name().to_owned();
     cluster.sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
-    for role in Role::ALL {
-        cluster.sql("postgres", &format!("DROP ROLE IF EXISTS {}", prefix.name_of(role)));
+    for role in ["migrator", "owner", "app", "admin", "auditor"] {
+        cluster.sql("postgres", &format!("DROP ROLE IF EXISTS {prefix}_{role}"));
     }
 }
 
@@ -75,7 +75,7 @@ async fn lock_row_alone_makes_migrations_wait() {
     let url = installed.created.superuser_url();
     let mut holder = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT id FROM magistrate.migration_lock FOR UPDATE").execute(&mut holder).await.unwrap();
-    let options = options(&installed.prefix, STANDARD);
+    let options = without_passwords(&installed.prefix, STANDARD);
     let waiting = migrated(&url, &options);
     tokio::pin!(waiting);
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
@@ -97,7 +97,7 @@ async fn lock_row_alone_makes_migrations_wait() {
 async fn another_prefix_than_the_first_is_refused() {
     let installed = Installed::at(STANDARD).await;
     let other = RolePrefix::new("kit_other").unwrap();
-    let refused = migrated(&installed.created.superuser_url(), &options(&other, STANDARD)).await.unwrap_err();
+    let refused = migrated(&installed.created.superuser_url(), &without_passwords(&other, STANDARD)).await.unwrap_err();
     assert!(refused.to_string().contains("give `--role-prefix kit_standard`"), "{refused}");
     assert_eq!(installed.created.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'kit_other%'"), "0");
 }
@@ -115,7 +115,7 @@ async fn schema_of_somebody_else_is_refused() {
 async fn older_newer_and_altered_schemas_are_told_apart() {
     let installed = Installed::at(STANDARD).await;
     let url = installed.created.superuser_url();
-    let options = options(&installed.prefix, STANDARD);
+    let options = without_passwords(&installed.prefix, STANDARD);
     let checked = async || {
         let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
         crate::schema::check(&mut connection, &crate::Database::new(&url).unwrap()).await
@@ -166,22 +166,20 @@ fn login(installed: &Installed, rights: &str) -> String {
 async fn login_that_may_not_create_roles_is_told_what_to_do() {
     let installed = Installed::empty();
     let url = login(&installed, "");
-    let without_passwords = crate::MigrateOptions { role_prefix: installed.prefix.clone(), ..Default::default() };
-    let refused = migrated(&url, &without_passwords).await.unwrap_err().to_string();
+    let options = without_passwords(&installed.prefix, STANDARD);
+    let refused = migrated(&url, &options).await.unwrap_err().to_string();
     assert!(refused.contains("may not create the roles") && refused.contains("--print-roles"), "{refused}");
     // A DBA runs what is printed, and makes the login a member of the owner role.
     installed.created.sql(&roles_sql(&installed.prefix));
-    let refused = migrated(&url, &without_passwords).await.unwrap_err().to_string();
+    let refused = migrated(&url, &options).await.unwrap_err().to_string();
     assert!(refused.contains("may not act as") && refused.contains("--print-roles"), "{refused}");
     installed.created.sql(&format!("GRANT {0}_owner TO {0}_migrator", installed.prefix));
-    assert_eq!(migrated(&url, &without_passwords).await.unwrap().steps.len(), 10);
-    assert!(migrated(&url, &without_passwords).await.unwrap().steps.is_empty());
-    let strict = crate::MigrateOptions { hardening: HardeningLevel::Strict, ..without_passwords };
+    assert_eq!(migrated(&url, &options).await.unwrap().steps.len(), 10);
+    assert!(migrated(&url, &options).await.unwrap().steps.is_empty());
+    let strict = crate::MigrateOptions { hardening: HardeningLevel::Strict, ..options };
     let refused = migrated(&url, &strict).await.unwrap_err().to_string();
     assert!(refused.contains("strict hardening needs a superuser"), "{refused}");
-    let prefix = installed.prefix.clone();
     drop_roles(installed);
-    Cluster::shared().sql("postgres", &format!("DROP ROLE {prefix}_migrator"));
 }
 
 #[tokio::test]
@@ -194,17 +192,31 @@ async fn login_that_may_create_roles_needs_no_superuser() {
     let name = installed.created.name();
     installed.created.sql(&format!("GRANT CREATE ON DATABASE {name} TO {}_migrator", installed.prefix));
     assert_eq!(migrated(&url, &options).await.unwrap().created_roles.len(), 4);
-    let prefix = installed.prefix.clone();
     drop_roles(installed);
-    Cluster::shared().sql("postgres", &format!("DROP ROLE {prefix}_migrator"));
 }
 
 #[tokio::test]
 async fn strict_hardening_is_never_taken_away() {
     let installed = Installed::at(HardeningLevel::Strict).await;
-    let migrated = migrated(&installed.created.superuser_url(), &options(&installed.prefix, STANDARD)).await.unwrap();
-    assert!(migrated.is_strict);
+    let options = without_passwords(&installed.prefix, STANDARD);
+    assert!(migrated(&installed.created.superuser_url(), &options).await.unwrap().is_strict);
     assert_eq!(installed.created.sql("SELECT count(*) FROM pg_event_trigger WHERE evtenabled = 'A'"), "4");
+}
+
+#[tokio::test]
+async fn under_strict_hardening_steps_need_a_superuser() {
+    let installed = Installed::empty();
+    let strict = options(&installed.prefix, HardeningLevel::Strict);
+    migrated(&installed.created.superuser_url(), &strict).await.unwrap();
+    let url = login(&installed, "");
+    installed.created.sql(&format!("GRANT {0}_owner TO {0}_migrator", installed.prefix));
+    let standard = without_passwords(&installed.prefix, STANDARD);
+    // Nothing to do but rights and partitions: the owner role is enough.
+    assert!(migrated(&url, &standard).await.unwrap().is_strict);
+    installed.created.sql("DELETE FROM magistrate._sqlx_migrations WHERE version = 10");
+    let refused = migrated(&url, &standard).await.unwrap_err().to_string();
+    assert!(refused.contains("a superuser must migrate"), "{refused}");
+    drop_roles(installed);
 }
 
 #[tokio::test]

@@ -21,6 +21,11 @@ pub(crate) fn options(prefix: &RolePrefix, hardening: HardeningLevel) -> Migrate
     MigrateOptions { role_prefix: prefix.clone(), hardening, passwords }
 }
 
+/// Options that change no role: for databases whose roles other tests use at the same time.
+pub(crate) fn without_passwords(prefix: &RolePrefix, hardening: HardeningLevel) -> MigrateOptions {
+    MigrateOptions { role_prefix: prefix.clone(), hardening, passwords: Vec::new() }
+}
+
 /// Migrates as a user.
 pub(crate) async fn migrated(url: &str, options: &MigrateOptions) -> Result<Migrated, OpenError> {
     migrate(&Database::new(url).unwrap(), options).await
