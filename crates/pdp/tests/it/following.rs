@@ -56,7 +56,7 @@ fn choose(dataset: &Dataset, world: &World, number: u32) -> Change {
             let attributes = json::record_from(&serde_json::json!({ "n": variant }), "").unwrap();
             Change::PutEntity(EntityData { uid, attributes, parents })
         }
-        4 => match dataset.scopes.iter().find(|scope| scope.name.as_str().ends_with(char::from(b'0' + key as u8))) {
+        4 => match dataset.scopes.iter().find(|scope| scope.name.as_str().ends_with(&key.to_string())) {
             Some(scope) => Change::DeleteScope(scope.name.clone()),
             None => Change::PutScope(scope(key, variant)),
         },

@@ -22,7 +22,7 @@ fn entity(id: &str, attributes: &Value, parents: &[&str]) -> Value {
     json!({ "attributes": attributes, "parents": parents, "uid": { "id": id, "type": "T" } })
 }
 
-fn grant(id: &str, what: (&str, Value), end: &str) -> Value {
+fn grant(id: &str, what: (&str, &Value), end: &str) -> Value {
     json!({ "id": id, "holder": { "type": "U", "id": "a" }, what.0: what.1, "expires_at": end, "reason": "r" })
 }
 
@@ -78,8 +78,8 @@ async fn log_that_is_not_true_is_refused() {
     let mut admin = PgConnection::connect(&installed.login(Role::Admin)).await.unwrap();
     let (none, end) = (Value::Null, "2027-01-01T00:00:00Z");
     let ana = entity("ana", &json!({ "a": 1 }), &["g", "h"]);
-    let role = grant("g1", ("role", json!({ "type": "R", "id": "r" })), end);
-    let scope = grant("g2", ("scope", json!("orders:read")), end);
+    let role = grant("g1", ("role", &json!({ "type": "R", "id": "r" })), end);
+    let scope = grant("g2", ("scope", &json!("orders:read")), end);
     let read = json!({ "scope": "orders:read", "action_group": "Action::\"x\"", "description": "" });
     let first = [
         put(0, "ana", &none, &ana),
@@ -90,9 +90,9 @@ async fn log_that_is_not_true_is_refused() {
     commit(&mut admin, 0, &json!(first)).await.unwrap();
     let other = entity("ana", &json!({ "a": 2 }), &["g", "h"]);
     let fewer = entity("ana", &json!({ "a": 1 }), &["g"]);
-    let later = grant("g1", ("role", json!({ "type": "R", "id": "r" })), "2027-01-01T00:00:00.000001Z");
-    let wider = grant("g2", ("scope", json!("orders:*")), end);
-    let forever = grant("g9", ("scope", json!("orders:*")), "infinity");
+    let later = grant("g1", ("role", &json!({ "type": "R", "id": "r" })), "2027-01-01T00:00:00.000001Z");
+    let wider = grant("g2", ("scope", &json!("orders:*")), end);
+    let forever = grant("g9", ("scope", &json!("orders:*")), "infinity");
     let both = json!({ "id": "g9", "holder": { "type": "U", "id": "a" }, "role": { "type": "R", "id": "r" },
         "scope": "x:y", "expires_at": end, "reason": "r" });
     let lies = [

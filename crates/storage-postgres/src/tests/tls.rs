@@ -14,10 +14,9 @@ async fn connect(url: &str) -> Result<PostgresStore, OpenError> {
 }
 
 fn why(refused: Result<PostgresStore, OpenError>) -> String {
-    match refused.unwrap_err() {
-        OpenError::Unreachable { why, .. } => why,
-        other => panic!("{other}"),
-    }
+    let refused = refused.unwrap_err();
+    let OpenError::Unreachable { why, .. } = refused else { panic!("{refused}") };
+    why
 }
 
 #[tokio::test]
