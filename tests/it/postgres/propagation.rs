@@ -45,28 +45,37 @@ async fn revisions_reach_every_node_soon_and_in_order() {
     }
     let text = report("announced", &mut all);
     std::fs::write(workspace().join("target/propagation.txt"), &text).unwrap();
-    assert!(percentile(&all, 50) < Duration::from_millis(250), "sooner than by polling: {text}");
     assert!(all.last().unwrap() < &Duration::from_secs(5), "{text}");
 }
 
-/// Behind a pooler, with no way past it, nothing is announced: revisions are found by polling.
+/// Behind a pooler, with no way past it, nothing is announced: revisions are found by polling, and later than by a
+/// node beside it that hears of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revisions_that_are_not_announced_are_found_by_polling() {
     let deployment = Deployment::private(&committing());
     let pooler = pooler(&deployment);
-    let node = ready(pooled_node(&deployment, &pooler, None));
-    let load = Load::paced(&node, 2, PAUSE).await;
-    for n in 0..4 {
-        load.answers(10).await;
-        deployment.grant(&format!("g-{n}"), "ana", "handbook");
-        load.reaches(deployment.revision()).await;
+    let nodes = [ready(deployment.node()), ready(pooled_node(&deployment, &pooler, None))];
+    let loads = [Load::paced(&nodes[0], 1, PAUSE).await, Load::paced(&nodes[1], 1, PAUSE).await];
+    for n in 0..16 {
+        let id = format!("g-{n}");
+        let revision = tokio::task::block_in_place(|| deployment.grant(&id, "ana", "handbook"));
+        for load in &loads {
+            load.reaches(revision).await;
+        }
     }
-    let begun_at = load.begun_at();
-    let told = load.stop().await;
-    told.expect_recorded(&deployment);
-    let mut all = visible_after(&deployment, &told, begun_at);
-    let text = report("polled", &mut all);
-    assert!(all.last().unwrap() < &Duration::from_secs(2), "{text}");
+    let mut measured = Vec::new();
+    for load in loads {
+        let begun_at = load.begun_at();
+        let told = load.stop().await;
+        told.expect_recorded(&deployment);
+        measured.push(visible_after(&deployment, &told, begun_at));
+    }
+    let texts: Vec<_> = ["announced", "polled"].iter().zip(&mut measured).map(|(how, all)| report(how, all)).collect();
+    let mean = |all: &[Duration]| all.iter().sum::<Duration>() / u32::try_from(all.len()).unwrap();
+    let (announced, polled) = (mean(&measured[0]), mean(&measured[1]));
+    // On average a poll comes half its interval too late. What both take besides depends on the machine.
+    assert!(announced < polled.mul_f64(0.6), "announced {announced:?}, polled {polled:?}: {texts:?}");
+    assert!(measured[1].last().unwrap() < &Duration::from_secs(2), "{texts:?}");
 }
 
 /// Commit times are kept by the database.
