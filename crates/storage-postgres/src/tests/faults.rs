@@ -152,7 +152,9 @@ async fn a_commit_that_was_overtaken_does_not_pass_for_done() {
     proxy.reset_before(b"COMMIT\0");
     let (made, overtaking) = tokio::join!(one.make(fresh.store.administration()), async {
         // Once the transaction is gone.
+        let began = Instant::now();
         while proxy.sprung() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(20));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         two.make(direct.administration()).await
