@@ -134,11 +134,21 @@ fn read(named: Option<&Path>) -> anyhow::Result<File> {
         None => return Ok(File::default()),
     };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    // The error's own text quotes the line, which may hold a secret.
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let line =
-            error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
-        anyhow::anyhow!("`{}` is not a configuration: line {line}: {}", path.display(), error.message())
+    parse(&text).map_err(|why| anyhow::anyhow!("`{}` is not a configuration: {why}", path.display()))
+}
+
+/// INVARIANT: no value that may be a secret is told: neither the line at fault, which the error's own text quotes,
+/// nor a text where another kind of value belongs.
+fn parse(text: &str) -> Result<File, String> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or(text);
+        let (line, column) =
+            (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+        let message = match (error.message().split_once("string \""), error.message().rsplit_once('"')) {
+            (Some((head, _)), Some((_, tail))) => format!("{head}string{tail}"),
+            _ => error.message().to_owned(),
+        };
+        format!("line {line}, column {column}: {message}")
     })
 }
 
@@ -160,6 +170,20 @@ mod tests {
         assert!(toml::from_str::<File>("listen = \"127.0.0.1:1\"\n[staleness]\nsoft_seconds = 3").is_ok());
         for bad in ["listn = \"127.0.0.1:1\"", "[staleness]\nsoft = 3", "[ledger]\ncapacity = \"many\""] {
             assert!(toml::from_str::<File>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_error_tells_a_secret() {
+        for text in [
+            "database = \"postgres://u:hunter2@db/m\"",
+            "[database]\nurll = \"hunter2\"",
+            "[database]\nurl = \"hunter2",
+            "[ledger]\ncapacity = \"a \\\" hunter2\"",
+            "[database]\nurl = hunter2",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with("line ") && !error.contains("hunter2"), "{error}");
         }
     }
 
