@@ -11,7 +11,8 @@ BEGIN
     FOR v_round IN 1..2 LOOP
         SELECT EXISTS (
             SELECT FROM pg_inherits i
-            WHERE i.inhrelid = c.oid AND i.inhparent = 'audit.decision'::regclass AND NOT i.inhdetachpending)
+            WHERE i.inhrelid = c.oid AND i.inhparent = 'audit.decision'::regclass AND NOT i.inhdetachpending
+                AND c.relkind = 'r')
         INTO v_is_partition FROM pg_class c WHERE c.oid = to_regclass(format('audit.%I', v_name));
         IF v_is_partition THEN
             RETURN false;
@@ -20,7 +21,7 @@ BEGIN
         LOCK TABLE audit.decision IN SHARE UPDATE EXCLUSIVE MODE;
     END LOOP;
     IF v_is_partition IS NOT NULL THEN
-        RAISE EXCEPTION 'the table audit.% is there but not a partition of audit.decision', v_name
+        RAISE EXCEPTION 'the table audit.% is there but not a plain partition of audit.decision', v_name
             USING ERRCODE = 'MG003', HINT = 'find out who detached it and attach it again';
     END IF;
     EXECUTE format('CREATE TABLE audit.%I (LIKE audit.decision INCLUDING ALL)', v_name);

@@ -51,9 +51,9 @@ BEGIN
         SELECT DISTINCT DATE '1970-01-01' + floor(r / 86400000000.0)::integer FROM unnest(p_recorded_at) AS r
     LOOP
         IF EXISTS (
-            SELECT FROM pg_inherits i
+            SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
             WHERE i.inhrelid = to_regclass('audit.decision_' || to_char(v_day, 'YYYYMMDD'))
-                AND i.inhparent = 'audit.decision'::regclass AND NOT i.inhdetachpending
+                AND i.inhparent = 'audit.decision'::regclass AND NOT i.inhdetachpending AND c.relkind = 'r'
         ) THEN
             CONTINUE;
         END IF;
@@ -141,6 +141,10 @@ BEGIN
             USING ERRCODE = 'data_exception', HINT = 'look for rules and triggers on audit.decision';
     END IF;
     UPDATE audit.stream s SET last_seq = p_seq[v_count] WHERE s.stream = p_stream;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the last place of stream % was not kept', encode(p_stream, 'hex')
+            USING ERRCODE = 'data_exception', HINT = 'look for rules and triggers on audit.stream';
+    END IF;
     RETURN v_stored;
 END
 $ship$;

@@ -73,6 +73,7 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("ALTER FUNCTION audit.refuse_change() RENAME TO other", "RRRAA", "RRREE"),
     ("ALTER FUNCTION audit.ship RESET ALL", "RRRAA", "RRREE"),
     ("CREATE FUNCTION audit.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "RRRAA", "RRREE"),
+    ("CREATE FUNCTION magistrate.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "RRRAA", "RRREE"),
     ("CREATE TABLE audit.mine (n integer)", "RRRAA", "RRRAA"),
     ("CREATE TABLE magistrate.mine (n integer)", "RRRAA", "RRRAA"),
     (
@@ -80,16 +81,57 @@ const MATRIX: &[(&str, &str, &str)] = &[
         "RRRAA",
         "RRREE",
     ),
+    (
+        "CREATE TABLE audit.decision_20990101 (LIKE audit.decision INCLUDING ALL) PARTITION BY RANGE (seq);
+        CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON audit.decision_20990101
+            FOR EACH ROW EXECUTE FUNCTION audit.refuse_change();
+        CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit.decision_20990101
+            EXECUTE FUNCTION audit.refuse_change();
+        ALTER TABLE audit.decision_20990101
+            ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+        ALTER TABLE audit.decision ATTACH PARTITION audit.decision_20990101
+            FOR VALUES FROM ('2099-01-01') TO ('2099-01-02')",
+        "RRRAA",
+        "RRREE",
+    ),
     ("CREATE RULE mine AS ON INSERT TO audit.decision DO INSTEAD NOTHING", "RRRAA", "RRREE"),
+    ("CREATE RULE mine AS ON UPDATE TO audit.stream DO INSTEAD NOTHING", "RRRAA", "RRREE"),
+    ("CREATE RULE mine AS ON INSERT TO magistrate.change_log DO INSTEAD NOTHING", "RRRAA", "RRREE"),
     (
         "CREATE TRIGGER mine BEFORE INSERT ON {leaf} FOR EACH ROW EXECUTE FUNCTION audit.refuse_change()",
         "RRRAA",
         "RRREE",
     ),
     ("ALTER TABLE {leaf} RENAME TO other", "RRRAA", "RRREE"),
+    ("ALTER INDEX audit.decision RENAME TO other", "RRRAA", "RRREE"),
+    ("ALTER INDEX {leaf} RENAME TO other", "RRRAA", "RRREE"),
+    ("ALTER SCHEMA audit RENAME TO other", "RRRRA", "RRRRE"),
+    ("ALTER VIEW audit.decision_readable RENAME TO other", "RRRAA", "RRREE"),
+    ("CREATE OR REPLACE VIEW audit.decision_readable AS {readable}", "RRRAA", "RRREE"),
+    ("ALTER TABLE {leaf} SET UNLOGGED", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.decision ENABLE ROW LEVEL SECURITY", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.decision DROP CONSTRAINT decision_day_is_of_instant", "RRRAA", "RRREE"),
+    (
+        "CREATE TABLE audit.above (LIKE audit.checkpoint); ALTER TABLE audit.checkpoint INHERIT audit.above",
+        "RRRAA",
+        "RRREE",
+    ),
+    ("ALTER TABLE audit.stream DISABLE TRIGGER ALL", "RRRAA", "RRREE"),
+    ("ALTER TABLE audit.batch ENABLE REPLICA TRIGGER refuse_change", "RRRAA", "RRREE"),
+    ("DROP TRIGGER refuse_change ON audit.checkpoint", "RRRAA", "RRREE"),
+    ("ALTER TABLE magistrate.change_log DISABLE TRIGGER ALL", "RRRAA", "RRREE"),
+    ("DROP TRIGGER entity_only_ends ON magistrate.entity", "RRRAA", "RRREE"),
+    (
+        "CREATE OR REPLACE TRIGGER change_log_refuses_change BEFORE DELETE ON magistrate.change_log
+            EXECUTE FUNCTION magistrate.refuse_change()",
+        "RRRAA",
+        "RRREE",
+    ),
+    ("DROP TABLE magistrate.change_log", "RRRAA", "RRREE"),
+    ("ALTER TABLE magistrate.change_log ALTER COLUMN actor TYPE text USING 'x'", "RRRAA", "RRREE"),
     ("ALTER TABLE audit.decision DROP COLUMN body CASCADE", "RRRAA", "RRREE"),
     ("ALTER TABLE audit.batch ALTER COLUMN header TYPE bytea USING ''", "RRRAA", "RRREE"),
-    ("ALTER TABLE audit.decision OWNER TO {app}", "RRRRA", "RRRRA"),
+    ("ALTER TABLE audit.decision OWNER TO {app}", "RRRRA", "RRRRE"),
     ("ALTER EVENT TRIGGER magistrate_keep_guards DISABLE", "-----", "RRRRA"),
     ("DROP SCHEMA magistrate_guard CASCADE", "-----", "RRRRA"),
     ("UPDATE pg_catalog.pg_trigger SET tgenabled = 'D'", "RRRRA", "RRRRA"),
@@ -159,7 +201,11 @@ const MATRIX: &[(&str, &str, &str)] = &[
 /// A row of a decision that nobody made, for today.
 const ROW: &str = "(now() AT TIME ZONE 'UTC')::date AS day, decode(repeat('02', 16), 'hex'), 1, sha256(''),
     (extract(epoch FROM now()) * 1000000)::bigint, 'database', 'p', 'a', 'r', 'allow', 'permitted' AS cause, NULL, ''::bytea";
-/// The same as a batch of one.
+/// Columns as those of `audit.decision_readable`, of no decision.
+const READABLE: &str = "SELECT day, encode(stream, 'hex') AS stream, seq, encode(leaf, 'hex') AS leaf,
+    TIMESTAMPTZ '1970-01-01 00:00:00+00' AS recorded_at, class, principal, action, resource, decision, cause,
+    request_id, encode(body, 'hex') AS body FROM audit.decision WHERE false";
+/// The decision as a batch of one.
 const BATCH: &str = "decode(repeat('03', 16), 'hex'), ARRAY[1::bigint], ARRAY[sha256('')],
     ARRAY[(extract(epoch FROM now()) * 1000000)::bigint], ARRAY['database'], ARRAY['p'], ARRAY['a'], ARRAY['r'],
     ARRAY['allow'], ARRAY['permitted'], ARRAY[NULL::text], ARRAY[''::bytea]";
@@ -240,7 +286,13 @@ async fn sessions(installed: &Installed) -> Vec<PgConnection> {
 fn spelled(installed: &Installed, statement: &str) -> String {
     let today = installed.created.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')");
     let leaf = format!("audit.decision_{today}");
-    installed.prefix.fill(&statement.replace("{leaf}", &leaf).replace("{row}", ROW).replace("{batch}", BATCH))
+    installed.prefix.fill(
+        &statement
+            .replace("{leaf}", &leaf)
+            .replace("{row}", ROW)
+            .replace("{batch}", BATCH)
+            .replace("{readable}", READABLE),
+    )
 }
 
 /// What becomes of a statement, which is rolled back.
