@@ -4,17 +4,27 @@
 use crate::schema::{STEPS, STRICT};
 
 /// A function as `schema.name` with its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: &'static str,
     pub(crate) body: &'static str,
+    /// Whether it acts as its owner.
+    pub(crate) is_definer: bool,
+    /// What it sets while it runs, as the catalogue tells it, sorted and joined.
+    pub(crate) settings: String,
 }
 
 /// A trigger that is enabled ALWAYS, and its table as `schema.name`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Guard {
     pub(crate) table: &'static str,
     pub(crate) trigger: &'static str,
+    /// When it fires, as bits of the catalogue.
+    pub(crate) kind: i16,
+    /// What it calls, as `schema.name`.
+    pub(crate) function: &'static str,
+    /// Under which condition, without spaces and parentheses; empty for any.
+    pub(crate) condition: String,
 }
 
 /// The functions of the schema, those of later steps in place of earlier ones.
@@ -32,14 +42,16 @@ pub(crate) fn guard_functions() -> Vec<Function> {
     functions_of(STRICT).collect()
 }
 
+/// The tables that steps create, as `schema.name`.
+pub(crate) fn tables() -> Vec<&'static str> {
+    let lines = STEPS.iter().flat_map(|(_, sql)| sql.lines());
+    lines.filter_map(|line| Some(line.strip_prefix("CREATE TABLE ")?.split_once(' ')?.0)).collect()
+}
+
 /// The guarding triggers of the tables that steps create; those of partitions are made by `audit.prepare_day`.
 pub(crate) fn guards() -> Vec<Guard> {
-    let lines = STEPS.iter().flat_map(|(_, sql)| sql.lines());
-    let guard = |line: &'static str| {
-        let (table, trigger) = line.strip_prefix("ALTER TABLE ")?.split_once(" ENABLE ALWAYS TRIGGER ")?;
-        Some(Guard { table, trigger: trigger.strip_suffix(';')? })
-    };
-    lines.filter_map(guard).collect()
+    let created = |(_, sql): &(_, &'static str)| sql.split("\nCREATE TRIGGER ").skip(1).filter_map(guard);
+    STEPS.iter().flat_map(created).collect()
 }
 
 /// The event triggers of strict hardening.
@@ -51,8 +63,47 @@ pub(crate) fn event_triggers() -> Vec<&'static str> {
 fn functions_of(sql: &'static str) -> impl Iterator<Item = Function> {
     sql.split("\nCREATE FUNCTION ").skip(1).filter_map(|text| {
         let (name, rest) = text.split_once('(')?;
-        let (tag, rest) = rest.split_once(" AS $")?.1.split_once('$')?;
+        let (head, rest) = rest.split_once(" AS $")?;
+        let (tag, rest) = rest.split_once('$')?;
         let (body, _) = rest.split_once(&format!("${tag}$"))?;
-        Some(Function { name, body })
+        Some(Function { name, body, is_definer: head.contains("SECURITY DEFINER"), settings: settings(head) })
     })
+}
+
+fn settings(head: &str) -> String {
+    let lines: Vec<&str> = head.lines().filter(|line| !line.starts_with("--")).collect();
+    let text = lines.join(" ");
+    let mut set: Vec<String> =
+        text.split(" SET ").skip(1).map(|it| it.trim().replace(" = ", "=").replace('\'', "")).collect();
+    set.sort_unstable();
+    set.join("; ")
+}
+
+/// Reads a trigger from what follows CREATE TRIGGER.
+fn guard(text: &'static str) -> Option<Guard> {
+    let (text, _) = text.split_once(';')?;
+    let (trigger, rest) = text.split_once(' ')?;
+    let (head, rest) = rest.split_once(" ON ")?;
+    let table = rest.split_whitespace().next()?;
+    let (before_call, call) = rest.rsplit_once("EXECUTE FUNCTION ")?;
+    let condition = before_call.split_once("WHEN ").map_or(String::new(), |(_, condition)| by_column(condition));
+    let bits = [("BEFORE", 2), ("INSERT", 4), ("DELETE", 8), ("UPDATE", 16), ("TRUNCATE", 32)];
+    let kind: i16 = bits.into_iter().filter(|(word, _)| head.contains(word)).map(|(_, bit)| bit).sum();
+    Some(Guard {
+        table,
+        trigger,
+        kind: kind + i16::from(rest.contains("FOR EACH ROW")),
+        function: call.split_once('(')?.0,
+        condition: condition.replace(['(', ')', ' ', '\n'], "").to_lowercase(),
+    })
+}
+
+/// A condition with rows compared column by column, as the catalogue tells it.
+fn by_column(condition: &str) -> String {
+    let rows = condition.split_once("IS DISTINCT FROM").and_then(|(before, new)| {
+        let (before, old) = before.rsplit_once('(')?;
+        let pairs = old.split(',').zip(new.split(',')).map(|(old, new)| format!("{old} IS DISTINCT FROM {new}"));
+        Some(format!("{before} {}", pairs.collect::<Vec<_>>().join(" OR ")))
+    });
+    rows.unwrap_or_else(|| condition.to_owned())
 }

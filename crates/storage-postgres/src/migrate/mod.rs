@@ -18,7 +18,7 @@ use self::session::Migrating;
 use crate::hardening::HardeningLevel;
 use crate::open_error::OpenError;
 use crate::roles::{Role, RolePrefix};
-use crate::schema::{self, RIGHTS, STEPS, STRICT};
+use crate::schema::{self, RIGHTS, STEPS};
 use crate::scram::Verifier;
 use crate::settings::Database;
 
@@ -109,23 +109,25 @@ async fn within(
     let migrating = Migrating::begin(connection, prefix, options.hardening).await?;
     let created_roles = migrating.create_roles(connection).await?;
     migrating.create_schemas(connection).await?;
+    migrating.refuse_planted(connection).await?;
+    migrating.be_owner(connection).await?;
     session::lock_row(connection).await?;
     let before = schema::version_of(connection, database).await?;
+    migrating.be_oneself(connection).await?;
     migrating.lift_guards(connection, before < schema::newest()).await?;
-    run(connection, prefix, "SET LOCAL ROLE {owner}").await?;
+    migrating.be_owner(connection).await?;
     schema::migrator().run(&mut *connection).await.map_err(refused)?;
     session::install(connection, prefix).await?;
+    migrating.refuse_foreign_code(connection).await?;
     let created_partitions = session::prepare_days(connection).await?;
     run(connection, prefix, RIGHTS).await?;
-    run(connection, prefix, "SET LOCAL ROLE NONE").await?;
+    migrating.be_oneself(connection).await?;
     for (role, verifier) in &options.passwords {
         let statement = format!("ALTER ROLE {{{}}} LOGIN PASSWORD '{}'", role.name(), verifier.as_str());
         run(connection, prefix, &statement).await?;
     }
+    migrating.raise_guards(connection).await?;
     let is_strict = migrating.wants_guards();
-    if migrating.raises_guards() {
-        run(connection, prefix, STRICT).await?;
-    }
     Ok(Migrated { steps: steps_after(before), created_roles, created_partitions, is_strict })
 }
 

@@ -6,8 +6,9 @@ use sqlx::{FromRow, Row};
 
 use super::refusal::Refusal;
 use super::run;
-use crate::hardening::HardeningLevel;
+use crate::hardening::{self, HardeningLevel, Kept};
 use crate::roles::{Role, RolePrefix};
+use crate::schema::STRICT;
 use crate::statements::statements;
 
 statements! {
@@ -29,6 +30,27 @@ statements! {
             EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = 'magistrate_guard') AS is_strict
         FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
         WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()";
+    /// What on the tables that a migration itself reads and writes may run code of the owner's, or of anybody's.
+    PLANTED = "WITH touched AS (
+            SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.relhasrules
+            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname = 'magistrate' AND c.relname IN ('installation', 'migration_lock', '_sqlx_migrations')
+        ), own AS (
+            SELECT t.relname, 'pg_catalog.pg_class'::pg_catalog.regclass AS class, t.oid FROM touched t
+            UNION ALL SELECT t.relname, 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid
+            FROM touched t JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
+            UNION ALL SELECT t.relname, 'pg_catalog.pg_constraint'::pg_catalog.regclass, c.oid
+            FROM touched t JOIN pg_catalog.pg_constraint c ON c.conrelid = t.oid
+            UNION ALL SELECT t.relname, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid
+            FROM touched t JOIN pg_catalog.pg_attrdef a ON a.adrelid = t.oid
+        )
+        SELECT t.relname::text FROM touched t WHERE t.relkind <> 'r' OR t.relrowsecurity OR t.relhasrules
+        UNION SELECT t.relname::text FROM touched t JOIN pg_catalog.pg_trigger g ON g.tgrelid = t.oid
+        WHERE NOT g.tgisinternal AND NOT (t.relname = 'installation' AND g.tgtype = 58)
+        UNION SELECT o.relname::text FROM own o
+            JOIN pg_catalog.pg_depend d ON d.classid = o.class AND d.objid = o.oid
+        WHERE d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_type'::pg_catalog.regclass,
+            'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_opclass'::pg_catalog.regclass)";
     /// Whether there is a row to lock.
     HAS_LOCK_ROW = "SELECT count(*) FROM pg_catalog.pg_class c
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -40,6 +62,9 @@ pub(crate) mod later {
     use crate::statements::statements;
 
     statements! {
+        /// Keeps tables that a migration writes as they are while it runs.
+        HOLD = "LOCK TABLE magistrate.installation, magistrate.migration_lock, magistrate._sqlx_migrations
+            IN ROW EXCLUSIVE MODE";
         /// Waits for its turn where advisory locks are not heeded.
         LOCK_ROW = "SELECT id FROM magistrate.migration_lock WHERE id = 1 FOR UPDATE";
         /// Keeps what the roles are called, the first time.
@@ -48,6 +73,16 @@ pub(crate) mod later {
         PREFIX = "SELECT role_prefix FROM magistrate.installation WHERE id = 1";
         /// Makes the partitions of the coming week.
         PREPARE_DAYS = "SELECT audit.prepare_days()";
+    }
+}
+
+/// Statements on what strict hardening makes.
+pub(crate) mod strict {
+    use crate::statements::statements;
+
+    statements! {
+        /// What is amiss with what it keeps.
+        AMISS = "SELECT magistrate_guard.amiss()";
     }
 }
 
@@ -166,6 +201,61 @@ impl<'a> Migrating<'a> {
         Ok(())
     }
 
+    /// Goes on as the owner role, until [`Self::be_oneself`].
+    ///
+    /// INVARIANT: code that the owner has planted does not run in a superuser's session. A session authorization
+    /// alone does not see to that, since such code can reset it: [`Self::refuse_planted`] comes before.
+    pub(super) async fn be_owner(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
+        let become_owner = match self.found.is_superuser {
+            true => "SET LOCAL SESSION AUTHORIZATION {owner}",
+            false => "SET LOCAL ROLE {owner}",
+        };
+        run(connection, self.prefix, become_owner).await
+    }
+
+    pub(super) async fn be_oneself(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
+        let become_oneself = match self.found.is_superuser {
+            true => "SET LOCAL SESSION AUTHORIZATION DEFAULT",
+            false => "SET LOCAL ROLE NONE",
+        };
+        run(connection, self.prefix, become_oneself).await
+    }
+
+    /// Refuses to write, as a superuser, tables on which somebody put code of theirs.
+    pub(super) async fn refuse_planted(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
+        if !self.found.is_superuser || !has_lock_row(connection).await? {
+            return Ok(());
+        }
+        sqlx::raw_sql(later::HOLD).execute(&mut *connection).await?;
+        let planted: Vec<String> = sqlx::query_scalar(PLANTED).persistent(false).fetch_all(connection).await?;
+        match planted.as_slice() {
+            [] => Ok(()),
+            tables => Err(Refusal::of(format!(
+                "somebody put triggers, rules or functions on `magistrate.{}`, which would run as a superuser",
+                tables.join("`, `magistrate.")
+            ))),
+        }
+    }
+
+    /// Refuses to call, as a superuser, what is not as this program creates it.
+    pub(super) async fn refuse_foreign_code(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
+        if !self.found.is_superuser {
+            return Ok(());
+        }
+        refuse_differences(connection, Kept::Code, "a superuser runs nothing in it").await
+    }
+
+    /// Puts strict hardening in place, over what is as it should be only: else it would keep what is wrong.
+    pub(super) async fn raise_guards(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
+        if !self.wants_guards() || !self.found.is_superuser {
+            return Ok(());
+        }
+        run(connection, self.prefix, STRICT).await?;
+        refuse_differences(connection, Kept::All, "strict hardening is not put in place").await?;
+        let amiss: Option<String> = sqlx::query_scalar(strict::AMISS).persistent(false).fetch_one(connection).await?;
+        amiss.map_or(Ok(()), |what| Err(Refusal::of(format!("strict hardening is not put in place: {what}"))))
+    }
+
     /// Takes strict hardening away until the transaction puts it back.
     pub(super) async fn lift_guards(&self, connection: &mut PgConnection, has_steps: bool) -> Result<(), Refusal> {
         if !self.found.is_strict {
@@ -185,11 +275,6 @@ impl<'a> Migrating<'a> {
         self.found.is_strict || self.hardening == HardeningLevel::Strict
     }
 
-    /// Whether it is put in place now.
-    pub(super) fn raises_guards(&self) -> bool {
-        self.wants_guards() && self.found.is_superuser
-    }
-
     fn lacks(&self, what: &str) -> Refusal {
         Refusal::of(format!(
             "`{}` may not {what}; let a DBA run what `magistrate migrate --print-roles` prints, then migrate again",
@@ -200,11 +285,20 @@ impl<'a> Migrating<'a> {
 
 /// Waits for its turn where advisory locks are not heeded.
 pub(super) async fn lock_row(connection: &mut PgConnection) -> Result<(), Refusal> {
-    let rows: i64 = sqlx::query_scalar(HAS_LOCK_ROW).persistent(false).fetch_one(&mut *connection).await?;
-    if rows > 0 {
+    if has_lock_row(connection).await? {
         sqlx::raw_sql(later::LOCK_ROW).execute(connection).await?;
     }
     Ok(())
+}
+
+async fn has_lock_row(connection: &mut PgConnection) -> Result<bool, Refusal> {
+    let rows: i64 = sqlx::query_scalar(HAS_LOCK_ROW).persistent(false).fetch_one(connection).await?;
+    Ok(rows > 0)
+}
+
+async fn refuse_differences(connection: &mut PgConnection, of: Kept, so: &str) -> Result<(), Refusal> {
+    let found = hardening::differences(connection, of).await?;
+    if found.is_empty() { Ok(()) } else { Err(Refusal::of(format!("{so}: {}", found.join("; ")))) }
 }
 
 /// Keeps the prefix of the first migration, and refuses any other.

@@ -42,12 +42,33 @@ const WEAKENED: &[(&str, &str)] = &[
     ("GRANT INSERT ON audit.decision TO {me}", "the user `{me}` may write `audit.decision`"),
     ("GRANT UPDATE (last_seq) ON audit.stream TO {me}", "may write `audit.stream`"),
     ("GRANT DELETE ON {leaf} TO {me}", "may write `{leaf}`"),
-    ("GRANT INSERT ON magistrate.entity TO PUBLIC", "may write `magistrate.entity`"),
+    ("GRANT INSERT ON magistrate.entity TO PUBLIC", "anybody may write `magistrate.entity`"),
     ("GRANT CREATE ON SCHEMA audit TO {me}", "may create objects in the schema `audit`"),
     ("GRANT SET ON PARAMETER session_replication_role TO {me}", "may set `session_replication_role`"),
+    ("CREATE ROLE {spare} SUPERUSER; GRANT {spare} TO {me}", "is a member of `{spare}`, a superuser"),
+    ("CREATE ROLE {spare} CREATEROLE; GRANT {spare} TO {me}", "may as `{spare}` create roles"),
+    ("CREATE ROLE {spare}; GRANT {admin}, {spare} TO {me}", "is a member of both `{me}` and `{admin}`"),
+    (
+        "CREATE ROLE {spare}; GRANT UPDATE, DELETE ON audit.stream TO {spare}; ALTER ROLE {me} NOINHERIT;
+            GRANT {spare} TO {me}",
+        "the user `{me}` may as `{spare}` write `audit.stream`",
+    ),
+    ("GRANT INSERT, UPDATE ON audit.batch TO {auditor}", "the role `{auditor}` may write `audit.batch`"),
+    ("ALTER TABLE {leaf} OWNER TO {me}", "`{leaf}` belongs to `{me}`, not to `{owner}`"),
+    ("ALTER TABLE {leaf} SET SCHEMA public", "the partition `public.decision_"),
+    (
+        "ALTER TABLE {leaf} SET SCHEMA public; GRANT DELETE ON public.{leaf_name} TO {me}",
+        "the user `{me}` may write `public.{leaf_name}`",
+    ),
+    (
+        "DROP TABLE {leaf}; CREATE TABLE {leaf} PARTITION OF audit.decision FOR VALUES FROM ('{today}') TO ('{tomorrow}')
+            PARTITION BY RANGE (seq)",
+        "the partition `{leaf}` is not a plain table",
+    ),
+    ("ALTER TABLE {leaf} SET UNLOGGED", "`{leaf}` is lost in a crash"),
     ("GRANT {owner} TO {me}", "is a member of `{owner}`, which owns the tables"),
     ("GRANT pg_write_server_files TO {me}", "is a member of `pg_write_server_files`"),
-    ("GRANT pg_write_all_data TO {me}", "may write `audit.batch`"),
+    ("GRANT pg_write_all_data TO {me}", "is a member of `pg_write_all_data`"),
     ("ALTER ROLE {me} CREATEROLE", "may create roles"),
     ("ALTER ROLE {me} SUPERUSER", "is a superuser"),
     ("ALTER DATABASE {database} OWNER TO {me}", "owns the database"),
@@ -98,8 +119,50 @@ const WEAKENED: &[(&str, &str)] = &[
         "CREATE FUNCTION audit.ship(bytea) RETURNS bigint LANGUAGE sql AS 'SELECT 1'",
         "the function `audit.ship` is not the one this program creates",
     ),
+    ("ALTER FUNCTION audit.ship RESET ALL", "the function `audit.ship` is not the one"),
+    ("ALTER FUNCTION audit.ship SECURITY INVOKER", "the function `audit.ship` is not the one"),
+    ("ALTER FUNCTION audit.prepare_day SET lock_timeout = 0", "the function `audit.prepare_day` is not the one"),
+    ("GRANT EXECUTE ON FUNCTION audit.prepare_day TO PUBLIC", "anybody may call the function `audit.prepare_day`"),
+    (
+        "CREATE FUNCTION magistrate.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE OR REPLACE TRIGGER change_log_refuses_change BEFORE UPDATE OR DELETE OR TRUNCATE
+            ON magistrate.change_log EXECUTE FUNCTION magistrate.nothing();
+        ALTER TABLE magistrate.change_log ENABLE ALWAYS TRIGGER change_log_refuses_change",
+        "`magistrate.change_log` lacks the trigger `change_log_refuses_change`",
+    ),
+    (
+        "CREATE OR REPLACE TRIGGER entity_only_ends BEFORE UPDATE ON magistrate.entity FOR EACH ROW WHEN (false)
+            EXECUTE FUNCTION magistrate.refuse_change();
+        ALTER TABLE magistrate.entity ENABLE ALWAYS TRIGGER entity_only_ends",
+        "`magistrate.entity` lacks the trigger `entity_only_ends`",
+    ),
+    (
+        "CREATE TRIGGER mine BEFORE UPDATE ON audit.stream FOR EACH ROW EXECUTE FUNCTION audit.refuse_change()",
+        "`audit.stream` has a trigger of somebody else, `mine`",
+    ),
+    (
+        "CREATE RULE mine AS ON INSERT TO magistrate.change_log DO INSTEAD NOTHING",
+        "`magistrate.change_log` has a rule of somebody else, `mine`",
+    ),
+    (
+        "CREATE TABLE public.above (LIKE audit.checkpoint); ALTER TABLE audit.checkpoint INHERIT public.above",
+        "`audit.checkpoint` takes part in inheritance",
+    ),
+    ("CREATE OR REPLACE VIEW magistrate.grant_range AS {grants} WHERE false", "`magistrate.grant_range` leaves out"),
+    ("CREATE OR REPLACE VIEW magistrate.grant_range AS {grants}", "`magistrate.grant_range` leaves out"),
+    ("ALTER TABLE magistrate.change_log DROP CONSTRAINT change_log_pkey", "no table `magistrate.change_log` with a"),
+    ("ALTER TABLE audit.decision DROP CONSTRAINT decision_pkey", "no table `audit.decision` with a primary key"),
+    (
+        "ALTER TABLE audit.decision DROP CONSTRAINT decision_day_is_of_instant",
+        "`audit.decision` does not check that its day",
+    ),
     ("DROP FUNCTION magistrate.commit", "the function `magistrate.commit` is not the one this program creates"),
 ];
+
+/// Columns as those of `magistrate.grant_range`, of some grants.
+const GRANTS: &str = "SELECT id, holder_type, holder_id, role_type, role_id, resource_type, resource_id,
+    NULL::text COLLATE \"C\" AS scope, not_before, expires_at, reason, valid_from, valid_to
+    FROM magistrate.role_assignment";
 
 /// The same for strict hardening.
 const LIFTED: &[(&str, &str)] = &[
@@ -113,6 +176,10 @@ const LIFTED: &[(&str, &str)] = &[
     (
         "CREATE OR REPLACE FUNCTION magistrate_guard.amiss() RETURNS text LANGUAGE sql AS 'SELECT NULL::text'",
         "the function `magistrate_guard.amiss` is not the one this program creates",
+    ),
+    (
+        "ALTER FUNCTION magistrate_guard.keep_guards() RESET ALL",
+        "the function `magistrate_guard.keep_guards` is not the one this program creates",
     ),
 ];
 
@@ -136,12 +203,15 @@ async fn check(hardening: HardeningLevel, cases: &[(&str, &str)], expected: Hard
     let (leaf, next) = (day(0, "YYYYMMDD"), day(1, "YYYYMMDD"));
     let (today, tomorrow) = (day(0, "YYYY-MM-DD"), day(1, "YYYY-MM-DD"));
     let spelled = |text: &str| {
+        let text = text.replace("{leaf_name}", &format!("decision_{leaf}")).replace("{grants}", GRANTS);
+        let text = text.replace("{spare}", &format!("spare_{}", installed.created.name()));
         let text = text.replace("{leaf}", &format!("audit.decision_{leaf}")).replace("{me}", &me);
         let text = text.replace("{next}", &format!("audit.decision_{next}"));
         let text = text.replace("{today}", &today).replace("{tomorrow}", &tomorrow);
         text.replace("{database}", installed.created.name())
             .replace("{owner}", &installed.prefix.name_of(Role::Owner))
             .replace("{admin}", &installed.prefix.name_of(Role::Admin))
+            .replace("{auditor}", &installed.prefix.name_of(Role::Auditor))
     };
     let mut connection = PgConnection::connect(&installed.created.superuser_url()).await.unwrap();
     for (weaken, finding) in cases {
@@ -153,6 +223,36 @@ async fn check(hardening: HardeningLevel, cases: &[(&str, &str)], expected: Hard
         let told = found.findings.iter().any(|told| told.contains(&spelled(finding)));
         assert!(told, "{weaken}\nis told as {:?}", found.findings);
     }
+}
+
+/// The owner cannot make a superuser's guards run what it wrote.
+#[tokio::test]
+async fn guards_run_no_code_of_the_owner() {
+    let installed = Installed::at(HardeningLevel::Strict).await;
+    let mut owner = PgConnection::connect(&installed.created.superuser_url()).await.unwrap();
+    let owner_name = installed.prefix.name_of(Role::Owner);
+    let planted = format!(
+        "SET SESSION AUTHORIZATION {owner_name};
+        CREATE FUNCTION pg_temp.who() RETURNS name LANGUAGE plpgsql AS $$ BEGIN
+            IF current_user <> '{owner_name}' THEN RAISE 'ran as %', current_user; END IF; RETURN current_user; END $$;
+        CREATE FUNCTION pg_temp.same(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+            PERFORM pg_temp.who(); RETURN n; END $$;
+        CREATE TABLE audit.decision_20010101 (n integer);
+        CREATE INDEX ON audit.decision_20010101 ((pg_temp.same(1)));
+        CREATE TABLE audit.mine (n integer)"
+    );
+    sqlx::raw_sql(AssertSqlSafe(planted)).execute(&mut owner).await.unwrap();
+}
+
+#[tokio::test]
+async fn servers_that_may_lose_data_are_remarked_upon() {
+    let installed = Installed::at(HardeningLevel::Standard).await;
+    let off = installed.created.sql(
+        "SELECT count(*) FROM pg_settings
+        WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off'",
+    );
+    let hardening = judged(&installed.login(Role::App)).await;
+    assert_eq!((hardening.level, hardening.remarks.len().to_string()), (HardeningLevel::Standard, off));
 }
 
 #[test]

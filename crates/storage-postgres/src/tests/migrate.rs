@@ -1,6 +1,7 @@
 use magistrate_testkit::postgres::Cluster;
 
 use super::setup::{Installed, migrated, options, without_passwords};
+use crate::migrate::session;
 use crate::{HardeningLevel, OpenError, Role, RolePrefix, roles_sql};
 
 const STANDARD: HardeningLevel = HardeningLevel::Standard;
@@ -219,12 +220,73 @@ async fn under_strict_hardening_steps_need_a_superuser() {
     drop_roles(installed);
 }
 
+/// What the owner does to a database, and what a superuser's migration then says.
+const PLANTED: &[(&str, &str)] = &[
+    (
+        "CREATE FUNCTION magistrate.planted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RESET SESSION AUTHORIZATION;
+            RESET ROLE; ALTER ROLE {owner} SUPERUSER; RETURN NEW; END';
+        CREATE TRIGGER planted BEFORE INSERT ON magistrate.installation EXECUTE FUNCTION magistrate.planted()",
+        "`magistrate.installation`, which would run as a superuser",
+    ),
+    (
+        "CREATE FUNCTION magistrate.planted(bigint) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RESET ROLE;
+            ALTER ROLE {owner} SUPERUSER; RETURN true; END';
+        ALTER TABLE magistrate._sqlx_migrations ADD CHECK (magistrate.planted(version)) NOT VALID",
+        "`magistrate._sqlx_migrations`, which would run as a superuser",
+    ),
+    (
+        "ALTER TABLE magistrate.migration_lock RENAME TO other;
+        CREATE VIEW magistrate.migration_lock AS SELECT id FROM magistrate.other",
+        "`magistrate.migration_lock`, which would run as a superuser",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION audit.prepare_days(p_ahead integer DEFAULT 7) RETURNS integer LANGUAGE plpgsql
+            AS 'BEGIN RESET SESSION AUTHORIZATION; RESET ROLE; ALTER ROLE {owner} SUPERUSER; RETURN 0; END'",
+        "a superuser runs nothing in it: the function `audit.prepare_days` is not",
+    ),
+];
+
+#[tokio::test]
+async fn migrating_superuser_runs_no_code_of_the_owner() {
+    for (plant, told) in PLANTED {
+        let installed = Installed::at(STANDARD).await;
+        let owner = installed.prefix.name_of(Role::Owner);
+        let plant = installed.prefix.fill(plant);
+        installed.created.sql(&format!("SET SESSION AUTHORIZATION {owner}; {plant}"));
+        let options = without_passwords(&installed.prefix, STANDARD);
+        let migrated = migrated(&installed.created.superuser_url(), &options).await;
+        let is_superuser = format!("SELECT rolsuper FROM pg_roles WHERE rolname = '{owner}'");
+        assert_eq!(installed.created.sql(&is_superuser), "f", "{plant}");
+        let refused = migrated.unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn strict_hardening_is_put_only_over_what_is_right() {
+    let installed = Installed::at(STANDARD).await;
+    let url = installed.created.superuser_url();
+    installed.created.sql(
+        "CREATE TABLE audit.decision_20990101 PARTITION OF audit.decision
+            FOR VALUES FROM ('2099-01-01') TO ('2099-01-02');
+        ALTER TABLE audit.decision_20990101 OWNER TO kit_standard_owner",
+    );
+    let strict = without_passwords(&installed.prefix, HardeningLevel::Strict);
+    let refused = migrated(&url, &strict).await.unwrap_err().to_string();
+    assert!(refused.contains("`audit.decision_20990101` lacks the trigger `refuse_change`"), "{refused}");
+    installed.created.sql("CREATE TABLE public.mine (n integer); DROP TABLE audit.decision_20990101");
+    // What is elsewhere is not held up, though something is amiss.
+    migrated(&url, &strict).await.unwrap();
+    installed.created.sql("UPDATE pg_trigger SET tgenabled = 'D' WHERE tgrelid = 'audit.stream'::regclass");
+    installed.created.sql("CREATE TABLE public.other (n integer); ALTER TABLE public.other ADD m integer");
+}
+
 #[tokio::test]
 async fn every_statement_prepares() {
     use sqlx::{Connection as _, Executor as _, SqlSafeStr as _};
-    let installed = Installed::at(STANDARD).await;
+    let installed = Installed::at(HardeningLevel::Strict).await;
     let mut connection = sqlx::PgConnection::connect(&installed.created.superuser_url()).await.unwrap();
-    for (name, sql) in [crate::migrate::session::ALL, crate::migrate::session::later::ALL].concat() {
+    for (name, sql) in [session::ALL, session::later::ALL, session::strict::ALL].concat() {
         let prepared = (&mut connection).prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
     }
