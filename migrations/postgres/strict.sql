@@ -32,11 +32,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $state_of_relation$
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = p_relation
 $state_of_relation$;
 
+-- A condition is compared without its parentheses: those change when a dump is restored.
 CREATE FUNCTION magistrate_guard.state_of_trigger(p_trigger oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $state_of_trigger$
     SELECT concat_ws(' ', t.tgenabled, t.tgtype, t.tgfoid::oid::regprocedure, t.tgattr, t.tgconstraint <> 0,
         encode(t.tgargs, 'hex'), t.tgoldtable, t.tgnewtable,
-        CASE WHEN t.tgqual IS NOT NULL THEN pg_get_triggerdef(t.oid) END)
+        CASE WHEN t.tgqual IS NOT NULL THEN regexp_replace(
+            substring(pg_get_triggerdef(t.oid), ' WHEN (.*) EXECUTE '), '[\s()]', '', 'g') END)
     FROM pg_trigger t WHERE t.oid = p_trigger
 $state_of_trigger$;
 

@@ -244,6 +244,27 @@ async fn guards_run_no_code_of_the_owner() {
     sqlx::raw_sql(AssertSqlSafe(planted)).execute(&mut owner).await.unwrap();
 }
 
+/// A dump writes triggers as the catalogue tells them, which is not how migrations do.
+#[tokio::test]
+async fn restored_triggers_are_those_remembered() {
+    let installed = Installed::at(HardeningLevel::Strict).await;
+    let found = installed.created.sql(
+        "ALTER EVENT TRIGGER magistrate_keep_guards DISABLE;
+        DO $$ DECLARE t record; BEGIN
+            FOR t IN SELECT g.tgrelid::regclass AS r, g.tgname, pg_get_triggerdef(g.oid) AS def FROM pg_trigger g
+                JOIN magistrate_guard.trigger k ON k.relation = g.tgrelid AND k.name = g.tgname
+            LOOP
+                EXECUTE replace(t.def, 'CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
+                EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.r, t.tgname);
+            END LOOP;
+        END $$;
+        SELECT coalesce(magistrate_guard.amiss(), 'nothing')",
+    );
+    assert_eq!(found, "nothing");
+    let app = judged(&installed.login(Role::App)).await;
+    assert_eq!(app.findings, ["the event trigger `magistrate_keep_guards` is not in place"]);
+}
+
 #[tokio::test]
 async fn servers_that_may_lose_data_are_remarked_upon() {
     let installed = Installed::at(HardeningLevel::Standard).await;
