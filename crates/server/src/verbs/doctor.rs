@@ -144,6 +144,9 @@ async fn database(report: &mut Report, store: &PostgresStore) {
 }
 
 fn protection(report: &mut Report, hardening: Hardening) {
+    for remark in hardening.remarks {
+        report.add("server", State::Warning, remark);
+    }
     match hardening.level {
         HardeningLevel::None => hardening.findings.into_iter().for_each(|finding| {
             report.add("hardening", State::Failed, finding);
