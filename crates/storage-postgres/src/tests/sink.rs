@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use magistrate_ledger::{Draft, Receipt, SealedRecord, Sink, StreamId, Writer};
 use magistrate_model::Span;
-use magistrate_testkit::postgres::{Cluster, Options, Proxy};
+use magistrate_testkit::postgres::{Cluster, Disk, Options, Proxy};
 use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
 use magistrate_testkit::{instant, nonce};
 
@@ -241,6 +241,29 @@ async fn a_server_that_is_away_is_not_waited_for() {
         acknowledged.extend(persist(&mut writer).await);
     }
     assert_stored(&fresh, &acknowledged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_batches_and_nothing_else() {
+    let disk = match Disk::of_mebibytes(200) {
+        Ok(disk) => disk,
+        Err(why) => return eprintln!("SKIPPED a_full_disk_refuses_batches_and_nothing_else: {why}"),
+    };
+    let cluster = Cluster::private(&Options { data_on: Some(disk.path().to_owned()), ..Options::default() });
+    let fresh = Fresh::on(&cluster).await;
+    let mut writer = Writer::new(fresh.store.sink().await.unwrap(), stream(1), nonce);
+    let mut acknowledged = writer.append(drafts(3)).await.unwrap();
+    disk.fill();
+    let failed = loop {
+        match writer.append(drafts(1_000)).await {
+            Ok(receipts) => acknowledged.extend(receipts),
+            Err(failed) => break failed.to_string(),
+        }
+    };
+    assert!(failed.contains("1000 decision records") && failed.contains("disk is full"), "{failed}");
+    disk.free();
+    acknowledged.extend(writer.append(drafts(3)).await.unwrap());
+    assert_eq!(places(&acknowledged), fresh.stored(stream(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
