@@ -18,6 +18,11 @@ mod terms;
 /// Longer than any step of a test takes on a loaded machine; only failures wait so long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Whether what takes minutes is tested as well: `LONG_TESTS=1`.
+fn is_long() -> bool {
+    std::env::var_os("LONG_TESTS").is_some()
+}
+
 /// What the example allows.
 fn reads_own_message() -> CheckRequest {
     request(("User", "ana"), "readMessage", ("Message", "m-1001"))

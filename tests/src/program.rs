@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -85,10 +87,25 @@ pub fn magistrate<S: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterato
     ran(command.current_dir(directory).args(arguments).env("USER", "tester").env("NO_COLOR", "1"))
 }
 
-/// Runs a command of the binary to its end.
+/// Runs a command of the binary to its end; one that does not end, such as a server that should have refused to
+/// start, is killed after a while.
 pub fn ran(command: &mut Command) -> Ran {
-    Ran::of(&command.stdin(Stdio::null()).output().unwrap())
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = child.id().to_string();
+    let (running, ended) = mpsc::channel::<()>();
+    let watching = std::thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _killed = Command::new("kill").args(["-KILL", &id]).status();
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(running);
+    watching.join().unwrap();
+    Ran::of(&output)
 }
+
+/// Longer than any command takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Tells what a test measured, to those who ask for its output.
 pub fn tell(measured: &str) {

@@ -7,7 +7,7 @@ use magistrate_testkit::postgres::Options;
 use magistrate_tests::postgres::{Deployment, Health, Login};
 use magistrate_tests::{Running, ran, workspace};
 
-use super::{allowed, edits_document, reads_own_message, ready, refusal};
+use super::{allowed, edits_document, is_long, reads_own_message, ready, refusal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_database_becomes_audited_decisions() {
@@ -106,7 +106,8 @@ async fn login_that_could_change_history_is_not_served() {
     assert!(deployment.history().is_empty(), "nothing was decided");
 }
 
-/// A disarmed trigger is found, said by name, and forgiven when it is armed again.
+/// A disarmed trigger is found, said by name, and forgiven when it is armed again. `LONG_TESTS=1` also disarms it
+/// under a node that serves, which looks at it every minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disarmed_trigger_stops_a_node_until_it_is_armed() {
     let deployment = Deployment::shared();
@@ -124,4 +125,9 @@ async fn disarmed_trigger_stops_a_node_until_it_is_armed() {
     health.until(true).await;
     assert!(allowed(&client, reads_own_message()).await);
     let _ran = deployment.run(Login::App, &["doctor"]).code(0);
+    if is_long() {
+        deployment.sql(&format!("ALTER TABLE {today} DISABLE TRIGGER refuse_change"));
+        health.until(false).await;
+        refusal(&client, reads_own_message()).await;
+    }
 }

@@ -30,6 +30,12 @@ async fn reset_in_mid_commit_loses_and_repeats_nothing() {
         assert_eq!(proxy.sprung(), n + 1, "the connection was reset in mid-commit");
         load.answers(20).await;
     }
+    // Every connection at once, and no new one for a while.
+    proxy.refuse();
+    proxy.reset();
+    load.refusals(8).await;
+    proxy.heal();
+    load.answers(20).await;
     let told = load.stop().await;
     told.expect_recorded(&deployment);
     told.expect_told_within(Duration::from_secs(10));

@@ -11,7 +11,7 @@ use magistrate_tests::{request, tell, workspace};
 
 use super::administration::insist;
 use super::network::{pooled_node, pooler};
-use super::{PATIENCE, ready};
+use super::{PATIENCE, is_long, ready};
 
 /// Those who are granted and lose it again, each by an administrator of its own.
 const HOLDERS: [&str; 2] = ["ana", "omar"];
@@ -32,7 +32,7 @@ async fn revisions_reach_every_node_soon_and_in_order() {
     let nodes = [ready(deployment.node()), ready(deployment.node())];
     let loads = [Load::paced(&nodes[0], 2, PAUSE).await, Load::paced(&nodes[1], 2, PAUSE).await];
     let clients = [nodes[0].client().await, nodes[1].client().await];
-    let grants = if std::env::var_os("LONG_TESTS").is_some() { MANY_GRANTS } else { GRANTS };
+    let grants = if is_long() { MANY_GRANTS } else { GRANTS };
     come_and_go(&deployment, &clients, grants).await;
     let mut all = Vec::new();
     for load in loads {
