@@ -1,7 +1,8 @@
 //! Tests of what only PostgreSQL does; what every store must do is in the conformance suite.
 #![expect(
     clippy::disallowed_methods,
-    reason = "tests bound how long a call may hang by the real clock, and join the tasks they spawn"
+    clippy::print_stderr,
+    reason = "tests bound how long a call may hang by the real clock, join the tasks they spawn, and say what they skip"
 )]
 
 mod commit;

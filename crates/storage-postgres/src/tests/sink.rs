@@ -244,6 +244,7 @@ async fn a_server_that_is_away_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "where no disk can be mounted, the test says that it did nothing")]
 async fn a_full_disk_refuses_batches_and_nothing_else() {
     let disk = match Disk::of_mebibytes(200) {
         Ok(disk) => disk,
