@@ -1,8 +1,7 @@
 //! Tests of what only PostgreSQL does; what every store must do is in the conformance suite.
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests bound how long a call may hang by the real clock, join the tasks they spawn, and say what they skip"
+    reason = "tests bound how long a call may hang by the real clock, and join the tasks they spawn"
 )]
 
 mod commit;
