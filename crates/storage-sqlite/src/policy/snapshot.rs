@@ -14,7 +14,7 @@ impl SqliteStore {
     /// Everything as it was at a revision; `None` if the store has not come that far.
     ///
     /// The lineage is computed from the change log again, so this also tells whether the log still leads
-    /// to what [`PolicySource::head`] says.
+    /// to what [`PolicySource::standing`] says.
     pub async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
         let read = async {
             let mut transaction = self.policy.begin().await?;
