@@ -11,7 +11,7 @@ use magistrate_tests::{request, tell, workspace};
 
 use super::administration::insist;
 use super::network::{pooled_node, pooler};
-use super::{PATIENCE, is_long, ready};
+use super::{PATIENCE, answer, is_long, ready};
 
 /// Those who are granted and lose it again, each by an administrator of its own.
 const HOLDERS: [&str; 2] = ["ana", "omar"];
@@ -104,7 +104,7 @@ async fn change(deployment: &Deployment, arguments: &[&str], clients: &[Client; 
     let revision = ran.revision();
     for client in clients {
         let edit = request(("User", holder), "editDocument", ("Document", "welcome"));
-        let answer = client.check(CheckRequest { at_least_revision: revision, ..edit }, PATIENCE).await.unwrap();
+        let answer = answer(client, CheckRequest { at_least_revision: revision, ..edit }).await;
         assert!(answer.revision >= revision, "asked for {revision}, answered by {}", answer.revision);
         assert_eq!(is_allowed(&answer), expected, "{arguments:?} at revision {revision}");
     }
