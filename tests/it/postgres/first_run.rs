@@ -47,7 +47,7 @@ fn migrations_at_once_wait_for_each_other() {
         let mut command = deployment.migration();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    let running: Vec<_> = (0..3).map(|_| spawn()).collect();
+    let running: Vec<_> = (0..8).map(|_| spawn()).collect();
     for ended in running.into_iter().map(|it| it.wait_with_output().unwrap()) {
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     }

@@ -118,9 +118,14 @@ fn visible_after(deployment: &Deployment, told: &Told, begun_at: Duration) -> Ve
     let commits = rows.lines().map(|row| row.split_once('|').unwrap());
     let commits =
         commits.map(|(revision, at)| (revision.parse::<u64>().unwrap(), Duration::from_micros(at.parse().unwrap())));
-    let first =
-        |revision: u64| told.acknowledged.iter().filter(move |it| it.revision >= revision).map(|it| it.at).min();
-    let since = |(revision, at): (u64, Duration)| Some((begun_at + first(revision)?).saturating_sub(at));
+    let mut answers: Vec<_> = told.acknowledged.iter().map(|it| (it.at, it.revision)).collect();
+    answers.sort_unstable();
+    let mut answers = answers.into_iter().peekable();
+    let since = |(revision, at): (u64, Duration)| {
+        while answers.next_if(|(_, seen)| *seen < revision).is_some() {}
+        let (first, _) = answers.peek()?;
+        Some((begun_at + *first).saturating_sub(at))
+    };
     commits.filter(|(_, at)| *at > begun_at).filter_map(since).collect()
 }
 
