@@ -43,6 +43,10 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
             "tonic-health",
             "tonic-reflection",
             "tonic-types",
+            "http",
+            "pin-project-lite",
+            "tower-layer",
+            "tower-service",
             "prost",
             "thiserror",
             "tokio",
@@ -56,7 +60,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
 ];
 
 /// What only certain crates may name.
-const CONFINED: [(&str, &[&str]); 9] = [
+const CONFINED: [(&str, &[&str]); 10] = [
     ("cedar-policy", &["engine"]),
     ("cedar-policy-core", &["engine"]),
     ("sqlx", &["storage-sqlite", "storage-postgres"]),
@@ -64,6 +68,7 @@ const CONFINED: [(&str, &[&str]); 9] = [
     ("prost", &["proto", "grpc"]),
     ("clap", &["server"]),
     ("tracing-subscriber", &["server"]),
+    ("opentelemetry", &["server"]),
     ("anyhow", &["server"]),
     ("minicbor", &["ledger"]),
 ];

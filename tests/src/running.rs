@@ -1,6 +1,6 @@
 //! A server process.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub struct Running {
     lines: mpsc::Receiver<String>,
     logged: String,
     address: String,
+    ops: String,
 }
 
 impl Running {
@@ -38,18 +39,46 @@ impl Running {
 
     /// Starts a server with a command of the binary that lacks only the verb, and waits until it listens.
     pub fn launch(mut command: Command) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(&mut child);
-        let mut running = Self { child, lines, logged: String::new(), address: String::new() };
+        let mut running = Self { child, lines, logged: String::new(), address: String::new(), ops: String::new() };
         let line = running.wait_for("\"address\"");
         running.address = field(&line, "address");
+        running.ops = field(&line, "ops");
         running
     }
 
     /// The URL of the gRPC door.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The address of the operations listener.
+    pub fn ops(&self) -> &str {
+        &self.ops
+    }
+
+    /// The status and the body that the operations listener answers a path with.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = std::net::TcpStream::connect(&self.ops).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: magistrate\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Sends the process a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until the process has ended and returns its exit code.
+    pub fn wait(&mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
     /// Waits for a log line that holds `text`.
@@ -93,9 +122,8 @@ impl Running {
 
     /// Asks the process to stop and returns its exit code.
     pub fn terminate(&mut self) -> i32 {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        self.child.wait().unwrap().code().unwrap_or(-1)
+        self.signal("TERM");
+        self.wait()
     }
 
     /// A Check by shorthand ids within the example's namespace.

@@ -8,6 +8,7 @@ mod deadline;
 mod entity;
 mod finding;
 mod health;
+mod observe;
 mod query;
 mod reply;
 mod server;
@@ -16,6 +17,7 @@ mod status;
 mod value;
 
 pub use health::Health;
+pub use observe::{Causes, Decided, Exit, Method, Observe, Unobserved, code_name};
 pub use server::{ServeError, serve};
 pub use service::Door;
 

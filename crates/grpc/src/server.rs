@@ -12,6 +12,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::health::Health;
+use crate::observe::{Observe, ObserveLayer};
 use crate::service::Door;
 
 /// Bytes of one request: a batch of 1,000 items of 4 KiB.
@@ -45,10 +46,11 @@ pub enum ServeError {
 /// Then health turns to not serving, no connection is accepted any more, calls in flight are answered,
 /// and this returns once every connection is closed. A client that watches health or holds a reflection
 /// stream open delays that without end: whoever calls this bounds the wait and drops the future.
-pub async fn serve<C: Clock>(
+pub async fn serve<C: Clock, O: Observe>(
     listener: TcpListener,
     door: Door<C>,
     health: Health,
+    observer: O,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let service = AuthorizationServiceServer::new(door).max_decoding_message_size(MAX_REQUEST);
@@ -57,6 +59,7 @@ pub async fn serve<C: Clock>(
         health.set(false).await;
     };
     limited()
+        .layer(ObserveLayer(observer))
         .add_service(service)
         .add_service(health.service())
         .add_service(description().build_v1()?)

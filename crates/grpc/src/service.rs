@@ -10,6 +10,7 @@ use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, 
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Request, Response, Status};
 
+use crate::observe::Decided;
 use crate::query::Asking;
 use crate::status::{Refusal, status};
 use crate::{batch, deadline, query, reply};
@@ -35,22 +36,25 @@ impl<C: Clock> Door<C> {
         }
     }
 
-    async fn answer_check(&self, request: Request<CheckRequest>) -> Result<CheckResponse, Refusal> {
+    async fn answer_check(&self, request: Request<CheckRequest>) -> Result<(CheckResponse, Decided), Refusal> {
         let now = self.clock.now();
         let patience = deadline::patience(request.metadata());
         let query = query::query(request.get_ref(), &self.asking(request.extensions()))?;
         let explain = query.explain;
         let recorded = self.pdp.check(query, now, patience).await?;
-        Ok(reply::check(&recorded, explain))
+        Ok((reply::check(&recorded, explain), Decided::one(&recorded)))
     }
 
-    async fn answer_batch(&self, request: Request<CheckBatchRequest>) -> Result<CheckBatchResponse, Refusal> {
+    async fn answer_batch(
+        &self,
+        request: Request<CheckBatchRequest>,
+    ) -> Result<(CheckBatchResponse, Decided), Refusal> {
         let now = self.clock.now();
         let patience = deadline::patience(request.metadata());
         let batch = batch::batch(request.get_ref(), &self.asking(request.extensions()))?;
         let explain = request.get_ref().explain;
         let answer = self.pdp.check_batch(batch, now, patience).await?;
-        Ok(reply::batch(&answer, explain))
+        Ok((reply::batch(&answer, explain), Decided::batch(&answer)))
     }
 }
 
@@ -65,8 +69,12 @@ impl<C: Clock> AuthorizationService for Door<C> {
     }
 }
 
-fn respond<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
-    outcome.map(Response::new).map_err(|refusal| status(&refusal))
+/// What was decided goes with the response, for whoever watches; it is not sent.
+fn respond<T>(outcome: Result<(T, Decided), Refusal>) -> Result<Response<T>, Status> {
+    let (message, decided) = outcome.map_err(|refusal| status(&refusal))?;
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(decided);
+    Ok(response)
 }
 
 /// The peer's address; `None` only where there is no connection. A peer whose address cannot be told is

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use magistrate_model::{Decision, Digest, DurabilityClass, Instant, Malformed, Query, Question, Revision, Verdict};
+use magistrate_model::{
+    Decision, Digest, DurabilityClass, Instant, Malformed, Query, Question, Revision, Span, Verdict,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::CheckError;
@@ -183,6 +185,20 @@ impl Pdp {
     /// The state being served, if any.
     pub fn served(&self) -> Option<Arc<View>> {
         self.shared.view()
+    }
+
+    /// How long ago the store confirmed what is served.
+    pub(crate) fn staleness(&self, now: Instant) -> Span {
+        self.shared.age(now)
+    }
+
+    /// How many records may wait to become durable.
+    pub(crate) fn capacity(&self) -> usize {
+        self.settings.ledger_capacity
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// The latest time seen here, unless the clock has gone back behind it by more than it may.

@@ -12,6 +12,7 @@ mod follower;
 mod ports;
 mod recorder;
 mod state;
+mod vitals;
 
 pub use check::{Batch, BatchAnswer, BatchSemantics, Pdp, Settings};
 pub use clock::Clock;
@@ -24,3 +25,4 @@ pub use ports::{
 };
 pub use recorder::{Recorded, Recorder};
 pub use state::{Readiness, Staleness, View};
+pub use vitals::{Served, Vitals};

@@ -51,6 +51,7 @@ struct Job {
 pub(crate) struct Ledger {
     jobs: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
+    capacity: usize,
     health: Arc<Health>,
 }
 
@@ -85,9 +86,16 @@ impl Health {
         }
     }
 
+    /// How long the append under way has taken, counted from its newest request.
+    fn lag(&self, now: Instant) -> Span {
+        match self.busy_since.load(Ordering::Acquire) {
+            0 => Span::ZERO,
+            since => Span::from_micros(now.micros() - since).max(Span::ZERO),
+        }
+    }
+
     fn hangs(&self, now: Instant) -> bool {
-        let busy_since = self.busy_since.load(Ordering::Acquire);
-        busy_since != 0 && now.micros() - busy_since >= SLOW.micros()
+        self.lag(now) >= SLOW
     }
 }
 
@@ -96,7 +104,7 @@ pub(crate) fn ledger(capacity: usize) -> (Ledger, Recorder) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let health = Arc::new(Health::default());
     let places = Arc::new(Semaphore::new(capacity));
-    (Ledger { jobs: sender, places, health: Arc::clone(&health) }, Recorder { jobs: receiver, health })
+    (Ledger { jobs: sender, places, capacity, health: Arc::clone(&health) }, Recorder { jobs: receiver, health })
 }
 
 /// Room in the ledger, taken before a decision is made.
@@ -114,6 +122,12 @@ impl Ledger {
         let wanted = u32::try_from(records).map_err(|_| overloaded.clone())?;
         let place = Arc::clone(&self.places).try_acquire_many_owned(wanted).map_err(|_| overloaded)?;
         Ok(Slot { jobs: self.jobs.clone(), place, health: Arc::clone(&self.health) })
+    }
+
+    /// How many records are not durable yet, and how long the append under way has taken.
+    pub(crate) fn lag(&self, now: Instant) -> (usize, Span) {
+        let waiting = self.capacity.saturating_sub(self.places.available_permits());
+        (waiting, self.health.lag(now))
     }
 
     /// Whether an append failed lately, or takes too long.

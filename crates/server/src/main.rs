@@ -5,10 +5,15 @@ mod config;
 mod dev;
 mod example;
 mod exit;
+mod lifecycle;
+mod notify;
+mod ops;
 mod os;
 mod output;
+mod reload;
 mod serve;
 mod store;
+mod telemetry;
 mod upkeep;
 mod verbs;
 

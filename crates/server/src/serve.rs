@@ -13,13 +13,18 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::WORKER_STACK_BYTES;
+use crate::cli::Global;
 use crate::config::{Config, Storage};
 use crate::exit::Exit;
+use crate::lifecycle::Lifecycle;
+use crate::notify;
+use crate::ops::Ops;
 use crate::os::{self, SystemClock};
+use crate::reload::Reload;
 use crate::store::{Store, StoreSink};
+use crate::telemetry::{Polls, Telemetry, Timed, start_log};
 use crate::upkeep::{self, Inspector, Node};
 
 /// How often the policy store is asked for news, and readiness is looked at.
@@ -33,8 +38,11 @@ pub(crate) struct Server {
     pdp: Arc<Pdp>,
     follower: Follower<Store>,
     recorder: Recorder,
-    writer: Writer<StoreSink>,
+    writer: Writer<Timed<StoreSink>>,
     listener: TcpListener,
+    ops: Ops,
+    drain_delay: Duration,
+    telemetry: Telemetry,
     default_namespace: String,
     /// The database others share, and what this node does for it.
     shared: Option<Shared>,
@@ -48,11 +56,21 @@ struct Shared {
     inspector: Inspector,
 }
 
-pub(crate) async fn run(config: &Config) -> anyhow::Result<Exit> {
-    start_log();
+pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit> {
+    let log = start_log(&config.telemetry.log, config.telemetry.log_format);
     let server = Server::build(config).await?;
-    info!(address = %server.listener.local_addr()?, store = %config.storage, "serving; only callers on this machine are accepted");
-    server.run(interrupted()).await?;
+    let ops: Vec<String> = server.ops.addresses().iter().map(ToString::to_string).collect();
+    info!(
+        address = %server.listener.local_addr()?,
+        ops = ops.join(","),
+        store = %config.storage,
+        "serving; only callers on this machine are accepted"
+    );
+    let reload = Reload::new(global.clone(), log);
+    tokio::select! {
+        ended = server.run(interrupted()) => ended?,
+        () = reload.run() => {}
+    }
     info!("stopped; every answered decision is recorded");
     Ok(Exit::Ok)
 }
@@ -67,6 +85,7 @@ impl Server {
             );
         }
         warn_of_weaknesses(&config.storage);
+        let telemetry = Telemetry::start(&config.telemetry, &config.node)?;
         let store = Store::open(config).await?;
         let shared = store.postgres().cloned();
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
@@ -85,14 +104,17 @@ impl Server {
                 config.listen
             )
         })?;
+        let ops = Ops::bind(&config.ops.listen).await?;
         let (pdp, stream) = (Arc::new(pdp), os::stream_id());
         let shared = match shared {
             Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
             None => None,
         };
-        let writer = Writer::new(sink, stream, os::random);
+        telemetry.watch(&pdp);
+        let writer = Writer::new(telemetry.timed(sink), stream, os::random);
         let default_namespace = config.default_namespace.clone();
-        Ok(Self { pdp, follower, recorder, writer, listener, default_namespace, shared })
+        let drain_delay = config.ops.drain_delay;
+        Ok(Self { pdp, follower, recorder, writer, listener, ops, drain_delay, telemetry, default_namespace, shared })
     }
 
     /// The address it is bound to.
@@ -104,22 +126,27 @@ impl Server {
     /// is durable.
     #[expect(clippy::disallowed_methods, reason = "tasks are spawned here, and each handle is waited for here")]
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { pdp, follower, recorder, writer, listener, default_namespace, shared } = self;
+        let Self { pdp, follower, recorder, writer, listener, ops, drain_delay, telemetry, default_namespace, shared } =
+            self;
+        let lifecycle = Lifecycle::of(&pdp);
         let upkeep = shared.map(|shared| upkeep::start(&shared.store, &pdp, shared.node, shared.inspector));
         let mut upkeep = upkeep.unwrap_or_default();
-        let mut follower_ended = spawn_follower(follower)?;
+        let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
         let mut recording = tokio::spawn(recorder.run(writer));
         let health = Health::not_ready().await;
-        let mut watching = tokio::spawn(watch_readiness(Arc::clone(&pdp), health.clone()));
+        let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
+        let mut operating = ops.start(lifecycle.clone(), telemetry.scrapes());
+        let stop = leave(stop, lifecycle, health.clone(), drain_delay);
         let door = Door::new(pdp, SystemClock, default_namespace);
         let (stopping, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        let mut serving = Box::pin(magistrate_grpc::serve(listener, door, health, stopped));
+        let mut serving = Box::pin(magistrate_grpc::serve(listener, door, health, telemetry.calls(), stopped));
         let outcome = tokio::select! {
             ended = &mut serving => ended.context("the gRPC door failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut recording => Err(anyhow!("the recorder has crashed")),
             _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
+            Some(_) = operating.join_next() => Err(anyhow!("the operations listener has crashed")),
             Some(_) = upkeep.join_next() => Err(anyhow!("the upkeep of the shared database has crashed")),
             () = stop => {
                 let _ended = stopping.send(());
@@ -134,6 +161,8 @@ impl Server {
             let _aborted = watching.await;
         }
         settle(recording, follower_ended).await;
+        operating.shutdown().await;
+        telemetry.stop().await;
         outcome
     }
 }
@@ -153,6 +182,18 @@ impl Shared {
 fn warn_of_weaknesses(storage: &Storage) {
     if let Storage::Postgres(database) = storage {
         database.weaknesses().iter().for_each(|weakness| warn!("{weakness}"));
+    }
+}
+
+/// Completes once it is time to stop: when told to, and after balancers had time to look elsewhere.
+async fn leave(stop: impl Future<Output = ()>, lifecycle: Lifecycle, health: Health, delay: Duration) {
+    stop.await;
+    notify::stopping();
+    lifecycle.drain();
+    health.set(false).await;
+    if !delay.is_zero() {
+        info!(?delay, "told to stop; going on for a while, and saying not ready");
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -184,13 +225,16 @@ async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>
 }
 
 /// Runs the follower on a thread of its own, off the serving threads; the receiver completes when it ends.
-fn spawn_follower(follower: Follower<Store>) -> anyhow::Result<oneshot::Receiver<()>> {
+fn spawn_follower(follower: Follower<Store>, polls: Polls) -> anyhow::Result<oneshot::Receiver<()>> {
     let (ended, end) = oneshot::channel();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the follower")?;
     let follow = move || {
         let mut told = None;
-        runtime.block_on(follower.run(&SystemClock, POLL_EVERY, |outcome| tell(outcome, &mut told)));
+        runtime.block_on(follower.run(&SystemClock, POLL_EVERY, |outcome| {
+            polls.count(outcome);
+            tell(outcome, &mut told);
+        }));
         drop(ended);
     };
     std::thread::Builder::new()
@@ -215,20 +259,40 @@ fn tell(outcome: &Result<Polled, FollowError>, told: &mut Option<String>) {
     *told = outcome.as_ref().err().map(ToString::to_string);
 }
 
-async fn watch_readiness(pdp: Arc<Pdp>, health: Health) {
+async fn watch_readiness(lifecycle: Lifecycle, health: Health) {
     let mut known = None;
+    let mut watchdog = notify::watchdog().map(tokio::time::interval);
+    notify::ready();
     loop {
-        let readiness = pdp.readiness(SystemClock.now());
+        let readiness = lifecycle.readiness();
         let ready = matches!(readiness, Readiness::Ready { .. });
         health.set(ready).await;
-        if known.as_ref() != Some(&ready) {
-            match &readiness {
-                Readiness::Ready { .. } => info!("ready"),
-                Readiness::NotReady { reasons } => warn!(reasons = reasons.join("; "), "not ready"),
-            }
+        if known.as_ref() != Some(&readiness) {
+            tell_readiness(&readiness, known.is_none_or(|known| matches!(known, Readiness::Ready { .. }) != ready));
         }
-        known = Some(ready);
-        tokio::time::sleep(POLL_EVERY).await;
+        known = Some(readiness);
+        if let Some(watchdog) = &mut watchdog {
+            tokio::select! {
+                _ = watchdog.tick() => notify::alive(),
+                () = tokio::time::sleep(POLL_EVERY) => {}
+            }
+        } else {
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+}
+
+/// Tells systemd what is new, and the log only when it turned.
+fn tell_readiness(readiness: &Readiness, turned: bool) {
+    match readiness {
+        Readiness::Ready { remarks } if remarks.is_empty() => notify::status("ready"),
+        Readiness::Ready { remarks } => notify::status(&format!("ready; {}", remarks.join("; "))),
+        Readiness::NotReady { reasons } => notify::status(&format!("not ready: {}", reasons.join("; "))),
+    }
+    match readiness {
+        Readiness::Ready { .. } if turned => info!("ready"),
+        Readiness::NotReady { reasons } if turned => warn!(reasons = reasons.join("; "), "not ready"),
+        Readiness::Ready { .. } | Readiness::NotReady { .. } => {}
     }
 }
 
@@ -244,15 +308,4 @@ pub(crate) async fn interrupted() {
         _ = tokio::signal::ctrl_c() => {}
         () = terminated => {}
     }
-}
-
-/// Logs to standard error; `MAGISTRATE_LOG` filters, as in `info,magistrate_pdp=debug`.
-pub(crate) fn start_log() {
-    let filter = EnvFilter::try_from_env("MAGISTRATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        true => builder.try_init(),
-        false => builder.json().try_init(),
-    };
-    drop(started);
 }

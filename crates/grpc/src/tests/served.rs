@@ -71,7 +71,7 @@ impl Served {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let door = Door::new(running.pdp.clone(), clock.clone(), String::new());
-        let serving = serve(listener, door, health.clone(), async { drop(stopped.await) });
+        let serving = serve(listener, door, health.clone(), crate::Unobserved, async { drop(stopped.await) });
         let task = spawn(serving);
         let client = Client::connect(&address.to_string()).await?;
         Ok(Self { address, client, clock, running, health, stop, task })

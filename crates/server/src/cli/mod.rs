@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Directory of the embedded store [default: .magistrate]
     #[arg(long, global = true, env = "MAGISTRATE_DATA", value_name = "DIR")]
@@ -65,6 +65,8 @@ pub(crate) enum Verb {
     Migrate(MigrateArgs),
     /// Examine what is configured and say what to do about it
     Doctor,
+    /// Ask a running server on this machine whether it is alive or ready; for probes in images without a shell
+    Health(HealthArgs),
     /// Ask a server, or files, whether something is allowed
     Check(Box<CheckArgs>),
     /// Lint, test and apply policies
@@ -105,4 +107,28 @@ pub(crate) struct ServeArgs {
     /// Address of the gRPC door; loopback only until callers authenticate [default: 127.0.0.1:7700]
     #[arg(long, env = "MAGISTRATE_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Address of the operations listener (health and metrics), several parted by commas, or `off`
+    /// [default: 127.0.0.1:7702]
+    #[arg(long, env = "MAGISTRATE_OPS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) ops_listen: Option<String>,
+    /// When told to stop, go on serving for so long while saying that it is not ready, so that balancers look
+    /// elsewhere first [default: 0]
+    #[arg(long, env = "MAGISTRATE_DRAIN_DELAY", value_name = "SECONDS")]
+    pub(crate) drain_delay: Option<u64>,
+    /// Examine the configuration and everything it names, print it and end without serving
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Ask whether the process is alive, rather than whether it can decide
+    #[arg(long, conflicts_with = "ready")]
+    pub(crate) live: bool,
+    /// Ask whether it can decide, the default
+    #[arg(long)]
+    pub(crate) ready: bool,
+    /// Address of the operations listener [default: the first on loopback that is configured]
+    #[arg(long, env = "MAGISTRATE_OPS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) ops: Option<String>,
 }

@@ -9,18 +9,22 @@ use magistrate_pdp::{Settings, Staleness};
 use magistrate_storage_postgres::Database;
 use serde::Deserialize;
 
-use crate::cli::Global;
+use crate::cli::{Global, ServeArgs};
 use crate::os;
 
 mod database;
+mod ops;
+mod telemetry;
 
 use database::DatabaseFile;
 pub(crate) use database::read_secret;
+pub(crate) use ops::Ops;
+pub(crate) use telemetry::{LogFormat, Otlp, Telemetry};
 
 /// The file looked for when none is named.
 const FILE: &str = "magistrate.toml";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 17] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -35,6 +39,9 @@ const VARIABLES: [&str; 14] = [
     "MAGISTRATE_SERVER",
     "MAGISTRATE_ACTOR",
     "MAGISTRATE_LOG",
+    "MAGISTRATE_LOG_FORMAT",
+    "MAGISTRATE_OPS_LISTEN",
+    "MAGISTRATE_DRAIN_DELAY",
 ];
 
 /// What is configured, resolved.
@@ -50,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) default_namespace: String,
     /// Limits of the decision point.
     pub(crate) settings: Settings,
+    /// The listener for whoever operates the server.
+    pub(crate) ops: Ops,
+    /// Logs, metrics and traces.
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Where policies, entities, grants and decisions are kept.
@@ -80,6 +91,8 @@ struct File {
     default_namespace: Option<String>,
     staleness: StalenessFile,
     ledger: LedgerFile,
+    ops: ops::OpsFile,
+    telemetry: telemetry::TelemetryFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -98,7 +111,7 @@ struct LedgerFile {
 
 impl Config {
     /// Resolves the configuration.
-    pub(crate) fn resolve(global: &Global, listen: Option<SocketAddr>) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(global: &Global, serve: Option<&ServeArgs>) -> anyhow::Result<Self> {
         check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
         let file = read(global.config.as_deref())?;
         let defaults = Settings::default();
@@ -120,9 +133,20 @@ impl Config {
         Ok(Self {
             storage: database::storage(global, file.data, &file.database)?,
             node: global.node.clone().or(file.node).unwrap_or_else(os::host),
-            listen: listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
+            listen: serve
+                .and_then(|args| args.listen)
+                .or(file.listen)
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),
             settings: Settings { staleness, ledger_capacity: capacity, class: class.unwrap_or(defaults.class) },
+            ops: ops::resolve(
+                file.ops,
+                serve.and_then(|it| it.ops_listen.as_deref()),
+                serve.and_then(|it| it.drain_delay),
+            )?,
+            telemetry: telemetry::resolve(file.telemetry, |name| {
+                std::env::var(name).ok().filter(|value| !value.is_empty())
+            })?,
         })
     }
 }

@@ -1,12 +1,15 @@
 //! `doctor`: what is configured, whether it works, and what to do where it does not.
 
+use std::net::SocketAddr;
+
 use magistrate_model::{Instant, Span};
 use magistrate_pap::{Changes as _, Records as _};
-use magistrate_pdp::{Clock as _, PolicySource as _};
+use magistrate_pdp::{Clock as _, PolicySource as _, Settings};
 use magistrate_storage_postgres::{Database, Hardening, HardeningLevel, PostgresStore};
 use serde_json::{Value as Json, json};
+use tokio::net::TcpListener;
 
-use crate::config::{Config, Storage};
+use crate::config::{Config, Otlp, Storage};
 use crate::exit::Exit;
 use crate::os::SystemClock;
 use crate::output::Out;
@@ -46,13 +49,60 @@ impl Report {
         self.0.push(Examined { what, state, says: says.into() });
     }
 
+    /// Whether an address could be listened on now.
+    async fn listener(&mut self, what: &'static str, address: SocketAddr) {
+        match TcpListener::bind(address).await {
+            Ok(_) => self.add(what, State::Ok, address.to_string()),
+            Err(error) => self.add(what, State::Failed, format!("cannot listen on `{address}`: {error}")),
+        }
+    }
+
     fn worst(&self) -> State {
         self.0.iter().map(|it| it.state).max().unwrap_or(State::Ok)
     }
 }
 
-pub(crate) async fn run(config: &Config, out: Out) -> anyhow::Result<Exit> {
+/// `serve --check`: what a server would be started with, and whether it could start.
+pub(crate) async fn check(config: &Config, out: Out) -> anyhow::Result<Exit> {
     let mut report = Report::default();
+    configured(&mut report, config);
+    report.listener("listen", config.listen).await;
+    for address in &config.ops.listen {
+        report.listener("ops.listen", *address).await;
+    }
+    finish(config, out, report).await
+}
+
+pub(crate) async fn run(config: &Config, out: Out) -> anyhow::Result<Exit> {
+    finish(config, out, Report::default()).await
+}
+
+/// Every key that has a value, as it would count. No value here is secret.
+fn configured(report: &mut Report, config: &Config) {
+    let Settings { staleness, ledger_capacity, class } = config.settings;
+    let telemetry = &config.telemetry;
+    let namespace = match config.default_namespace.as_str() {
+        "" => "the root".to_owned(),
+        namespace => format!("`{namespace}`"),
+    };
+    report.add("default_namespace", State::Ok, namespace);
+    report.add(
+        "staleness",
+        State::Ok,
+        format!("soft {} s, hard {} s", staleness.soft.whole_seconds(), staleness.hard.whole_seconds()),
+    );
+    report.add("ledger", State::Ok, format!("capacity {ledger_capacity} records, class {}", class.name()));
+    report.add("log", State::Ok, format!("`{}`, {}", telemetry.log, telemetry.log_format.name()));
+    let pushed = match &telemetry.otlp {
+        None => "nothing is pushed".to_owned(),
+        Some(Otlp { endpoint: Some(endpoint) }) => format!("pushed to `{endpoint}`"),
+        Some(Otlp { endpoint: None }) => "pushed to where the environment says".to_owned(),
+    };
+    report.add("telemetry", State::Ok, format!("{pushed}; {} of root traces sampled", telemetry.trace_ratio));
+    report.add("drain_delay", State::Ok, format!("{} s", config.ops.drain_delay.as_secs()));
+}
+
+async fn finish(config: &Config, out: Out, mut report: Report) -> anyhow::Result<Exit> {
     report.add("version", State::Ok, env!("CARGO_PKG_VERSION"));
     report.add("node", State::Ok, config.node.clone());
     match &config.storage {

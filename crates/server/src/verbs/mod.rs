@@ -7,6 +7,7 @@ mod decision;
 mod doctor;
 mod entity;
 mod grant;
+mod health;
 mod input;
 mod migrate;
 mod policy;
@@ -31,14 +32,16 @@ use crate::{dev, serve};
 /// Runs a verb. The clock is read once; verbs that run on read it themselves.
 pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     let Cli { global, verb } = cli;
-    let listen = if let Verb::Serve(args) = &verb { args.listen } else { None };
-    let config = Config::resolve(&global, listen)?;
+    let serving = if let Verb::Serve(args) = &verb { Some(args) } else { None };
+    let config = Config::resolve(&global, serving)?;
     let now = SystemClock.now();
     match verb {
         Verb::Dev(args) => dev::run(&args, *out).await,
-        Verb::Serve(_) => serve::run(&config).await,
+        Verb::Serve(args) if args.check => doctor::check(&config, *out).await,
+        Verb::Serve(_) => Box::pin(serve::run(&config, &global)).await,
         Verb::Migrate(args) => migrate::run(&config, *out, &args).await,
         Verb::Doctor => doctor::run(&config, *out).await,
+        Verb::Health(args) => health::run(&config, *out, &args).await,
         Verb::Check(args) => check::run(&config, *out, *args, now).await,
         Verb::Policy(verb) => policy::run(&config, *out, verb, now).await,
         Verb::Entity(verb) => entity::run(&config, *out, verb, now).await,

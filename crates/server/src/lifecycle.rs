@@ -1,0 +1,39 @@
+//! Where a server is in its life, as health and readiness tell it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use magistrate_pdp::{Clock as _, Pdp, Readiness};
+
+use crate::os::SystemClock;
+
+/// The life of one server. Clones share it, and hold its decision point weakly.
+#[derive(Debug, Clone)]
+pub(crate) struct Lifecycle {
+    pdp: Weak<Pdp>,
+    draining: Arc<AtomicBool>,
+}
+
+impl Lifecycle {
+    pub(crate) fn of(pdp: &Arc<Pdp>) -> Self {
+        Self { pdp: Arc::downgrade(pdp), draining: Arc::new(AtomicBool::new(false)) }
+    }
+
+    /// From now on it says that it is not ready. It goes on answering: whoever has not heard yet is served.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether decisions can be made, and should be asked for here.
+    pub(crate) fn readiness(&self) -> Readiness {
+        match self.pdp.upgrade() {
+            _ if self.draining.load(Ordering::Acquire) => refused("it was told to stop, and is draining"),
+            Some(pdp) => pdp.readiness(SystemClock.now()),
+            None => refused("it has stopped"),
+        }
+    }
+}
+
+fn refused(why: &str) -> Readiness {
+    Readiness::NotReady { reasons: vec![why.to_owned()] }
+}

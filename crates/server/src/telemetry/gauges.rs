@@ -1,0 +1,87 @@
+//! What can be measured of a decision point at any time. Gauges hold it weakly: a server that stops waits until
+//! nobody holds it.
+
+use std::sync::{Arc, Weak};
+
+use magistrate_model::Span;
+use magistrate_pdp::{Clock as _, Pdp, Readiness, Served, Vitals};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
+
+use crate::os::SystemClock;
+
+/// A figure of a decision point; `None` where there is none yet.
+type Figure = fn(&Vitals) -> Option<f64>;
+
+/// Name, unit, description, figure.
+const GAUGES: [(&str, &str, &str, Figure); 9] = [
+    ("magistrate.ready", "", "1 while decisions can be made", |it| {
+        Some(if matches!(it.readiness, Readiness::Ready { .. }) { 1.0 } else { 0.0 })
+    }),
+    ("magistrate.staleness", "s", "Time since the policy store confirmed what is served", |it| {
+        it.served.as_ref().map(|_| seconds(it.staleness))
+    }),
+    ("magistrate.served.revision", "", "Revision that is served", |it| served(it, |it| whole(it.revision.number()))),
+    ("magistrate.served.policies", "", "Policies of the set that is served", |it| {
+        served(it, |it| whole(it.policies as u64))
+    }),
+    ("magistrate.served.records", "", "Entities, scopes and grants that are served", |it| {
+        served(it, |it| whole(it.records as u64))
+    }),
+    ("magistrate.ledger.waiting", "", "Decision records that are not yet durable", |it| Some(whole(it.waiting as u64))),
+    ("magistrate.ledger.capacity", "", "Decision records that may wait to become durable", |it| {
+        Some(whole(it.capacity as u64))
+    }),
+    ("magistrate.ledger.append.lag", "s", "How long the append under way has taken", |it| Some(seconds(it.append_lag))),
+    ("magistrate.started", "s", "When the process started, in seconds of Unix time", |_| super::process::started()),
+];
+
+pub(super) fn register(meter: &Meter, pdp: &Arc<Pdp>) {
+    for (name, unit, says, figure) in GAUGES {
+        let pdp = Arc::downgrade(pdp);
+        let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(says);
+        let _gauge = gauge
+            .with_callback(move |gauge| {
+                if let Some(figure) = vitals(&pdp).as_ref().and_then(figure) {
+                    gauge.observe(figure, &[]);
+                }
+            })
+            .build();
+    }
+    policy_set(meter, Arc::downgrade(pdp));
+}
+
+/// Which policy set is served, as a label: a digest is no figure.
+fn policy_set(meter: &Meter, pdp: Weak<Pdp>) {
+    let gauge = meter.u64_observable_gauge("magistrate.policy_set.info").with_description("1 for what is served");
+    let _gauge = gauge
+        .with_callback(move |gauge| {
+            if let Some(served) = vitals(&pdp).and_then(|vitals| vitals.served) {
+                gauge.observe(1, &[KeyValue::new("policy_set_digest", served.policy_set.to_string())]);
+            }
+        })
+        .build();
+    let _gauge = meter
+        .u64_observable_gauge("magistrate.build.info")
+        .with_description("1 for the version that runs")
+        .with_callback(|gauge| gauge.observe(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]))
+        .build();
+}
+
+fn vitals(pdp: &Weak<Pdp>) -> Option<Vitals> {
+    Some(pdp.upgrade()?.vitals(SystemClock.now()))
+}
+
+fn served(vitals: &Vitals, figure: impl Fn(&Served) -> f64) -> Option<f64> {
+    vitals.served.as_ref().map(figure)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge need not tell 2^53 from its neighbour")]
+const fn whole(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "spans of ages are far below 2^53 microseconds")]
+fn seconds(span: Span) -> f64 {
+    span.micros() as f64 / 1e6
+}

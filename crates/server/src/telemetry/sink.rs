@@ -1,0 +1,56 @@
+//! A sink whose appends are measured.
+
+use std::time::Instant;
+
+use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
+use magistrate_model::DurabilityClass;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Histogram, Meter};
+
+use super::{RECORDS, SECONDS};
+
+/// Measures how long appends take and how many records they hold.
+#[derive(Debug)]
+pub(crate) struct Timed<S> {
+    sink: S,
+    duration: Histogram<f64>,
+    size: Histogram<u64>,
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(sink: S, meter: &Meter) -> Self {
+        let duration = meter.f64_histogram("magistrate.ledger.append.duration").with_unit("s");
+        let duration = duration.with_description("Time until an append was durable, or had failed");
+        let size = meter.u64_histogram("magistrate.ledger.append.records").with_description("Records of an append");
+        Self {
+            sink,
+            duration: duration.with_boundaries(SECONDS.to_vec()).build(),
+            size: size.with_boundaries(RECORDS.to_vec()).build(),
+        }
+    }
+}
+
+impl<S: Sink> Sink for Timed<S> {
+    fn class(&self, asked: DurabilityClass) -> DurabilityClass {
+        self.sink.class(asked)
+    }
+
+    async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
+        let started = now();
+        let outcome = self.sink.commit(batch).await;
+        let outcome_name = if outcome.is_ok() { "ok" } else { "failed" };
+        let attributes = [KeyValue::new("outcome", outcome_name)];
+        self.duration.record(now().duration_since(started).as_secs_f64(), &attributes);
+        self.size.record(batch.len() as u64, &attributes);
+        outcome
+    }
+
+    async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        self.sink.last_committed(stream).await
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "durations are measured here and nowhere decided by")]
+fn now() -> Instant {
+    Instant::now()
+}
