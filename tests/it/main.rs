@@ -9,6 +9,8 @@ mod durability;
 mod first_run;
 mod following;
 mod grpc;
+mod lifecycle;
 mod postgres;
 mod python;
 mod repository;
+mod telemetry;

@@ -8,11 +8,13 @@
     reason = "test harness: a broken premise should end the test at once, and be told"
 )]
 
+mod collector;
 pub mod postgres;
 mod program;
 mod running;
 mod store;
 
+pub use collector::Collector;
 pub use program::{Ran, magistrate, program, ran, skip, tell, workspace};
 pub use running::{Running, request};
 pub use store::Store;

@@ -30,16 +30,22 @@ impl Running {
         Self::with(store, &[])
     }
 
-    /// The same with more arguments.
-    pub fn with(store: &Store, arguments: &[&str]) -> Self {
+    /// The same with variables in its environment.
+    pub fn with(store: &Store, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program());
-        command.current_dir(store.home()).args(["--default-namespace", "Company"]).args(arguments);
+        command.current_dir(store.home()).args(["--default-namespace", "Company"]);
+        command.envs(environment.iter().copied());
         Self::launch(command)
     }
 
     /// Starts a server with a command of the binary that lacks only the verb, and waits until it listens.
-    pub fn launch(mut command: Command) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+    pub fn launch(command: Command) -> Self {
+        Self::launch_at(command, "127.0.0.1:0")
+    }
+
+    /// The same at an address.
+    pub fn launch_at(mut command: Command, address: &str) -> Self {
+        command.args(["serve", "--listen", address, "--ops-listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(&mut child);
         let mut running = Self { child, lines, logged: String::new(), address: String::new(), ops: String::new() };
@@ -52,6 +58,11 @@ impl Running {
     /// The URL of the gRPC door.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The address of the gRPC door.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The address of the operations listener.

@@ -31,6 +31,15 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether asking again, a little later or elsewhere, may succeed.
+    pub fn is_worth_a_retry(&self) -> bool {
+        match self {
+            Self::Endpoint { .. } => false,
+            Self::Unreachable { .. } => true,
+            Self::Refused(refusal) => refusal.is_worth_a_retry(),
+        }
+    }
+
     pub(crate) fn unreachable(endpoint: &str, error: &tonic::transport::Error) -> Self {
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
@@ -75,7 +84,7 @@ impl Refusal {
         let details = status.get_error_details();
         let fields = details.bad_request().map(|it| it.field_violations.as_slice());
         Self {
-            code: status.code(),
+            code: code(status),
             message: status.message().to_owned(),
             reason: details.error_info().map(|info| info.reason.clone()),
             fields: fields.unwrap_or_default().iter().map(FieldError::of).collect(),
@@ -87,6 +96,23 @@ impl Refusal {
     pub fn is_worth_a_retry(&self) -> bool {
         self.retry_after.is_some() || self.code == Code::Unavailable
     }
+}
+
+/// The code of a status, or what it is where the server never said anything: tonic calls a connection that broke
+/// CANCELLED or UNKNOWN, and a deadline that passed here CANCELLED.
+fn code(status: &Status) -> Code {
+    let mut source = std::error::Error::source(status);
+    if source.is_none() {
+        return status.code();
+    }
+    while let Some(cause) = source {
+        if cause.is::<tonic::TimeoutExpired>() {
+            return Code::DeadlineExceeded;
+        }
+        source = cause.source();
+    }
+    let broken = matches!(status.code(), Code::Cancelled | Code::Unknown | Code::Internal);
+    if broken { Code::Unavailable } else { status.code() }
 }
 
 impl FieldError {
@@ -112,11 +138,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The code as a person reads it. tonic reports a deadline that passed as a cancellation.
+/// The code as a person reads it.
 fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => "no error",
-        Code::Cancelled => "cancelled, or the deadline passed",
+        Code::Cancelled => "cancelled",
         Code::Unknown => "unknown error",
         Code::InvalidArgument => "invalid request",
         Code::DeadlineExceeded => "deadline passed",

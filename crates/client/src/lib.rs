@@ -17,6 +17,7 @@
 
 mod build;
 mod error;
+mod nodes;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Dec
 
 pub use build::{asserted_entity, check_request, entity_ref, entity_uid};
 pub use error::{ClientError, FieldError, Refusal};
+pub use nodes::Nodes;
 
 /// A deadline that suits most callers.
 pub const DEADLINE: Duration = Duration::from_secs(5);

@@ -192,8 +192,11 @@ async fn leave(stop: impl Future<Output = ()>, lifecycle: Lifecycle, health: Hea
     lifecycle.drain();
     health.set(false).await;
     if !delay.is_zero() {
-        info!(?delay, "told to stop; going on for a while, and saying not ready");
-        tokio::time::sleep(delay).await;
+        info!(?delay, "told to stop; going on for a while, and saying not ready; told again, it stops at once");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = interrupted() => {}
+        }
     }
 }
 
