@@ -33,7 +33,7 @@ async fn ask(node: &Running, traceparent: &str) {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// A sampled parent's trace goes on here, and one that is not sampled is left alone; both are in the record.
