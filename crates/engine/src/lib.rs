@@ -18,6 +18,7 @@ mod schema;
 mod snapshot;
 mod stack;
 mod typed;
+mod validate;
 
 pub use entity_types::{ActionInfo, EntitySource, EntityTypeInfo, Vocabulary};
 pub use evaluate::{Unanswerable, respond};

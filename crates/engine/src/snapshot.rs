@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{PolicySet as CedarSet, Schema, ValidationMode, Validator};
+use cedar_policy::{PolicySet as CedarSet, Schema};
 use magistrate_model::{ActionUid, Digest, EntityData, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
 
 use crate::entity_types::Vocabulary;
 use crate::finding::{Finding, Findings, Rule};
 use crate::guard;
 use crate::meaning;
-use crate::policy::{self, ParsedPolicy, PolicyInfo, finding_of};
+use crate::policy::{self, ParsedPolicy, PolicyInfo};
 use crate::roles;
 use crate::schema::{self, ParsedSchema};
 use crate::stack;
 use crate::typed;
+use crate::validate;
 
 /// Attribute hops from a party of the request that a published policy may make, as in
 /// `resource.owner.manager.suspended`: entities so far away are loaded for every request.
@@ -130,6 +131,8 @@ impl Snapshot {
     }
 }
 
+pub(crate) const OTHER_ID: &str = "choose another `@id`";
+
 fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>> {
     let schema_source = schema.as_pair();
     guard::check(schema_source)?;
@@ -141,7 +144,7 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
         return Err(misused);
     }
     let cedar_policies = cedar_set(&parsed)?;
-    let dereferences = validate(&parsed_schema.cedar, &cedar_policies, &parsed)?;
+    let dereferences = validate::validate(&parsed_schema.cedar, &parsed)?;
     let digest = meaning::digest(&parsed_schema.json, parsed.iter().map(|(id, policy)| (id, &policy.json)));
     let policies: BTreeMap<_, _> = parsed.into_iter().map(|(id, policy)| (id, policy.info)).collect();
     Ok(Snapshot {
@@ -157,10 +160,12 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
 }
 
 fn parse_all(sources: &[Source]) -> Result<BTreeMap<PolicyId, ParsedPolicy>, Vec<Finding>> {
+    let parse = |source: &Source| guard::check(source.as_pair()).and_then(|()| policy::parse(source));
+    let shares = stack::in_shares(sources, |share| share.iter().map(parse).collect::<Vec<_>>());
     let mut findings = Vec::new();
     let mut parsed: BTreeMap<PolicyId, ParsedPolicy> = BTreeMap::new();
-    for source in sources {
-        match guard::check(source.as_pair()).and_then(|()| policy::parse(source)) {
+    for source in shares.ok_or_else(unprocessable)?.into_iter().flatten() {
+        match source {
             Ok(policies) => policies.into_iter().for_each(|policy| insert_unique(&mut parsed, policy, &mut findings)),
             Err(found) => findings.extend(found),
         }
@@ -176,7 +181,7 @@ fn insert_unique(parsed: &mut BTreeMap<PolicyId, ParsedPolicy>, policy: ParsedPo
     match parsed.get(&id) {
         Some(first) => {
             let message = format!("the id `{id}` is taken by a policy in {}", first.source.name);
-            findings.push(policy.finding(Rule::Id, message, "choose another `@id`"));
+            findings.push(policy.finding(Rule::Id, message, OTHER_ID));
         }
         None => drop(parsed.insert(id, policy)),
     }
@@ -189,48 +194,14 @@ fn assigned_types(schema: &ParsedSchema) -> BTreeSet<&TypeName> {
 fn cedar_set(parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<CedarSet, Vec<Finding>> {
     let mut set = CedarSet::new();
     for policy in parsed.values() {
-        set.add(policy.cedar.clone())
-            .map_err(|e| vec![policy.finding(Rule::Id, e.to_string(), "choose another `@id`")])?;
+        set.add(policy.cedar.clone()).map_err(|e| vec![policy.finding(Rule::Id, e.to_string(), OTHER_ID)])?;
     }
     Ok(set)
 }
 
-/// Strict validation, warnings as errors; returns the number of attribute hops the set makes.
-fn validate(schema: &Schema, set: &CedarSet, parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Result<u32, Vec<Finding>> {
-    let validator = Validator::new(schema.clone());
-    let result = validator.validate(set, ValidationMode::Strict);
-    let errors = result.validation_errors().map(|e| located(parsed, e.policy_id(), Rule::Type, e));
-    let warnings = result.validation_warnings().map(|w| located(parsed, w.policy_id(), Rule::Warning, w));
-    let findings: Vec<Finding> = errors.chain(warnings).collect();
-    if !findings.is_empty() {
-        return Err(findings);
-    }
-    if !result.validation_passed() {
-        // Strict validation that stops at its recursion limit fails without naming an error.
-        let first = parsed
-            .values()
-            .next()
-            .map(|policy| policy.finding(Rule::Size, "validation gave up", "simplify the policies"));
-        return Err(first.into_iter().collect());
-    }
-    let level = |level: &u32| validator.validate_with_level(set, ValidationMode::Strict, *level).validation_passed();
-    (0..=MAX_DEREFERENCES).find(level).ok_or_else(|| {
-        let result = validator.validate_with_level(set, ValidationMode::Strict, MAX_DEREFERENCES);
-        result.validation_errors().map(|e| located(parsed, e.policy_id(), Rule::Depth, e)).collect()
-    })
-}
-
-fn located(
-    parsed: &BTreeMap<PolicyId, ParsedPolicy>,
-    id: &cedar_policy::PolicyId,
-    rule: Rule,
-    error: &dyn miette::Diagnostic,
-) -> Finding {
-    let id: &str = id.as_ref();
-    match id.parse().ok().and_then(|id: PolicyId| parsed.get(&id)) {
-        Some(policy) => finding_of(policy.source.as_pair(), rule, error),
-        None => finding_of((id, ""), rule, error),
-    }
+/// A thread could not be had, or did not end well.
+pub(crate) fn unprocessable() -> Vec<Finding> {
+    vec![Finding::whole(("policies", ""), Rule::Size, "they cannot be processed", None)]
 }
 
 /// Actions that some policy decides by `context.facts`.
