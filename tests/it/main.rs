@@ -10,6 +10,7 @@ mod first_run;
 mod following;
 mod grpc;
 mod lifecycle;
+mod packaging;
 mod postgres;
 mod python;
 mod repository;

@@ -24,6 +24,10 @@ use clap::Parser as _;
 use crate::cli::Cli;
 use crate::output::Out;
 
+/// Chosen by measurement: `docs/benchmarks.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Evaluation recurses along policies; within the engine's limits this is far more than it needs.
 const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
 
