@@ -1,18 +1,110 @@
-//! How long a caller will wait.
+//! How long a caller will wait, and the end of calls that take longer.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
+use http::{HeaderMap, Request, Response};
+use magistrate_pdp::CheckError;
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+use tonic::body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
 
-/// Patience with callers that name no deadline.
-const DEFAULT: Duration = Duration::from_secs(10);
+use crate::status::{Refusal, status};
+use crate::transport::Limits;
 
-/// The deadline of the `grpc-timeout` metadata, else 10 s. A value that is none counts as absent, as it
-/// does for tonic itself, which ends the call at the deadline.
-pub(crate) fn patience(metadata: &MetadataMap) -> Duration {
-    let value = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    value.and_then(parse).unwrap_or(DEFAULT)
+/// When the caller stops waiting, as the layer found it; within the extensions of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// How long the caller still waits.
+    pub(crate) fn patience(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
 }
+
+/// Ends calls at their deadline: what `grpc-timeout` says within the limits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeadlineLayer {
+    default: Duration,
+    longest: Duration,
+}
+
+impl DeadlineLayer {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { default: limits.deadline, longest: limits.longest_deadline }
+    }
+
+    pub(crate) fn patience(&self, headers: &HeaderMap) -> Duration {
+        let value = headers.get("grpc-timeout").and_then(|value| value.to_str().ok());
+        value.and_then(parse).unwrap_or(self.default).min(self.longest)
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Timed<S>;
+
+    fn layer(&self, inner: S) -> Timed<S> {
+        Timed { layer: *self, inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Timed<S> {
+    layer: DeadlineLayer,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Timed<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Timing<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let until = Instant::now() + self.layer.patience(request.headers());
+        request.extensions_mut().insert(Deadline(until));
+        Timing { inner: self.inner.call(request), late: tokio::time::sleep_until(until) }
+    }
+}
+
+pin_project! {
+    pub(crate) struct Timing<F> {
+        #[pin]
+        inner: F,
+        #[pin]
+        late: Sleep,
+    }
+}
+
+impl<F, E> Future for Timing<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    /// INVARIANT: a deadline that has passed is told, whatever the call came to meanwhile.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.late.poll(context).is_ready() {
+            let late = Refusal::Check(CheckError::DeadlineExceeded(LATE.to_owned()));
+            return Poll::Ready(Ok(status(&late).into_http()));
+        }
+        this.inner.poll(context)
+    }
+}
+
+const LATE: &str = "the call was not answered within its deadline; a decision may still appear in the history";
 
 /// Parses 1 to 8 digits and a unit, as the gRPC specification writes timeouts.
 fn parse(text: &str) -> Option<Duration> {

@@ -13,13 +13,16 @@ mod query;
 mod reply;
 mod server;
 mod service;
+mod shed;
 mod status;
+mod transport;
 mod value;
 
 pub use health::Health;
 pub use observe::{Causes, Decided, Exit, Method, Observe, Unobserved, code_name};
-pub use server::{ServeError, serve};
+pub use server::{ServeError, Settings, serve};
 pub use service::Door;
+pub use transport::{Certificates, Ended, Limits, TlsError, TlsFiles, TransportStats};
 
 #[cfg(test)]
 mod tests;

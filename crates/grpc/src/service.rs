@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use magistrate_model::{Caller, Channel};
 use magistrate_pdp::{Clock, Pdp};
@@ -10,10 +11,11 @@ use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, 
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Request, Response, Status};
 
+use crate::deadline::Deadline;
 use crate::observe::Decided;
 use crate::query::Asking;
 use crate::status::{Refusal, status};
-use crate::{batch, deadline, query, reply};
+use crate::{batch, query, reply};
 
 /// The gRPC door of a decision point.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl<C: Clock> Door<C> {
 
     async fn answer_check(&self, request: Request<CheckRequest>) -> Result<(CheckResponse, Decided), Refusal> {
         let now = self.clock.now();
-        let patience = deadline::patience(request.metadata());
+        let patience = patience(request.extensions());
         let query = query::query(request.get_ref(), &self.asking(request.extensions()))?;
         let explain = query.explain;
         let recorded = self.pdp.check(query, now, patience).await?;
@@ -50,7 +52,7 @@ impl<C: Clock> Door<C> {
         request: Request<CheckBatchRequest>,
     ) -> Result<(CheckBatchResponse, Decided), Refusal> {
         let now = self.clock.now();
-        let patience = deadline::patience(request.metadata());
+        let patience = patience(request.extensions());
         let batch = batch::batch(request.get_ref(), &self.asking(request.extensions()))?;
         let explain = request.get_ref().explain;
         let answer = self.pdp.check_batch(batch, now, patience).await?;
@@ -75,6 +77,11 @@ fn respond<T>(outcome: Result<(T, Decided), Refusal>) -> Result<Response<T>, Sta
     let mut response = Response::new(message);
     response.extensions_mut().insert(decided);
     Ok(response)
+}
+
+/// How long the caller still waits; without a deadline, which the layer gives every call, not at all.
+fn patience(extensions: &Extensions) -> Duration {
+    extensions.get::<Deadline>().map_or(Duration::ZERO, |deadline| deadline.patience())
 }
 
 /// The peer's address; `None` only where there is no connection. A peer whose address cannot be told is

@@ -64,6 +64,7 @@ fn check_error(error: &CheckError) -> Status {
         }),
         CheckError::NotReady(_) => with(Code::Unavailable, "NOT_READY", &message, |_| {}),
         CheckError::NotRecorded(_) => with(Code::Unavailable, "NOT_RECORDED", &message, |_| {}),
+        CheckError::DeadlineExceeded(_) => with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", &message, |_| {}),
         CheckError::RevisionAhead { .. } => with(Code::FailedPrecondition, "REVISION_AHEAD", &message, |details| {
             details.add_precondition_failure_violation("REVISION", "at_least_revision", message.clone());
         }),

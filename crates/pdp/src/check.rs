@@ -113,7 +113,7 @@ impl Pdp {
         let slot = self.ledger.reserve(batch.items.len())?;
         let evaluated = tokio::time::timeout(patience, self.evaluate(&view, batch, now)).await;
         let late =
-            || CheckError::NotReady("the batch was not evaluated within the deadline; send fewer items".to_owned());
+            || CheckError::DeadlineExceeded("the batch was not evaluated within the deadline; send fewer items".into());
         let (answers, outline) = evaluated.map_err(|_| late())??;
         let mut recorded = slot.record(answers, now, patience).await?.into_iter();
         let results = outline.into_iter().map(|outcome| match outcome {

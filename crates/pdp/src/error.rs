@@ -22,6 +22,9 @@ pub enum CheckError {
     /// The decision was made and could not be recorded, so it is not answered.
     #[error("{0}")]
     NotRecorded(String),
+    /// The caller's deadline passed first. A decision may be in the history all the same.
+    #[error("{0}")]
+    DeadlineExceeded(String),
     /// The caller asks for a revision that nobody has committed.
     #[error("revision {wanted} was asked for and the newest is {newest}; take the number from the answer to a change")]
     RevisionAhead {

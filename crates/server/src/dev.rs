@@ -13,7 +13,7 @@ use magistrate_storage_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 
 use crate::cli::DevArgs;
-use crate::config::{Config, Ops, Storage, Telemetry};
+use crate::config::{Config, Ops, Storage, Telemetry, Transport};
 use crate::example::{self, DemoQuestion};
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
@@ -41,6 +41,7 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
         listen: SocketAddr::from(([127, 0, 0, 1], args.port)),
         default_namespace: example::NAMESPACE.to_owned(),
         settings: Settings::default(),
+        transport: Transport { workers: 1, ..Transport::default() },
         ops: Ops::default(),
         telemetry: Telemetry::default(),
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use magistrate_grpc::{Door, Health};
+use magistrate_grpc::{Certificates, Door, Health, Settings};
 use magistrate_ledger::{StreamId, Writer};
 use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
 use magistrate_storage_postgres::PostgresStore;
@@ -40,6 +40,7 @@ pub(crate) struct Server {
     recorder: Recorder,
     writer: Writer<Timed<StoreSink>>,
     listener: TcpListener,
+    transport: Settings,
     ops: Ops,
     drain_delay: Duration,
     telemetry: Telemetry,
@@ -64,7 +65,7 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
         address = %server.listener.local_addr()?,
         ops = ops.join(","),
         store = %config.storage,
-        "serving; only callers on this machine are accepted"
+        "serving"
     );
     let reload = Reload::new(global.clone(), log);
     tokio::select! {
@@ -84,6 +85,7 @@ impl Server {
                 config.listen
             );
         }
+        let certificates = config.transport.tls.clone().map(Certificates::http2).transpose()?.map(Arc::new);
         warn_of_weaknesses(&config.storage);
         let telemetry = Telemetry::start(&config.telemetry, &config.node)?;
         let store = Store::open(config).await?;
@@ -111,10 +113,29 @@ impl Server {
             None => None,
         };
         telemetry.watch(&pdp);
+        let transport = Settings {
+            workers: config.transport.workers,
+            stack_bytes: WORKER_STACK_BYTES,
+            limits: config.transport.limits,
+            certificates,
+            stats: Arc::default(),
+        };
         let writer = Writer::new(telemetry.timed(sink), stream, os::random);
         let default_namespace = config.default_namespace.clone();
         let drain_delay = config.ops.drain_delay;
-        Ok(Self { pdp, follower, recorder, writer, listener, ops, drain_delay, telemetry, default_namespace, shared })
+        Ok(Self {
+            pdp,
+            follower,
+            recorder,
+            writer,
+            listener,
+            transport,
+            ops,
+            drain_delay,
+            telemetry,
+            default_namespace,
+            shared,
+        })
     }
 
     /// The address it is bound to.
@@ -126,8 +147,19 @@ impl Server {
     /// is durable.
     #[expect(clippy::disallowed_methods, reason = "tasks are spawned here, and each handle is waited for here")]
     pub(crate) async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { pdp, follower, recorder, writer, listener, ops, drain_delay, telemetry, default_namespace, shared } =
-            self;
+        let Self {
+            pdp,
+            follower,
+            recorder,
+            writer,
+            listener,
+            transport,
+            ops,
+            drain_delay,
+            telemetry,
+            default_namespace,
+            shared,
+        } = self;
         let lifecycle = Lifecycle::of(&pdp);
         let upkeep = shared.map(|shared| upkeep::start(&shared.store, &pdp, shared.node, shared.inspector));
         let mut upkeep = upkeep.unwrap_or_default();
@@ -140,7 +172,8 @@ impl Server {
         let door = Door::new(pdp, SystemClock, default_namespace);
         let (stopping, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        let mut serving = Box::pin(magistrate_grpc::serve(listener, door, health, telemetry.calls(), stopped));
+        let mut serving =
+            Box::pin(magistrate_grpc::serve(listener, door, health, telemetry.calls(), transport, stopped));
         let outcome = tokio::select! {
             ended = &mut serving => ended.context("the gRPC door failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),

@@ -15,14 +15,14 @@ fn port_in_use_is_named() {
         &store,
         &["serve", "--listen", &address],
         1,
-        &[&format!("cannot listen on `{address}`"), "is another server running there?"],
+        &[&format!("`listen` is `{address}`"), "is another server running there?"],
     );
     let port = taken.local_addr().unwrap().port().to_string();
-    refused(&store, &["dev", "--once", "--port", &port], 1, &[&format!("cannot listen on `{address}`")]);
+    refused(&store, &["dev", "--once", "--port", &port], 1, &[&format!("`listen` is `{address}`")]);
 }
 
 #[test]
-fn only_loopback_is_served() {
+fn nobody_elsewhere_is_served_in_clear() {
     let store = Store::example();
     // An address of no machine comes first: a server that tries it fails here, and does not go on to serve.
     for address in ["192.0.2.1:7700", "0.0.0.0:0", "[::]:0"] {
@@ -30,14 +30,11 @@ fn only_loopback_is_served() {
             &store,
             &["serve", "--listen", address],
             1,
-            &[
-                &format!("cannot listen on `{address}`"),
-                "until callers authenticate, only loopback addresses are served; use 127.0.0.1",
-            ],
+            &[&format!("`listen` is `{address}`"), "TLS is not configured", "or listen on a loopback address"],
         );
     }
     store.file("magistrate.toml", "listen = \"0.0.0.0:0\"");
-    refused(&store, &["serve"], 1, &["only loopback addresses are served"]);
+    refused(&store, &["serve"], 1, &["TLS is not configured"]);
 }
 
 #[test]

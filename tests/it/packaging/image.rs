@@ -59,7 +59,8 @@ fn image_holds_what_the_program_needs_and_no_more() {
         return skip("image_holds_what_the_program_needs_and_no_more", "file systems cannot be mounted here");
     };
     let root = image.root();
-    let programs: Vec<_> = files(&root).into_iter().filter(|path| !path.starts_with("lib") && !path.starts_with("usr/lib")).collect();
+    let programs: Vec<_> =
+        files(&root).into_iter().filter(|path| !path.starts_with("lib") && !path.starts_with("usr/lib")).collect();
     let expected = ["etc/group", "etc/nsswitch.conf", "etc/passwd", "usr/bin/magistrate"];
     let others: Vec<_> = programs.iter().filter(|path| !path.starts_with("etc/ssl/")).map(String::as_str).collect();
     assert_eq!(others, expected, "nothing but the program and what it reads");

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use magistrate_client::{Client, ClientError, Refusal};
@@ -71,7 +72,14 @@ impl Served {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let door = Door::new(running.pdp.clone(), clock.clone(), String::new());
-        let serving = serve(listener, door, health.clone(), crate::Unobserved, async { drop(stopped.await) });
+        let settings = crate::Settings {
+            workers: 2,
+            stack_bytes: 8 * 1024 * 1024,
+            limits: crate::Limits::default(),
+            certificates: None,
+            stats: Arc::default(),
+        };
+        let serving = serve(listener, door, health.clone(), crate::Unobserved, settings, async { drop(stopped.await) });
         let task = spawn(serving);
         let client = Client::connect(&address.to_string()).await?;
         Ok(Self { address, client, clock, running, health, stop, task })

@@ -104,13 +104,16 @@ pub(crate) struct DevArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address of the gRPC door; loopback only until callers authenticate [default: 127.0.0.1:7700]
+    /// Address of the gRPC door; off loopback, TLS and API keys are required [default: 127.0.0.1:7700]
     #[arg(long, env = "MAGISTRATE_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// Address of the operations listener (health and metrics), several parted by commas, or `off`
     /// [default: 127.0.0.1:7702]
     #[arg(long, env = "MAGISTRATE_OPS_LISTEN", value_name = "ADDRESS")]
     pub(crate) ops_listen: Option<String>,
+    /// Threads that serve; 0 is one a core [default: 0]
+    #[arg(long, env = "MAGISTRATE_WORKERS", value_name = "COUNT")]
+    pub(crate) workers: Option<usize>,
     /// When told to stop, go on serving for so long while saying that it is not ready, so that balancers look
     /// elsewhere first [default: 0]
     #[arg(long, env = "MAGISTRATE_DRAIN_DELAY", value_name = "SECONDS")]

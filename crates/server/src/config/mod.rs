@@ -15,16 +15,18 @@ use crate::os;
 mod database;
 mod ops;
 mod telemetry;
+mod transport;
 
 use database::DatabaseFile;
 pub(crate) use database::read_secret;
 pub(crate) use ops::Ops;
 pub(crate) use telemetry::{LogFormat, Otlp, Telemetry};
+pub(crate) use transport::Transport;
 
 /// The file looked for when none is named.
 const FILE: &str = "magistrate.toml";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 17] = [
+const VARIABLES: [&str; 20] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -42,6 +44,9 @@ const VARIABLES: [&str; 17] = [
     "MAGISTRATE_LOG_FORMAT",
     "MAGISTRATE_OPS_LISTEN",
     "MAGISTRATE_DRAIN_DELAY",
+    "MAGISTRATE_TLS_CERTIFICATE_FILE",
+    "MAGISTRATE_TLS_KEY_FILE",
+    "MAGISTRATE_WORKERS",
 ];
 
 /// What is configured, resolved.
@@ -57,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) default_namespace: String,
     /// Limits of the decision point.
     pub(crate) settings: Settings,
+    /// How the door is reached.
+    pub(crate) transport: Transport,
     /// The listener for whoever operates the server.
     pub(crate) ops: Ops,
     /// Logs, metrics and traces.
@@ -91,6 +98,9 @@ struct File {
     default_namespace: Option<String>,
     staleness: StalenessFile,
     ledger: LedgerFile,
+    workers: Option<usize>,
+    tls: transport::TlsFile,
+    limits: transport::LimitsFile,
     ops: ops::OpsFile,
     telemetry: telemetry::TelemetryFile,
 }
@@ -130,7 +140,7 @@ impl Config {
         if capacity < 1_000 {
             bail!("`ledger.capacity` is {capacity}; a batch of 1,000 must fit");
         }
-        Ok(Self {
+        let config = Self {
             storage: database::storage(global, file.data, &file.database)?,
             node: global.node.clone().or(file.node).unwrap_or_else(os::host),
             listen: serve
@@ -139,16 +149,29 @@ impl Config {
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),
             settings: Settings { staleness, ledger_capacity: capacity, class: class.unwrap_or(defaults.class) },
+            transport: Transport {
+                tls: transport::tls(file.tls, variable)?,
+                workers: transport::workers(serve.and_then(|args| args.workers).or(file.workers))?,
+                limits: transport::limits(&file.limits)?,
+            },
             ops: ops::resolve(
                 file.ops,
                 serve.and_then(|it| it.ops_listen.as_deref()),
                 serve.and_then(|it| it.drain_delay),
             )?,
-            telemetry: telemetry::resolve(file.telemetry, |name| {
-                std::env::var(name).ok().filter(|value| !value.is_empty())
-            })?,
-        })
+            telemetry: telemetry::resolve(file.telemetry, variable)?,
+        };
+        transport::check_reach("listen", config.listen, config.transport.tls.as_ref())?;
+        for address in &config.ops.listen {
+            transport::check_reach("ops.listen", *address, config.transport.tls.as_ref())?;
+        }
+        Ok(config)
     }
+}
+
+/// A variable of the environment that says something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn read(named: Option<&Path>) -> anyhow::Result<File> {
