@@ -16,6 +16,7 @@ GRANT SELECT ON magistrate.api_key TO {app};
 -- A decision is written by one function, and not read by whoever writes it.
 GRANT EXECUTE ON FUNCTION audit.ship, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
 
-GRANT EXECUTE ON FUNCTION magistrate.commit TO {admin};
+GRANT EXECUTE ON FUNCTION magistrate.commit, magistrate.issue_api_key, magistrate.revoke_api_key TO {admin};
+GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor};
 
 GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.batch, audit.checkpoint TO {auditor};

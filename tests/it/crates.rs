@@ -6,21 +6,26 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 use magistrate_tests::workspace;
 
 /// Crate, ours it may depend on, and what it alone (or with the others named so) may use from outside.
-const ROOMS: [(&str, &[&str], &[&str]); 12] = [
+const ROOMS: [(&str, &[&str], &[&str]); 13] = [
     ("model", &[], &["thiserror", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
     ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
+    ("identity", &["model"], &["data-encoding", "sha2", "subtle", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
     ("pdp", &["model", "engine", "ledger"], &["arc-swap", "rpds", "tokio", "thiserror"]),
-    ("pap", &["model", "engine", "ledger"], &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"]),
+    (
+        "pap",
+        &["model", "engine", "identity", "ledger"],
+        &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"],
+    ),
     (
         "storage-sqlite",
-        &["model", "ledger", "pdp", "pap"],
+        &["model", "identity", "ledger", "pdp", "pap"],
         &["sqlx", "serde_json", "sha2", "thiserror", "tokio", "tracing"],
     ),
     (
         "storage-postgres",
-        &["model", "ledger", "pdp", "pap"],
+        &["model", "identity", "ledger", "pdp", "pap"],
         &[
             "sqlx",
             "serde_json",
@@ -37,7 +42,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
     ),
     (
         "grpc",
-        &["model", "proto", "pdp", "pap", "ledger"],
+        &["model", "proto", "pdp", "pap", "identity", "ledger"],
         &[
             "tonic",
             "tonic-health",

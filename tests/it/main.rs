@@ -4,6 +4,7 @@
 mod administration;
 mod bad_input;
 mod bulk;
+mod callers;
 mod crates;
 mod durability;
 mod first_run;

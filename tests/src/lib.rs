@@ -12,9 +12,11 @@ mod collector;
 pub mod postgres;
 mod program;
 mod running;
+mod secured;
 mod store;
 
 pub use collector::Collector;
 pub use program::{Ran, magistrate, program, ran, skip, tell, workspace};
 pub use running::{Running, request};
+pub use secured::Secured;
 pub use store::Store;

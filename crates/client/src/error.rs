@@ -25,6 +25,9 @@ pub enum ClientError {
         /// What the network said.
         why: String,
     },
+    /// The API key cannot be presented.
+    #[error("the API key cannot be presented: {0}")]
+    Key(String),
     /// The server, or the way to it, refused.
     #[error("{0}")]
     Refused(Box<Refusal>),
@@ -34,7 +37,7 @@ impl ClientError {
     /// Whether asking again, a little later or elsewhere, may succeed.
     pub fn is_worth_a_retry(&self) -> bool {
         match self {
-            Self::Endpoint { .. } => false,
+            Self::Endpoint { .. } | Self::Key(_) => false,
             Self::Unreachable { .. } => true,
             Self::Refused(refusal) => refusal.is_worth_a_retry(),
         }

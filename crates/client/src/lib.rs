@@ -19,11 +19,13 @@ mod build;
 mod error;
 mod nodes;
 
+use std::fmt;
 use std::time::Duration;
 
 pub use magistrate_proto::{structure, v1};
 use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use v1::authorization_service_client::AuthorizationServiceClient;
 use v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Decision};
 
@@ -42,24 +44,73 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Client {
     service: AuthorizationServiceClient<Channel>,
+    /// `Bearer …`, marked so that nothing shows it.
+    authorization: Option<AsciiMetadataValue>,
+}
+
+/// How to connect.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The API key to present.
+    pub api_key: Option<String>,
+    /// Certificates, as PEM, of those who may sign the server's; the system's where there are none.
+    pub authorities: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("api_key", &self.api_key.as_ref().map(|_| "…")).finish_non_exhaustive()
+    }
 }
 
 impl Client {
-    /// Connects to `http://host:port`; the scheme may be left out.
+    /// Connects to `http://host:port`, or over TLS to `https://host:port`; without a scheme it is `http`.
     pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
-        let channel = parse(endpoint)?.connect().await;
-        let channel = channel.map_err(|error| ClientError::unreachable(endpoint, &error))?;
-        Ok(Self::over(channel))
+        Self::connect_with(endpoint, &Options::default()).await
+    }
+
+    /// The same with a key, or with authorities of one's own.
+    pub async fn connect_with(endpoint: &str, options: &Options) -> Result<Self, ClientError> {
+        let mut parsed = parse(endpoint)?;
+        if parsed.uri().scheme_str() == Some("https") {
+            let tls = match &options.authorities {
+                Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
+                None => ClientTlsConfig::new().with_native_roots(),
+            };
+            parsed = parsed.tls_config(tls).map_err(|error| ClientError::unreachable(endpoint, &error))?;
+        }
+        let channel = parsed.connect().await.map_err(|error| ClientError::unreachable(endpoint, &error))?;
+        let client = Self::over(channel);
+        match &options.api_key {
+            Some(key) => client.with_api_key(key),
+            None => Ok(client),
+        }
     }
 
     /// A client over a channel made elsewhere.
     pub fn over(channel: Channel) -> Self {
-        Self { service: AuthorizationServiceClient::new(channel) }
+        Self { service: AuthorizationServiceClient::new(channel), authorization: None }
+    }
+
+    /// Presents an API key with every call.
+    pub fn with_api_key(self, key: &str) -> Result<Self, ClientError> {
+        let mut authorization = AsciiMetadataValue::try_from(format!("Bearer {}", key.trim()))
+            .map_err(|_| ClientError::Key("it has characters that no key has".to_owned()))?;
+        authorization.set_sensitive(true);
+        Ok(Self { authorization: Some(authorization), ..self })
+    }
+
+    fn request<T>(&self, message: T, deadline: Duration) -> Request<T> {
+        let mut request = within(message, deadline);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
     }
 
     /// Asks for one decision.
     pub async fn check(&self, request: CheckRequest, deadline: Duration) -> Result<CheckResponse, ClientError> {
-        let answer = self.service.clone().check(within(request, deadline)).await?;
+        let answer = self.service.clone().check(self.request(request, deadline)).await?;
         Ok(answer.into_inner())
     }
 
@@ -69,7 +120,7 @@ impl Client {
         request: CheckBatchRequest,
         deadline: Duration,
     ) -> Result<CheckBatchResponse, ClientError> {
-        let answer = self.service.clone().check_batch(within(request, deadline)).await?;
+        let answer = self.service.clone().check_batch(self.request(request, deadline)).await?;
         Ok(answer.into_inner())
     }
 }
@@ -89,9 +140,8 @@ fn parse(endpoint: &str) -> Result<Endpoint, ClientError> {
     let refused = |why: &str| ClientError::Endpoint { endpoint: endpoint.to_owned(), why: why.to_owned() };
     let address = match endpoint.split_once("://") {
         None => format!("http://{endpoint}"),
-        Some(("http", _)) => endpoint.to_owned(),
-        Some(("https", _)) => return Err(refused("this client does not speak TLS")),
-        Some(_) => return Err(refused("only `http` is spoken")),
+        Some(("http" | "https", _)) => endpoint.to_owned(),
+        Some(_) => return Err(refused("only `http` and `https` are spoken")),
     };
     let endpoint = Endpoint::from_shared(address).map_err(|_| refused("it does not parse"))?;
     if endpoint.uri().host().is_none_or(str::is_empty) {

@@ -57,7 +57,7 @@ fn refusals_read_well() {
 fn overload_is_worth_a_retry_and_a_malformed_request_is_not() {
     let worth = |code, details| match ClientError::from(Status::with_error_details(code, "", details)) {
         ClientError::Refused(refusal) => refusal.is_worth_a_retry(),
-        ClientError::Endpoint { .. } | ClientError::Unreachable { .. } => false,
+        ClientError::Endpoint { .. } | ClientError::Key(_) | ClientError::Unreachable { .. } => false,
     };
     let retry = ErrorDetails::with_retry_info(Some(Duration::ZERO));
     assert!(worth(Code::ResourceExhausted, retry));
@@ -73,11 +73,11 @@ fn endpoints_are_checked_before_connecting() {
     };
     check("http://127.0.0.1:7700", "http://127.0.0.1:7700/");
     check("localhost:7700", "http://localhost:7700/");
+    check("https://example.com", "https://example.com/");
     check(
-        "https://example.com",
-        "cannot connect to `https://example.com`: this client does not speak TLS; write `http://127.0.0.1:7700`",
+        "unix:///tmp/x",
+        "cannot connect to `unix:///tmp/x`: only `http` and `https` are spoken; write `http://127.0.0.1:7700`",
     );
-    check("unix:///tmp/x", "cannot connect to `unix:///tmp/x`: only `http` is spoken; write `http://127.0.0.1:7700`");
     check("a b", "cannot connect to `a b`: it does not parse; write `http://127.0.0.1:7700`");
 }
 
@@ -104,5 +104,19 @@ async fn nobody_listening_is_said_in_words() -> Result<(), Box<dyn std::error::E
     let error = error.map(|error| error.to_string()).unwrap_or_default();
     assert!(error.starts_with(&format!("cannot connect to `{free}`: Connection refused")), "{error}");
     assert!(error.ends_with("is the server running, and is this its address?"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn key_is_presented_and_never_shown() -> Result<(), ClientError> {
+    let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let client = crate::Client::over(channel).with_api_key("mag_check_secret\n")?;
+    let request = client.request((), crate::DEADLINE);
+    assert_eq!(
+        request.metadata().get("authorization").and_then(|it| it.to_str().ok()),
+        Some("Bearer mag_check_secret")
+    );
+    let options = crate::Options { api_key: Some("mag_check_secret".into()), ..crate::Options::default() };
+    assert!(!format!("{client:?} {request:?} {options:?}").contains("mag_check_secret"));
     Ok(())
 }

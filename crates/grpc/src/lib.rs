@@ -3,6 +3,7 @@
 //! Parsing is one mapping per direction. Nothing here decides anything, and no response is built from
 //! anything but a [`Recorded`](magistrate_pdp::Recorded) verdict.
 
+mod authenticate;
 mod batch;
 mod deadline;
 mod entity;
@@ -18,6 +19,7 @@ mod status;
 mod transport;
 mod value;
 
+pub use authenticate::{Authenticate, Denied};
 pub use health::Health;
 pub use observe::{Causes, Decided, Exit, Method, Observe, Unobserved, code_name};
 pub use server::{ServeError, Settings, serve};

@@ -17,6 +17,7 @@ use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
+use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::deadline::DeadlineLayer;
 use crate::health::Health;
 use crate::observe::{Method, Observe, ObserveLayer};
@@ -66,16 +67,17 @@ pub enum ServeError {
 /// Then health turns to not serving, no connection is accepted any more, calls in flight are answered,
 /// and this returns once every connection is closed. A client that watches health or holds a reflection
 /// stream open delays that by as long as connections may outlive their age: whoever calls this bounds the wait.
-pub async fn serve<C: Clock, O: Observe>(
+pub async fn serve<C: Clock + Clone, O: Observe>(
     listener: TcpListener,
     door: Door<C>,
     health: Health,
     observer: O,
+    authenticate: Authenticate<C>,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let Settings { workers, stack_bytes, limits, certificates, stats } = settings;
-    let stack = stack(door, &health, observer, &limits)?;
+    let stack = stack(door, &health, observer, authenticate, &limits)?;
     let serving = Serving { stack, limits, certificates, stats: Arc::clone(&stats) };
     let workers = Workers::start(&Plan { workers, stack_bytes, limits }, &serving)?;
     tokio::select! {
@@ -89,10 +91,11 @@ pub async fn serve<C: Clock, O: Observe>(
 }
 
 /// The services within their layers, outermost first: who watches sees everything, and what is shed costs little.
-fn stack<C: Clock, O: Observe>(
+fn stack<C: Clock + Clone, O: Observe>(
     door: Door<C>,
     health: &Health,
     observer: O,
+    authenticate: Authenticate<C>,
     limits: &Limits,
 ) -> Result<Stack, ServeError> {
     let services = Routes::new(Door::sized(&Arc::new(door)))
@@ -103,6 +106,7 @@ fn stack<C: Clock, O: Observe>(
     let layers = ServiceBuilder::new()
         .layer(ObserveLayer(observer))
         .layer(ShedLayer::new(Arc::new(Semaphore::new(limits.in_flight))))
+        .layer(AuthenticateLayer(authenticate))
         .layer(DeadlineLayer::new(limits));
     Ok(BoxCloneSyncService::new(layers.service(services)))
 }

@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use magistrate_model::{Caller, Channel};
+use magistrate_model::{Caller, Channel, TraceId};
 use magistrate_pdp::{Clock, Pdp};
 use magistrate_proto::v1::authorization_service_server::AuthorizationService;
 use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse};
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Request, Response, Status};
 
+use crate::authenticate::Authenticated;
 use crate::deadline::Deadline;
 use crate::observe::Decided;
 use crate::query::Asking;
@@ -33,7 +34,12 @@ impl<C: Clock> Door<C> {
 
     fn asking(&self, extensions: &Extensions) -> Asking<'_> {
         Asking {
-            caller: Caller { address: address(extensions), channel: Channel::Grpc },
+            caller: Caller {
+                address: address(extensions),
+                channel: Channel::Grpc,
+                key: extensions.get::<Authenticated>().map(|caller| caller.key.clone()),
+                trace: extensions.get::<TraceId>().copied(),
+            },
             default_namespace: &self.default_namespace,
         }
     }

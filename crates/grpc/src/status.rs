@@ -5,6 +5,7 @@ use magistrate_pdp::CheckError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
+use crate::authenticate::Denied;
 use crate::finding::{Findings, cut};
 
 /// The domain of every reason.
@@ -18,6 +19,8 @@ pub(crate) enum Refusal {
         /// The field that does.
         field: &'static str,
     },
+    /// Its caller may not ask.
+    Caller(Denied),
     /// The decision point gives none.
     Check(CheckError),
 }
@@ -44,6 +47,18 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
             );
             with(Code::Unimplemented, "IDENTITY_UNSUPPORTED", &message, |_| {})
         }
+        // One text for every cause: which keys exist is nobody's business.
+        Refusal::Caller(Denied::Unauthenticated(_)) => {
+            let message = "present an API key in force, as `authorization: Bearer mag_…`; an administrator makes one with \
+                           `magistrate caller key new`";
+            with(Code::Unauthenticated, "UNAUTHENTICATED", message, |_| {})
+        }
+        Refusal::Caller(Denied::NotPermittedToAsk) => with(
+            Code::PermissionDenied,
+            "NOT_PERMITTED_TO_ASK",
+            "the API key is not of the kind this call needs",
+            |_| {},
+        ),
         Refusal::Check(error) => check_error(error),
     }
 }

@@ -20,7 +20,7 @@ use crate::status::Refusal;
 
 fn asking(address: [u8; 4]) -> Asking<'static> {
     Asking {
-        caller: Caller { address: Some(IpAddr::from(address)), channel: Channel::Grpc },
+        caller: Caller { address: Some(IpAddr::from(address)), channel: Channel::Grpc, key: None, trace: None },
         default_namespace: "Company",
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use magistrate_model::{
     ActionUid, Caller, Cause, Channel, Digest, DurabilityClass, EntityData, EntityUid, Environment, GrantInForce,
-    Instant, Missing, Notice, Query, Question, Record, Revision, ScopeName, Span, Verdict,
+    Instant, Missing, Notice, Query, Question, Record, Revision, ScopeName, Span, TraceId, Verdict,
 };
 use minicbor::decode::Error;
 use sha2::{Digest as _, Sha256};
@@ -62,6 +62,11 @@ impl DecisionRecord {
         }
     }
 
+    /// The lowest version of the format that can tell all of it.
+    pub(crate) fn version(&self) -> u8 {
+        if is_known(&self.query.caller) { 2 } else { 1 }
+    }
+
     pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
         out.map(FIELDS)?;
         self.put_query(out)?;
@@ -79,9 +84,7 @@ impl DecisionRecord {
         put_optional(out.u8(5)?, query.at_least_revision, |out, it| out.u64(it.number()).map(drop))?;
         put_optional(out.u8(6)?, query.request_id.as_ref(), |out, it| out.str(it.as_str()).map(drop))?;
         out.u8(7)?.bool(query.explain)?;
-        let caller = out.u8(8)?.array(2)?;
-        put_optional(caller, query.caller.address, |out, it| out.str(&it.to_string()).map(drop))?;
-        caller.str(query.caller.channel.name()).map(drop)
+        put_caller(out.u8(8)?, &query.caller)
     }
 
     fn put_facts(&self, out: &mut Out<'_>) -> Encoded {
@@ -190,11 +193,38 @@ fn take_environment(input: &mut In<'_>) -> Result<Environment, Error> {
     })
 }
 
+/// In the form of version 1 where it says no more than that version could.
+fn put_caller(out: &mut Out<'_>, caller: &Caller) -> Encoded {
+    let known = is_known(caller);
+    out.array(if known { 4 } else { 2 })?;
+    put_optional(out, caller.address, |out, it| out.str(&it.to_string()).map(drop))?;
+    out.str(caller.channel.name())?;
+    if known {
+        put_optional(out, caller.key.as_ref(), |out, it| out.str(it.as_str()).map(drop))?;
+        put_optional(out, caller.trace, |out, it| out.bytes(it.as_bytes()).map(drop))?;
+    }
+    Ok(())
+}
+
 fn take_caller(input: &mut In<'_>) -> Result<Caller, Error> {
-    expect_array(input, 2)?;
+    let parts = input.array()?;
     let address = optional(input, parsed)?;
     let channel = Channel::named(input.str()?).ok_or_else(|| refused("an unknown channel"))?;
-    Ok(Caller { address, channel })
+    let (key, trace) = match parts {
+        Some(2) => (None, None),
+        Some(4) => (optional(input, parsed)?, optional(input, take_trace)?),
+        Some(_) | None => return Err(refused("a caller has 2 or 4 parts")),
+    };
+    Ok(Caller { address, channel, key, trace })
+}
+
+fn take_trace(input: &mut In<'_>) -> Result<TraceId, Error> {
+    input.bytes()?.try_into().map(TraceId::new).map_err(|_| refused("a trace id has 16 bytes"))
+}
+
+/// Whether more is known of a caller than version 1 of the format could tell.
+fn is_known(caller: &Caller) -> bool {
+    caller.key.is_some() || caller.trace.is_some()
 }
 
 fn take_scope(input: &mut In<'_>) -> Result<(ScopeName, ActionUid), Error> {

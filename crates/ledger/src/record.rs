@@ -8,8 +8,9 @@ use crate::decision::DecisionRecord;
 use crate::leaf::leaf;
 use crate::stream::{DecisionId, StreamId};
 
-/// The version of the record format. A reader refuses versions it does not know.
-const VERSION: u8 = 1;
+/// The newest version of the record format: 2 tells a caller's key and trace. A record is written in the lowest version
+/// that can tell all of it, and a reader refuses versions it does not know.
+const VERSION: u8 = 2;
 /// Fields of the envelope.
 const FIELDS: u64 = 8;
 /// The kind of a decision record.
@@ -21,6 +22,7 @@ pub type Nonce = [u8; 16];
 /// A record that still lacks its place in a stream.
 #[derive(Debug, Clone)]
 pub struct Draft {
+    version: u8,
     body: Vec<u8>,
     index: IndexColumns,
     recorded_at: Instant,
@@ -63,6 +65,7 @@ impl Draft {
     pub fn decision(question: &Question, verdict: &Verdict) -> Self {
         let record = DecisionRecord::of(question, verdict);
         Self {
+            version: record.version(),
             body: cbor::encode(|out| record.put(out)),
             index: IndexColumns::of(&record),
             recorded_at: record.instant,
@@ -82,7 +85,7 @@ impl Draft {
     }
 
     fn put(&self, out: &mut Out<'_>, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> Encoded {
-        out.map(FIELDS)?.u8(0)?.u8(VERSION)?.u8(1)?.u8(DECISION)?;
+        out.map(FIELDS)?.u8(0)?.u8(self.version)?.u8(1)?.u8(DECISION)?;
         out.u8(2)?.bytes(id.stream.as_bytes())?.u8(3)?.u64(id.seq)?;
         put_instant(out.u8(4)?, self.recorded_at)?;
         out.u8(5)?.str(class.name())?.u8(6)?.bytes(&nonce)?;
@@ -158,6 +161,7 @@ impl RecordedDecision {
 
     fn encode(&self, nonce: Nonce) -> Vec<u8> {
         let draft = Draft {
+            version: self.record.version(),
             body: cbor::encode(|out| self.record.put(out)),
             index: IndexColumns::of(&self.record),
             recorded_at: self.recorded_at,
@@ -173,7 +177,7 @@ fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
     }
     expect_key(input, 0)?;
     let version = input.u8()?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(refused(format_args!("version {version} is newer than this program")));
     }
     expect_key(input, 1)?;

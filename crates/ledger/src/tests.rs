@@ -38,7 +38,7 @@ fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
         at_least_revision: Some(Revision::new(3)),
         request_id: Some("r-1".parse().unwrap()),
         explain: true,
-        caller: Caller { address: Some("127.0.0.1".parse().unwrap()), channel: Channel::Grpc },
+        caller: Caller { address: Some("127.0.0.1".parse().unwrap()), channel: Channel::Grpc, key: None, trace: None },
     };
     let role = Arc::new(EntityData::bare(uid("Role::editor")));
     let facts = Facts {
@@ -119,6 +119,21 @@ fn format_version_1_does_not_change() {
     assert_eq!(sealed(1).leaf.to_string(), "6cb02568bdce40c121bb46d24e990810be5c10cf5849b490d778f29bb0ff434e");
 }
 
+/// What version 1 cannot tell is written in version 2, and nothing else is.
+#[test]
+fn key_and_trace_of_the_caller_are_version_2() {
+    let known = |key: bool, trace: bool| {
+        let (mut question, verdict) = full(5, "text", Cause::Permitted);
+        question.query.caller.key = key.then(|| "abcdefghij234567".parse().unwrap());
+        question.query.caller.trace = trace.then(|| magistrate_model::TraceId::new([7; 16]));
+        let sealed = Draft::decision(&question, &verdict).seal(id(1), DurabilityClass::Process, [9; 16]);
+        let decoded = RecordedDecision::decode(id(1), &sealed.bytes).unwrap();
+        assert_eq!(decoded.record.query.caller, question.query.caller);
+        sealed.bytes[2]
+    };
+    assert_eq!([known(false, false), known(true, false), known(false, true), known(true, true)], [1, 2, 2, 2]);
+}
+
 #[test]
 fn any_flipped_bit_is_refused_or_changes_the_record() {
     let record = sealed(1);
@@ -146,7 +161,15 @@ fn other_forms_of_the_same_record_are_refused() {
     wide.splice(2..3, [0x18, 0x01]);
     assert_eq!(RecordedDecision::decode(id(1), &wide), Err(InvalidRecord::NotCanonical));
     let mut newer = record.bytes.clone();
-    newer[2] = 2;
+    assert_eq!(
+        RecordedDecision::decode(id(1), &{
+            let mut bytes = newer.clone();
+            bytes[2] = 2;
+            bytes
+        }),
+        Err(InvalidRecord::NotCanonical)
+    );
+    newer[2] = 3;
     assert!(
         matches!(RecordedDecision::decode(id(1), &newer), Err(InvalidRecord::Format(why)) if why.contains("newer"))
     );

@@ -62,6 +62,62 @@ impl Channel {
     }
 }
 
+/// The id of an API key: 16 lower-case letters and digits. No secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Arc<str>);
+
+/// The text is no key id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a key's id has {} lower-case letters and digits", KeyId::LENGTH)]
+pub struct InvalidKeyId;
+
+impl KeyId {
+    /// Characters of an id.
+    pub const LENGTH: usize = 16;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidKeyId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKeyId> {
+        let fits = text.len() == Self::LENGTH && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if fits { Ok(Self(text.into())) } else { Err(InvalidKeyId) }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The trace a call belongs to (W3C Trace Context, `trace-id`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId([u8; 16]);
+
+impl TraceId {
+    /// The id of these bytes.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The party that calls us (a PEP), as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
@@ -69,6 +125,10 @@ pub struct Caller {
     pub address: Option<IpAddr>,
     /// The door it came through.
     pub channel: Channel,
+    /// The API key it presented, if it did.
+    pub key: Option<KeyId>,
+    /// The trace its call belongs to, if it said so or is sampled here.
+    pub trace: Option<TraceId>,
 }
 
 impl Caller {

@@ -130,8 +130,12 @@ fn bounds_count_bytes_and_levels() {
 
 #[test]
 fn only_this_machine_may_assert() {
-    let caller =
-        |address: Option<&str>| Caller { address: address.map(|it| it.parse().unwrap()), channel: Channel::Grpc };
+    let caller = |address: Option<&str>| Caller {
+        address: address.map(|it| it.parse().unwrap()),
+        channel: Channel::Grpc,
+        key: None,
+        trace: None,
+    };
     assert!(caller(None).may_assert());
     assert!(caller(Some("127.0.0.1")).may_assert());
     assert!(caller(Some("::1")).may_assert());

@@ -178,7 +178,7 @@ fn ready(case: Case, now: Instant, default_namespace: &str) -> Result<Ready, Str
         at_least_revision: None,
         request_id: None,
         explain: false,
-        caller: Caller { address: None, channel: Channel::Local },
+        caller: Caller { address: None, channel: Channel::Local, key: None, trace: None },
     };
     let policies = policies.transpose().map_err(|e| words(&e))?;
     Ok(Ready { name: case.name, query, at, decision, cause: expected_cause, policies })

@@ -23,7 +23,7 @@ pub use cases::{CaseReport, Suite, SuiteReport, read_cases};
 pub use data::{Data, GrantText, Located, RoleText, ScopeText, read_csv_grants, read_jsonl};
 pub use files::PolicyFiles;
 pub use plan::{Known, Plan, plan, role_uid};
-pub use ports::{Base, Changes, CommitError, EntityFilter, GrantFilter, PolicyMigration, Records, StoreError};
+pub use ports::{Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError};
 pub use problem::{AdminError, Problem};
 
 #[cfg(test)]

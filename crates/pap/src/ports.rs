@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
+use magistrate_identity::ApiKey;
 use magistrate_model::{
-    Authorship, Change, Digest, EntityData, EntityUid, Grant, GrantId, Instant, LoggedChange, PolicySet, Revision,
-    ScopeDeclaration, TypeName,
+    Authorship, Change, Digest, EntityData, EntityUid, Grant, GrantId, Instant, KeyId, LoggedChange, PolicySet,
+    Revision, ScopeDeclaration, TypeName,
 };
 
 /// The store could not be read or written. The text says why and what to do; driver text stays behind.
@@ -152,4 +153,19 @@ pub trait Changes: Send + Sync {
 
     /// The policy migrations, oldest first.
     fn migrations(&self) -> impl Future<Output = Result<Vec<PolicyMigration>, StoreError>> + Send;
+}
+
+/// API keys of a store: kept for ever, in force until they end.
+pub trait Keys {
+    /// Every key, with its hash; oldest first.
+    fn keys(&self) -> impl Future<Output = Result<Vec<ApiKey>, StoreError>> + Send;
+
+    /// Every key without its hash (all zeros), for whoever lists them; oldest first.
+    fn listed_keys(&self) -> impl Future<Output = Result<Vec<ApiKey>, StoreError>> + Send;
+
+    /// Keeps a new key.
+    fn issue_key(&self, key: &ApiKey, authorship: &Authorship) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends a key; whether there was one that had not been revoked.
+    fn revoke_key(&self, id: &KeyId, authorship: &Authorship) -> impl Future<Output = Result<bool, StoreError>> + Send;
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 
+use magistrate_identity::{ApiKey, KeyHash, UnknownKind};
 use magistrate_model::{
     ActionUid, Authorship, Conferred, Digest, EntityData, EntityUid, Grant, Instant, InvalidInstant, LoggedChange,
     PolicyText, Revision, ScopeDeclaration, Term, json,
@@ -176,4 +177,25 @@ fn authorship(
 
 fn instant(micros: Option<i64>) -> Result<Option<Instant>, InvalidInstant> {
     micros.map(Instant::from_micros).transpose()
+}
+
+/// Id, caller, hash, kind, creation, end, revocation.
+pub type KeyRow = (String, String, Vec<u8>, String, i64, i64, Option<i64>);
+
+/// The key of a row.
+pub fn api_key(
+    (id, caller, hash, kind, created_at, expires_at, revoked_at): KeyRow,
+) -> Result<ApiKey, InconsistentRow> {
+    let refused = |why: &dyn Display| InconsistentRow::new("api_key", &id, why);
+    let instant = |micros: i64| Instant::from_micros(micros).map_err(|why| refused(&why));
+    let hash: [u8; 32] = hash.try_into().map_err(|_| refused(&"its hash has not 32 bytes"))?;
+    Ok(ApiKey {
+        id: id.parse().map_err(|why| refused(&why))?,
+        kind: kind.parse().map_err(|why: UnknownKind| refused(&why))?,
+        hash: KeyHash::new(hash),
+        created_at: instant(created_at)?,
+        expires_at: instant(expires_at)?,
+        revoked_at: revoked_at.map(instant).transpose()?,
+        caller,
+    })
 }

@@ -5,6 +5,7 @@ mod config;
 mod dev;
 mod example;
 mod exit;
+mod keys;
 mod lifecycle;
 mod notify;
 mod ops;

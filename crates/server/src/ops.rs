@@ -4,22 +4,29 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use magistrate_grpc::{Authenticate, Certificates, Denied, TlsFiles};
+use magistrate_identity::KeyKind;
 use magistrate_pdp::Readiness;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
+use crate::os::SystemClock;
 use crate::telemetry::Scrapes;
 
 /// Connections at a time: probes and a few scrapers.
@@ -35,16 +42,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Ops {
     listeners: Vec<TcpListener>,
+    guard: Guard,
+}
+
+/// What stands before whoever comes from elsewhere: TLS, and a key of those who operate or audit.
+#[derive(Debug, Clone)]
+struct Guard {
+    certificates: Option<Arc<Certificates>>,
+    authenticate: Authenticate<SystemClock>,
 }
 
 impl Ops {
     /// Binds every address.
-    pub(crate) async fn bind(addresses: &[SocketAddr]) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(addresses: &[SocketAddr], tls: Option<&TlsFiles>, keys: &Keys) -> anyhow::Result<Self> {
+        let certificates = tls.cloned().map(Certificates::http1).transpose()?.map(Arc::new);
+        let guard = Guard { certificates, authenticate: keys.authenticate(true) };
         let mut listeners = Vec::new();
         for address in addresses {
-            if !address.ip().is_loopback() {
-                bail!("cannot listen for operations on `{address}`: only loopback addresses are served");
-            }
             let listener = TcpListener::bind(address).await;
             listeners.push(listener.with_context(|| {
                 format!(
@@ -53,7 +67,7 @@ impl Ops {
                 )
             })?);
         }
-        Ok(Self { listeners })
+        Ok(Self { listeners, guard })
     }
 
     /// Where it listens.
@@ -67,13 +81,18 @@ impl Ops {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
-            tasks.spawn(accept(listener, router.clone(), Arc::clone(&places)));
+            let near = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+            let guard = (!near).then(|| self.guard.clone());
+            tasks.spawn(accept(listener, router.clone(), guard, Arc::clone(&places)));
+        }
+        if let Some(certificates) = self.guard.certificates {
+            tasks.spawn(crate::serve::watch_certificates(certificates));
         }
         tasks
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, places: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, router: Router, guard: Option<Guard>, places: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -83,9 +102,9 @@ async fn accept(listener: TcpListener, router: Router, places: Arc<Semaphore>) {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     continue;
                 };
-                let router = router.clone();
+                let (router, guard) = (router.clone(), guard.clone());
                 connections.spawn(async move {
-                    let _late = tokio::time::timeout(CONNECTION_LIFE, serve(stream, router)).await;
+                    let _late = tokio::time::timeout(CONNECTION_LIFE, serve(stream, router, guard)).await;
                     drop(place);
                 });
             }
@@ -97,11 +116,40 @@ async fn accept(listener: TcpListener, router: Router, places: Arc<Semaphore>) {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router) {
+async fn serve(stream: TcpStream, router: Router, guard: Option<Guard>) {
+    let Some(Guard { certificates, authenticate }) = guard else {
+        return speak(stream, router).await;
+    };
+    // INVARIANT: who comes from elsewhere is never answered in clear; without a certificate nobody listens there.
+    let Some(certificates) = certificates else { return };
+    let router = router.layer(axum::middleware::from_fn_with_state(authenticate, admit));
+    let handshake = TlsAcceptor::from(certificates.config()).accept(stream);
+    match tokio::time::timeout(HEADERS_WITHIN, handshake).await {
+        Ok(Ok(stream)) => speak(stream, router).await,
+        Ok(Err(error)) => debug!(%error, "TLS could not be agreed on for operations"),
+        Err(_) => debug!("a client for operations did not say hello in time"),
+    }
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     if let Err(error) = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await {
         debug!(%error, "a connection for operations ended badly");
+    }
+}
+
+/// Lets in keys of those who operate or audit.
+async fn admit(State(authenticate): State<Authenticate<SystemClock>>, request: Request, next: Next) -> Response {
+    match authenticate.caller_for(request.headers(), &[KeyKind::Admin, KeyKind::Audit]) {
+        Ok(_) => next.run(request).await,
+        Err(Denied::Unauthenticated(_)) => {
+            let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+            (StatusCode::UNAUTHORIZED, challenge, "present an API key of the kind admin or audit\n").into_response()
+        }
+        Err(Denied::NotPermittedToAsk) => {
+            (StatusCode::FORBIDDEN, "the API key is not of the kind admin or audit\n").into_response()
+        }
     }
 }
 

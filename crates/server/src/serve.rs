@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Settings};
 use magistrate_ledger::{StreamId, Writer};
 use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
@@ -18,6 +18,7 @@ use crate::WORKER_STACK_BYTES;
 use crate::cli::Global;
 use crate::config::{Config, Storage};
 use crate::exit::Exit;
+use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::notify;
 use crate::ops::Ops;
@@ -29,6 +30,8 @@ use crate::upkeep::{self, Inspector, Node};
 
 /// How often the policy store is asked for news, and readiness is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(250);
+/// How often the files of certificate and key are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
 /// How long calls in flight may take once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -40,6 +43,8 @@ pub(crate) struct Server {
     recorder: Recorder,
     writer: Writer<Timed<StoreSink>>,
     listener: TcpListener,
+    keys: Keys,
+    require_key: bool,
     transport: Settings,
     ops: Ops,
     drain_delay: Duration,
@@ -79,17 +84,13 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
 impl Server {
     /// Opens the store, reads the policies and binds the listener.
     pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
-        if !config.listen.ip().is_loopback() {
-            bail!(
-                "cannot listen on `{}`: until callers authenticate, only loopback addresses are served; use 127.0.0.1",
-                config.listen
-            );
-        }
+        config.check_reach()?;
         let certificates = config.transport.tls.clone().map(Certificates::http2).transpose()?.map(Arc::new);
         warn_of_weaknesses(&config.storage);
         let telemetry = Telemetry::start(&config.telemetry, &config.node)?;
         let store = Store::open(config).await?;
         let shared = store.postgres().cloned();
+        let keys = Keys::load(&store, config.settings.staleness.hard).await?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
         match follower.poll(&SystemClock).await {
@@ -106,7 +107,7 @@ impl Server {
                 config.listen
             )
         })?;
-        let ops = Ops::bind(&config.ops.listen).await?;
+        let ops = Ops::bind(&config.ops.listen, config.transport.tls.as_ref(), &keys).await?;
         let (pdp, stream) = (Arc::new(pdp), os::stream_id());
         let shared = match shared {
             Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
@@ -120,6 +121,8 @@ impl Server {
             certificates,
             stats: Arc::default(),
         };
+        telemetry.watch_transport(&transport.stats, transport.certificates.as_ref());
+        let require_key = config.transport.require_key;
         let writer = Writer::new(telemetry.timed(sink), stream, os::random);
         let default_namespace = config.default_namespace.clone();
         let drain_delay = config.ops.drain_delay;
@@ -129,6 +132,8 @@ impl Server {
             recorder,
             writer,
             listener,
+            keys,
+            require_key,
             transport,
             ops,
             drain_delay,
@@ -153,6 +158,8 @@ impl Server {
             recorder,
             writer,
             listener,
+            keys,
+            require_key,
             transport,
             ops,
             drain_delay,
@@ -167,18 +174,36 @@ impl Server {
         let mut recording = tokio::spawn(recorder.run(writer));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
+        let certificates = transport.certificates.clone();
+        let mut shown = tokio::spawn(async {
+            match certificates {
+                Some(certificates) => watch_certificates(certificates).await,
+                None => std::future::pending().await,
+            }
+        });
         let mut operating = ops.start(lifecycle.clone(), telemetry.scrapes());
         let stop = leave(stop, lifecycle, health.clone(), drain_delay);
+        let authenticate = keys.authenticate(require_key);
+        let mut known = tokio::spawn(keys.run());
         let door = Door::new(pdp, SystemClock, default_namespace);
         let (stopping, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
-        let mut serving =
-            Box::pin(magistrate_grpc::serve(listener, door, health, telemetry.calls(), transport, stopped));
+        let mut serving = Box::pin(magistrate_grpc::serve(
+            listener,
+            door,
+            health,
+            telemetry.calls(),
+            authenticate,
+            transport,
+            stopped,
+        ));
         let outcome = tokio::select! {
             ended = &mut serving => ended.context("the gRPC door failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut recording => Err(anyhow!("the recorder has crashed")),
             _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
+            _ = &mut known => Err(anyhow!("the watch over keys has crashed")),
+            _ = &mut shown => Err(anyhow!("the watch over certificates has crashed")),
             Some(_) = operating.join_next() => Err(anyhow!("the operations listener has crashed")),
             Some(_) = upkeep.join_next() => Err(anyhow!("the upkeep of the shared database has crashed")),
             () = stop => {
@@ -189,6 +214,8 @@ impl Server {
         drop(serving);
         // Whatever holds the decision point must go before the recorder and the follower can end.
         upkeep.shutdown().await;
+        known.abort();
+        shown.abort();
         if !watching.is_finished() {
             watching.abort();
             let _aborted = watching.await;
@@ -293,6 +320,18 @@ fn tell(outcome: &Result<Polled, FollowError>, told: &mut Option<String>) {
         }
     }
     *told = outcome.as_ref().err().map(ToString::to_string);
+}
+
+/// Reads certificate and key again when their files change. New connections are shown the new one, and old ones live on.
+pub(crate) async fn watch_certificates(certificates: Arc<Certificates>) {
+    loop {
+        tokio::time::sleep(CERTIFICATES_EVERY).await;
+        match certificates.refresh() {
+            Ok(false) => {}
+            Ok(true) => info!(not_after = %certificates.not_after(), "a new certificate is shown"),
+            Err(error) => warn!(%error, "the new certificate cannot be used; the old one is shown on"),
+        }
+    }
 }
 
 async fn watch_readiness(lifecycle: Lifecycle, health: Health) {

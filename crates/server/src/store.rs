@@ -1,9 +1,14 @@
 //! The store that is configured: one of two, behind the same ports.
 
 use anyhow::Context as _;
+use magistrate_identity::ApiKey;
 use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord, Sink, StreamId};
-use magistrate_model::{Authorship, Change, Dataset, DurabilityClass, EntityData, Grant, Head, LoggedChange, Revision};
-use magistrate_pap::{Base, Changes, CommitError, EntityFilter, GrantFilter, PolicyMigration, Records, StoreError};
+use magistrate_model::{
+    Authorship, Change, Dataset, DurabilityClass, EntityData, Grant, Head, KeyId, LoggedChange, Revision,
+};
+use magistrate_pap::{
+    Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
+};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Since, Standing};
 use magistrate_storage_postgres::{PostgresSink, PostgresStore};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
@@ -112,6 +117,24 @@ impl Changes for Store {
 
     async fn migrations(&self) -> Result<Vec<PolicyMigration>, StoreError> {
         on_either!(self, Self, store => Box::pin(store.migrations()).await)
+    }
+}
+
+impl Keys for Store {
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        on_either!(self, Self, store => Box::pin(store.keys()).await)
+    }
+
+    async fn listed_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        on_either!(self, Self, store => Box::pin(store.listed_keys()).await)
+    }
+
+    async fn issue_key(&self, key: &ApiKey, authorship: &Authorship) -> Result<(), StoreError> {
+        on_either!(self, Self, store => Box::pin(store.issue_key(key, authorship)).await)
+    }
+
+    async fn revoke_key(&self, id: &KeyId, authorship: &Authorship) -> Result<bool, StoreError> {
+        on_either!(self, Self, store => Box::pin(store.revoke_key(id, authorship)).await)
     }
 }
 

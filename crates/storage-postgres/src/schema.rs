@@ -40,6 +40,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("create partition functions", "0008_create_partition_functions.sql"),
     step!("create ship", "0009_create_ship.sql"),
     step!("create commit", "0010_create_commit.sql"),
+    step!("issue api key", "0011_issue_api_key.sql"),
 ];
 
 /// What each role may do.

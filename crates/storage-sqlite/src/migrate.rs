@@ -49,6 +49,7 @@ pub(crate) const POLICY: Schema = Schema {
         ("create policy set", include_str!("../../../migrations/sqlite/policy/0002_create_policy_set.sql")),
         ("create entity", include_str!("../../../migrations/sqlite/policy/0003_create_entity.sql")),
         ("create assignment", include_str!("../../../migrations/sqlite/policy/0004_create_assignment.sql")),
+        ("create api key", include_str!("../../../migrations/sqlite/policy/0005_create_api_key.sql")),
     ],
 };
 

@@ -114,7 +114,7 @@ impl World {
                 at_least_revision: None,
                 request_id: None,
                 explain: false,
-                caller: Caller { address: None, channel: Channel::Local },
+                caller: Caller { address: None, channel: Channel::Local, key: None, trace: None },
             },
         }
     }

@@ -15,10 +15,10 @@ fn port_in_use_is_named() {
         &store,
         &["serve", "--listen", &address],
         1,
-        &[&format!("`listen` is `{address}`"), "is another server running there?"],
+        &[&format!("cannot listen on `{address}`"), "is another server running there?"],
     );
     let port = taken.local_addr().unwrap().port().to_string();
-    refused(&store, &["dev", "--once", "--port", &port], 1, &[&format!("`listen` is `{address}`")]);
+    refused(&store, &["dev", "--once", "--port", &port], 1, &[&format!("cannot listen on `{address}`")]);
 }
 
 #[test]

@@ -242,7 +242,9 @@ impl Shared {
     fn refuse(&self, error: &ClientError, took: Duration) {
         let (code, text) = match error {
             ClientError::Refused(refusal) => (refusal.code, refusal.to_string()),
-            ClientError::Endpoint { .. } | ClientError::Unreachable { .. } => (Code::Unknown, error.to_string()),
+            ClientError::Endpoint { .. } | ClientError::Key(_) | ClientError::Unreachable { .. } => {
+                (Code::Unknown, error.to_string())
+            }
         };
         self.told.lock().unwrap().refused.push(Refused { code, text, took });
         self.counts.send_modify(|counts| counts.refused += 1);

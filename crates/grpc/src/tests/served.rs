@@ -72,6 +72,7 @@ impl Served {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let door = Door::new(running.pdp.clone(), clock.clone(), String::new());
+        let authenticate = crate::Authenticate::new(Arc::default(), false, clock.clone());
         let settings = crate::Settings {
             workers: 2,
             stack_bytes: 8 * 1024 * 1024,
@@ -79,7 +80,9 @@ impl Served {
             certificates: None,
             stats: Arc::default(),
         };
-        let serving = serve(listener, door, health.clone(), crate::Unobserved, settings, async { drop(stopped.await) });
+        let serving = serve(listener, door, health.clone(), crate::Unobserved, authenticate, settings, async {
+            drop(stopped.await)
+        });
         let task = spawn(serving);
         let client = Client::connect(&address.to_string()).await?;
         Ok(Self { address, client, clock, running, health, stop, task })
@@ -99,7 +102,7 @@ impl Served {
     pub(super) async fn refusal(&self, request: CheckRequest) -> Option<Refusal> {
         match self.client.check(request, DEADLINE).await {
             Err(ClientError::Refused(refusal)) => Some(*refusal),
-            Err(ClientError::Endpoint { .. } | ClientError::Unreachable { .. }) | Ok(_) => None,
+            Err(ClientError::Endpoint { .. } | ClientError::Key(_) | ClientError::Unreachable { .. }) | Ok(_) => None,
         }
     }
 }

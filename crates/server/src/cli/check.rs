@@ -23,6 +23,12 @@ pub(crate) struct CheckArgs {
     /// Server to ask
     #[arg(long, env = "MAGISTRATE_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7700")]
     pub(crate) server: String,
+    /// File with the API key to present
+    #[arg(long, env = "MAGISTRATE_API_KEY_FILE", value_name = "FILE")]
+    pub(crate) api_key_file: Option<PathBuf>,
+    /// File with the certificates, as PEM, of those who may sign the server's [default: the system's]
+    #[arg(long, env = "MAGISTRATE_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Ask the files of a policy directory and its data instead, without any server or record
     #[arg(long, value_name = "DIR", conflicts_with_all = ["at_least_revision", "request_id"])]
     pub(crate) offline: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod caller;
 mod check;
 mod database;
 
@@ -14,6 +15,7 @@ pub(crate) use admin::{
     Authored, BulkImport, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
 };
 pub(crate) use audit::{AuditVerb, SearchArgs};
+pub(crate) use caller::{CallerVerb, KeyVerb, NewKeyArgs};
 pub(crate) use check::CheckArgs;
 pub(crate) use database::{DatabaseArgs, HardeningArg, MigrateArgs, Pooler};
 
@@ -84,6 +86,9 @@ pub(crate) enum Verb {
     /// Role and scope assignments
     #[command(subcommand)]
     Grant(GrantVerb),
+    /// Who may call, and with what
+    #[command(subcommand)]
+    Caller(CallerVerb),
     /// The decision history
     #[command(subcommand)]
     Audit(AuditVerb),

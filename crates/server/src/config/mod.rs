@@ -26,7 +26,7 @@ pub(crate) use transport::Transport;
 /// The file looked for when none is named.
 const FILE: &str = "magistrate.toml";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 20] = [
+const VARIABLES: [&str; 23] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -47,6 +47,9 @@ const VARIABLES: [&str; 20] = [
     "MAGISTRATE_TLS_CERTIFICATE_FILE",
     "MAGISTRATE_TLS_KEY_FILE",
     "MAGISTRATE_WORKERS",
+    "MAGISTRATE_REQUIRE_KEY",
+    "MAGISTRATE_API_KEY_FILE",
+    "MAGISTRATE_CA_FILE",
 ];
 
 /// What is configured, resolved.
@@ -99,6 +102,7 @@ struct File {
     staleness: StalenessFile,
     ledger: LedgerFile,
     workers: Option<usize>,
+    callers: transport::CallersFile,
     tls: transport::TlsFile,
     limits: transport::LimitsFile,
     ops: ops::OpsFile,
@@ -140,16 +144,16 @@ impl Config {
         if capacity < 1_000 {
             bail!("`ledger.capacity` is {capacity}; a batch of 1,000 must fit");
         }
-        let config = Self {
+        let listen = serve.and_then(|args| args.listen).or(file.listen);
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700)));
+        Ok(Self {
             storage: database::storage(global, file.data, &file.database)?,
             node: global.node.clone().or(file.node).unwrap_or_else(os::host),
-            listen: serve
-                .and_then(|args| args.listen)
-                .or(file.listen)
-                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700))),
+            listen,
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),
             settings: Settings { staleness, ledger_capacity: capacity, class: class.unwrap_or(defaults.class) },
             transport: Transport {
+                require_key: transport::require_key(&file.callers, variable("MAGISTRATE_REQUIRE_KEY"), listen)?,
                 tls: transport::tls(file.tls, variable)?,
                 workers: transport::workers(serve.and_then(|args| args.workers).or(file.workers))?,
                 limits: transport::limits(&file.limits)?,
@@ -160,12 +164,14 @@ impl Config {
                 serve.and_then(|it| it.drain_delay),
             )?,
             telemetry: telemetry::resolve(file.telemetry, variable)?,
-        };
-        transport::check_reach("listen", config.listen, config.transport.tls.as_ref())?;
-        for address in &config.ops.listen {
-            transport::check_reach("ops.listen", *address, config.transport.tls.as_ref())?;
-        }
-        Ok(config)
+        })
+    }
+
+    /// Refuses to serve others in clear.
+    pub(crate) fn check_reach(&self) -> anyhow::Result<()> {
+        let tls = self.transport.tls.as_ref();
+        transport::check_reach("listen", self.listen, tls)?;
+        self.ops.listen.iter().try_for_each(|address| transport::check_reach("ops.listen", *address, tls))
     }
 }
 

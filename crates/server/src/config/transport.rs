@@ -37,9 +37,18 @@ pub(super) struct LimitsFile {
     deadline_seconds: Option<u64>,
 }
 
+/// The `[callers]` table of the configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CallersFile {
+    require_key: Option<bool>,
+}
+
 /// How the door is reached, resolved.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Transport {
+    /// Whether callers must present an API key.
+    pub(crate) require_key: bool,
     /// Certificate and key, where there are any.
     pub(crate) tls: Option<TlsFiles>,
     /// Threads that serve.
@@ -56,6 +65,19 @@ pub(super) fn tls(file: TlsFile, environment: impl Fn(&str) -> Option<String>) -
         (None, None) => Ok(None),
         (Some(_), None) => bail!("`tls.certificate_file` is given without `tls.key_file`; give both"),
         (None, Some(_)) => bail!("`tls.key_file` is given without `tls.certificate_file`; give both"),
+    }
+}
+
+/// Off this machine a key is always required.
+pub(super) fn require_key(file: &CallersFile, given: Option<String>, listen: SocketAddr) -> anyhow::Result<bool> {
+    let given = given
+        .map(|text| text.parse().with_context(|| format!("`MAGISTRATE_REQUIRE_KEY` is `{text}`; write true or false")));
+    let asked = given.transpose()?.or(file.require_key);
+    match asked {
+        Some(false) if !listen.ip().is_loopback() => {
+            bail!("`callers.require_key` is false, and `listen` is `{listen}`, which others reach; leave it away")
+        }
+        asked => Ok(asked.unwrap_or(false) || !listen.ip().is_loopback()),
     }
 }
 
@@ -96,7 +118,7 @@ pub(super) fn limits(file: &LimitsFile) -> anyhow::Result<Limits> {
 }
 
 /// Off this machine nobody is served in clear.
-pub(super) fn check_reach(what: &str, address: SocketAddr, tls: Option<&TlsFiles>) -> anyhow::Result<()> {
+pub(crate) fn check_reach(what: &str, address: SocketAddr, tls: Option<&TlsFiles>) -> anyhow::Result<()> {
     if address.ip().is_loopback() || tls.is_some() {
         return Ok(());
     }
@@ -121,6 +143,19 @@ mod tests {
         assert!(file("certificate_file = 'a'\nkey_file = 'b'").contains("allow_1_2: false"));
         let environment = |name: &str| (name == "MAGISTRATE_TLS_KEY_FILE").then(|| "k".to_owned());
         assert!(says(tls(toml::from_str("certificate_file = 'a'").unwrap(), environment)).contains("\"k\""));
+    }
+
+    #[test]
+    fn key_is_required_of_others_whatever_is_said() {
+        let required = |file: &str, given: Option<&str>, listen: &str| {
+            says(require_key(&toml::from_str(file).unwrap(), given.map(str::to_owned), listen.parse().unwrap()))
+        };
+        assert_eq!(required("", None, "127.0.0.1:1"), "false");
+        assert_eq!(required("require_key = true", None, "127.0.0.1:1"), "true");
+        assert_eq!(required("require_key = true", Some("false"), "127.0.0.1:1"), "false");
+        assert_eq!(required("", None, "0.0.0.0:1"), "true");
+        assert!(required("require_key = false", None, "0.0.0.0:1").contains("which others reach"));
+        assert!(required("", Some("no"), "127.0.0.1:1").contains("write true or false"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::HeaderMap;
 use magistrate_grpc::{Causes, Decided, Exit, Method, Observe, code_name};
-use magistrate_model::Cause;
+use magistrate_model::{Cause, TraceId};
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 use opentelemetry::{KeyValue, Value};
 
@@ -79,7 +79,7 @@ impl Observe for Calls {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
         let traced = self.0.traces.begin(headers);
         if let Some(id) = traced.id() {
-            request.insert(id);
+            request.insert(TraceId::new(id.to_bytes()));
         }
         Call { method, started: now(), traced }
     }

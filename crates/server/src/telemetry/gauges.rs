@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Weak};
 
-use magistrate_model::Span;
+use magistrate_grpc::{Certificates, Ended, TransportStats};
+use magistrate_model::{Instant, Span};
 use magistrate_pdp::{Clock as _, Pdp, Readiness, Served, Vitals};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
@@ -66,6 +67,39 @@ fn policy_set(meter: &Meter, pdp: Weak<Pdp>) {
         .with_description("1 for the version that runs")
         .with_callback(|gauge| gauge.observe(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]))
         .build();
+}
+
+pub(super) fn register_transport(meter: &Meter, stats: &Arc<TransportStats>, certificates: Option<&Arc<Certificates>>) {
+    let open = Arc::clone(stats);
+    let _open = meter
+        .u64_observable_gauge("magistrate.connections.open")
+        .with_description("Connections that are open")
+        .with_callback(move |gauge| gauge.observe(open.open() as u64, &[]))
+        .build();
+    let accepted = Arc::clone(stats);
+    let _accepted = meter
+        .u64_observable_counter("magistrate.connections.accepted")
+        .with_description("Connections that were accepted")
+        .with_callback(move |counter| counter.observe(accepted.accepted(), &[]))
+        .build();
+    let ended = Arc::clone(stats);
+    let _ended = meter
+        .u64_observable_counter("magistrate.connections.ended")
+        .with_description("Connections that were refused or ended here, by reason")
+        .with_callback(move |counter| {
+            Ended::ALL
+                .iter()
+                .for_each(|why| counter.observe(ended.ended(*why), &[KeyValue::new("reason", why.name())]));
+        })
+        .build();
+    if let Some(certificates) = certificates.cloned() {
+        let _not_after = meter
+            .f64_observable_gauge("magistrate.certificate.not_after")
+            .with_unit("s")
+            .with_description("When the certificate that is shown ends, in seconds of Unix time")
+            .with_callback(move |gauge| gauge.observe(seconds(certificates.not_after().since(Instant::EPOCH)), &[]))
+            .build();
+    }
 }
 
 fn vitals(pdp: &Weak<Pdp>) -> Option<Vitals> {

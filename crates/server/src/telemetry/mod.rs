@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use magistrate_grpc::{Certificates, TransportStats};
 use magistrate_pdp::Pdp;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -82,8 +83,12 @@ impl Telemetry {
         gauges::register(&self.meter(), pdp);
     }
 
-    /// Instruments of other rooms.
-    pub(crate) fn meter(&self) -> Meter {
+    /// What happens to connections, and until when the certificate is valid.
+    pub(crate) fn watch_transport(&self, stats: &Arc<TransportStats>, certificates: Option<&Arc<Certificates>>) {
+        gauges::register_transport(&self.meter(), stats, certificates);
+    }
+
+    fn meter(&self) -> Meter {
         self.meters.meter("magistrate")
     }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use magistrate_client::structure::{ListValue, Struct, Value};
 use magistrate_client::v1::{CheckRequest, CheckResponse, Entity, Environment as WireEnvironment};
-use magistrate_client::{Client, DEADLINE, asserted_entity, check_request, entity_ref, entity_uid};
+use magistrate_client::{Client, DEADLINE, Options, asserted_entity, check_request, entity_ref, entity_uid};
 use magistrate_model::{
     ActionUid, Caller, Channel, Decision, EntityData, EntityInput, EntityUid, Environment, Instant, Query, Record,
     Span, Verdict,
@@ -15,7 +16,7 @@ use serde_json::{Value as Json, json as object};
 
 use super::input;
 use crate::cli::CheckArgs;
-use crate::config::Config;
+use crate::config::{Config, read_secret};
 use crate::exit::Exit;
 use crate::output::Out;
 
@@ -24,7 +25,7 @@ pub(crate) async fn run(config: &Config, out: Out, args: CheckArgs, now: Instant
         Some(dir) => offline(config, out, &args, dir, now),
         None => {
             let request = request(&args)?;
-            let answer = Client::connect(&args.server).await?.check(request, DEADLINE).await?;
+            let answer = Client::connect_with(&args.server, &options(&args)?).await?.check(request, DEADLINE).await?;
             let answer = Answer::of_wire(&answer);
             answer.tell(out)?;
             Ok(answer.exit())
@@ -63,8 +64,17 @@ fn query(args: &CheckArgs, namespace: &str) -> anyhow::Result<Query> {
         at_least_revision: None,
         request_id: None,
         explain: true,
-        caller: Caller { address: None, channel: Channel::Local },
+        caller: Caller { address: None, channel: Channel::Local, key: None, trace: None },
     })
+}
+
+fn options(args: &CheckArgs) -> anyhow::Result<Options> {
+    let api_key = args.api_key_file.as_deref().map(|path| read_secret("--api-key-file", path)).transpose()?;
+    let authorities = args
+        .ca_file
+        .as_deref()
+        .map(|path| std::fs::read(path).with_context(|| format!("cannot read `--ca-file` = `{}`", path.display())));
+    Ok(Options { api_key, authorities: authorities.transpose()? })
 }
 
 fn request(args: &CheckArgs) -> anyhow::Result<CheckRequest> {

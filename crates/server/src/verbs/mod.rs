@@ -2,6 +2,7 @@
 
 mod audit;
 mod bulk;
+mod caller;
 mod check;
 mod decision;
 mod doctor;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Role(verb) => role::run(&config, *out, verb, now).await,
         Verb::Scope(verb) => scope::run(&config, *out, verb, now).await,
         Verb::Grant(verb) => grant::run(&config, *out, verb, now).await,
+        Verb::Caller(verb) => caller::run(&config, *out, verb, now).await,
         Verb::Audit(verb) => audit::run(&config, *out, verb, now).await,
     }
 }

@@ -5,6 +5,7 @@ mod changes;
 mod commit;
 mod entities;
 mod grants;
+mod keys;
 mod policy_sets;
 mod read_error;
 mod revision;

@@ -141,6 +141,16 @@ statements! {
 
     /// Tells what a node serves.
     REPORT = "SELECT magistrate.report_node($1, $2, $3, $4, $5, $6, $7)";
+    /// Every key, for nodes.
+    KEYS = "SELECT id, caller, hash, kind, created_at, expires_at, revoked_at
+        FROM magistrate.api_key ORDER BY created_at, id";
+    /// Every key without its hash.
+    LISTED_KEYS = "SELECT id, caller, decode(repeat('00', 32), 'hex'), kind, created_at, expires_at, revoked_at
+        FROM magistrate.list_api_keys()";
+    /// Keeps a key.
+    ISSUE_KEY = "SELECT magistrate.issue_api_key($1, $2, $3, $4, $5, $6, $7, $8)";
+    /// Ends a key that has not been revoked.
+    REVOKE_KEY = "SELECT magistrate.revoke_api_key($1, $2, $3, $4)";
     /// What every node serves.
     NODES = "SELECT stream, name, version, revision, policy_set, started_at, reported_at
         FROM magistrate.node ORDER BY name, started_at, stream";

@@ -152,6 +152,14 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("SELECT count(*) FROM magistrate.change_log, magistrate.revision_lineage", "AAAAA", "AAAAA"),
     ("SELECT count(*) FROM magistrate._sqlx_migrations, magistrate.node", "AAAAA", "AAAAA"),
     ("SELECT count(*) FROM magistrate.api_key", "ARRAA", "ARRAA"),
+    ("SELECT * FROM magistrate.list_api_keys()", "AAAAA", "AAAAA"),
+    (
+        "SELECT magistrate.issue_api_key('k', 'c', decode(repeat('00', 32), 'hex'), 'check', 1, 2, 'a', 'r')",
+        "RARAA",
+        "RARAA",
+    ),
+    ("SELECT magistrate.revoke_api_key('k', 1, 'a', 'r')", "RARAA", "RARAA"),
+    ("TRUNCATE magistrate.api_key", "RRRTT", "RRRTT"),
     // Functions.
     ("SELECT audit.ship({batch})", "ARRAA", "ARRAA"),
     ("SELECT audit.last_seq('\\x01'::bytea || decode(repeat('00', 15), 'hex'))", "ARRAA", "ARRAA"),

@@ -84,6 +84,17 @@ statements! {
     ADVANCE = "UPDATE revision SET value = value + 1 WHERE id = 1 RETURNING value, lineage";
     /// Takes the write lock and changes nothing: fails where nothing can be written.
     PROBE = "UPDATE revision SET value = value WHERE false";
+    /// Every key.
+    KEYS = "SELECT id, caller, hash, kind, created_at, expires_at, revoked_at FROM api_key ORDER BY created_at, id";
+    /// Every key without its hash.
+    LISTED_KEYS = "SELECT id, caller, zeroblob(32), kind, created_at, expires_at, revoked_at
+        FROM api_key ORDER BY created_at, id";
+    /// Keeps a key.
+    ISSUE_KEY = "INSERT INTO api_key (id, caller, hash, kind, created_at, expires_at, created_by, reason)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    /// Ends a key that has not been revoked.
+    REVOKE_KEY = "UPDATE api_key SET revoked_at = ?2, revoked_by = ?3, revoked_reason = ?4
+        WHERE id = ?1 AND revoked_at IS NULL";
     /// Sets the lineage of the revision just taken.
     SET_LINEAGE = "UPDATE revision SET lineage = ?1 WHERE id = 1";
 

@@ -138,7 +138,7 @@ impl Decided {
                 at_least_revision: None,
                 request_id: self.request_id.map(|id| id.parse().unwrap()),
                 explain: false,
-                caller: Caller { address: None, channel: Channel::Local },
+                caller: Caller { address: None, channel: Channel::Local, key: None, trace: None },
             },
             facts: Facts {
                 instant: self.at,

@@ -1,0 +1,237 @@
+//! Who may ask: an API key in `authorization: Bearer`, and what it is for.
+//!
+//! Full identities and rights come later and replace [`Authenticate`] behind the same layer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, Request, Response};
+use magistrate_identity::{AuthenticatedCaller, KeyKind, KeyRing, Unauthenticated};
+use magistrate_model::KeyId;
+use magistrate_pdp::Clock;
+use pin_project_lite::pin_project;
+use tonic::body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::observe::Method;
+use crate::status::{Refusal, status};
+
+/// Bytes of the header at most: a key has 87.
+const LONGEST: usize = 256;
+
+/// Keys that are known, and whether callers must present one. Clones share the keys.
+#[derive(Debug, Clone)]
+pub struct Authenticate<C> {
+    keys: Arc<ArcSwap<KeyRing>>,
+    required: bool,
+    clock: C,
+}
+
+/// Who called, within the extensions of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticated {
+    /// The key that was presented.
+    pub(crate) key: KeyId,
+}
+
+/// Why a caller is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// It is not known who calls.
+    Unauthenticated(Unauthenticated),
+    /// The key is not for this.
+    NotPermittedToAsk,
+}
+
+impl<C: Clock> Authenticate<C> {
+    /// By these keys. Where none is required, a key that is presented must be in force all the same.
+    pub fn new(keys: Arc<ArcSwap<KeyRing>>, required: bool, clock: C) -> Self {
+        Self { keys, required, clock }
+    }
+
+    /// Who presents a key in these headers; `None` where nobody has to.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Option<AuthenticatedCaller>, Unauthenticated> {
+        let mut given = headers.get_all(http::header::AUTHORIZATION).iter();
+        let Some(header) = given.next() else {
+            return if self.required { Err(Unauthenticated::Missing) } else { Ok(None) };
+        };
+        if given.next().is_some() {
+            return Err(Unauthenticated::Unreadable);
+        }
+        let text = header.to_str().ok().filter(|text| text.len() <= LONGEST).ok_or(Unauthenticated::Unreadable)?;
+        let (scheme, key) = text.split_once(' ').ok_or(Unauthenticated::Unreadable)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Unauthenticated::Unreadable);
+        }
+        self.keys.load().authenticate(key, self.clock.now()).map(Some)
+    }
+
+    /// The same, of a key that is for one of these.
+    pub fn caller_for(&self, headers: &HeaderMap, kinds: &[KeyKind]) -> Result<Option<AuthenticatedCaller>, Denied> {
+        match self.caller(headers).map_err(Denied::Unauthenticated)? {
+            Some(caller) if !kinds.contains(&caller.kind) => Err(Denied::NotPermittedToAsk),
+            caller => Ok(caller),
+        }
+    }
+}
+
+/// What a key must be for to call a method.
+const fn kinds(method: Method) -> &'static [KeyKind] {
+    match method {
+        Method::Check | Method::CheckBatch => &[KeyKind::Check],
+        Method::Health | Method::Reflection | Method::Unknown => &KeyKind::ALL,
+    }
+}
+
+/// Lets in who may ask.
+#[derive(Debug, Clone)]
+pub(crate) struct AuthenticateLayer<C>(pub(crate) Authenticate<C>);
+
+impl<C: Clone, S> Layer<S> for AuthenticateLayer<C> {
+    type Service = Guarded<C, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { authenticate: self.0.clone(), inner }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded<C, S> {
+    authenticate: Authenticate<C>,
+    inner: S,
+}
+
+impl<C, S, B> Service<Request<B>> for Guarded<C, S>
+where
+    C: Clock,
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Guarding<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let method = Method::of_path(request.uri().path());
+        match self.authenticate.caller_for(request.headers(), kinds(method)) {
+            Ok(caller) => {
+                // Nothing behind this needs the key, and what does not have it cannot tell it.
+                request.headers_mut().remove(http::header::AUTHORIZATION);
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(Authenticated { key: caller.key });
+                }
+                Guarding::Let { inner: self.inner.call(request) }
+            }
+            Err(denied) => Guarding::Denied { denied },
+        }
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    pub(crate) enum Guarding<F> {
+        Let {
+            #[pin]
+            inner: F,
+        },
+        Denied { denied: Denied },
+    }
+}
+
+impl<F, E> Future for Guarding<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            Projected::Let { inner } => inner.poll(context),
+            Projected::Denied { denied } => Poll::Ready(Ok(status(&Refusal::Caller(*denied)).into_http())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use magistrate_identity::{ApiKey, RANDOM_BYTES, Secret};
+    use magistrate_model::{Instant, Span};
+    use magistrate_testkit::FakeClock;
+
+    use super::*;
+
+    const NOW: Instant = Instant::EPOCH;
+
+    fn secret(kind: KeyKind) -> Secret {
+        Secret::of_random(kind, &[1; RANDOM_BYTES]).unwrap()
+    }
+
+    fn authenticate(kind: KeyKind, required: bool) -> Authenticate<FakeClock> {
+        let secret = secret(kind);
+        let key = ApiKey {
+            id: secret.id().clone(),
+            caller: "c".into(),
+            kind,
+            hash: secret.hash(),
+            created_at: NOW,
+            expires_at: NOW.plus(Span::seconds(1)),
+            revoked_at: None,
+        };
+        Authenticate::new(Arc::new(ArcSwap::from_pointee(KeyRing::of([key]))), required, FakeClock::at(NOW))
+    }
+
+    fn headers(values: &[String]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(http::header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[track_caller]
+    fn check(required: bool, values: &[String], expected: Result<bool, Unauthenticated>) {
+        let known = authenticate(KeyKind::Check, required).caller(&headers(values));
+        assert_eq!(known.map(|caller| caller.is_some()), expected, "{values:?}");
+    }
+
+    #[test]
+    fn one_key_in_one_header_is_read() {
+        let key = secret(KeyKind::Check).reveal();
+        check(true, &[format!("Bearer {key}")], Ok(true));
+        check(true, &[format!("bEARER {key}")], Ok(true));
+        check(true, &[], Err(Unauthenticated::Missing));
+        check(false, &[], Ok(false));
+        for required in [true, false] {
+            for wrong in [
+                format!("Basic {key}"),
+                key.clone(),
+                "Bearer ".into(),
+                format!("Bearer  {key}"),
+                format!("Bearer {key}{}", "x".repeat(200)),
+            ] {
+                check(required, &[wrong], Err(Unauthenticated::Unreadable));
+            }
+            check(required, &[format!("Bearer {key}"), format!("Bearer {key}")], Err(Unauthenticated::Unreadable));
+        }
+    }
+
+    #[test]
+    fn key_is_for_what_it_was_made_for() {
+        for kind in KeyKind::ALL {
+            let authenticate = authenticate(kind, true);
+            let headers = headers(&[format!("Bearer {}", secret(kind).reveal())]);
+            let asks = |method| authenticate.caller_for(&headers, kinds(method)).is_ok();
+            assert_eq!(asks(Method::Check), kind == KeyKind::Check);
+            assert_eq!(asks(Method::CheckBatch), kind == KeyKind::Check);
+            assert!(asks(Method::Health) && asks(Method::Reflection));
+        }
+    }
+}

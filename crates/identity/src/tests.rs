@@ -1,0 +1,94 @@
+//! Keys that are in force are known, and nothing else is.
+
+use magistrate_model::{Instant, Span};
+use proptest::prelude::*;
+
+use crate::{ApiKey, InvalidKey, KeyKind, KeyRing, RANDOM_BYTES, Secret, Unauthenticated};
+
+fn at(seconds: i64) -> Instant {
+    Instant::EPOCH.plus(Span::seconds(seconds))
+}
+
+fn secret(kind: KeyKind, byte: u8) -> Secret {
+    Secret::of_random(kind, &[byte; RANDOM_BYTES]).unwrap()
+}
+
+fn kept(secret: &Secret) -> ApiKey {
+    ApiKey {
+        id: secret.id().clone(),
+        caller: "gateway".into(),
+        kind: secret.kind(),
+        hash: secret.hash(),
+        created_at: at(0),
+        expires_at: at(100),
+        revoked_at: None,
+    }
+}
+
+#[test]
+fn key_is_known_from_its_begin_to_its_end() {
+    let secret = secret(KeyKind::Check, 7);
+    let ring = KeyRing::of([kept(&secret)]);
+    let caller = ring.authenticate(&secret.reveal(), at(99)).unwrap();
+    assert_eq!((&caller.key, caller.caller.as_str(), caller.kind), (secret.id(), "gateway", KeyKind::Check));
+    assert_eq!(ring.authenticate(&secret.reveal(), at(100)), Err(Unauthenticated::Ended));
+    let revoked = KeyRing::of([ApiKey { revoked_at: Some(at(50)), ..kept(&secret) }]);
+    assert!(revoked.authenticate(&secret.reveal(), at(49)).is_ok());
+    assert_eq!(revoked.authenticate(&secret.reveal(), at(50)), Err(Unauthenticated::Ended));
+}
+
+#[test]
+fn other_secret_with_the_same_id_is_not_known() {
+    let (mine, ring) = (secret(KeyKind::Check, 7), KeyRing::of([kept(&secret(KeyKind::Check, 7))]));
+    let mut random = [7; RANDOM_BYTES];
+    random[41] = 8;
+    let other = Secret::of_random(KeyKind::Check, &random).unwrap();
+    assert_eq!(other.id(), mine.id());
+    assert_eq!(ring.authenticate(&other.reveal(), at(1)), Err(Unauthenticated::Unknown));
+    let raised = Secret::of_random(KeyKind::Admin, &[7; RANDOM_BYTES]).unwrap();
+    assert_eq!(ring.authenticate(&raised.reveal(), at(1)), Err(Unauthenticated::Unknown), "a kind is no claim");
+    assert_eq!(KeyRing::default().authenticate(&mine.reveal(), at(1)), Err(Unauthenticated::Unknown));
+    assert_eq!(ring.authenticate("", at(1)), Err(Unauthenticated::Unreadable));
+}
+
+#[test]
+fn text_is_what_scanners_look_for_and_debug_tells_no_secret() {
+    let secret = secret(KeyKind::Audit, 200);
+    let text = secret.reveal();
+    let lengths: Vec<usize> = text.split('_').map(str::len).collect();
+    assert_eq!(lengths, [3, 5, 16, 52, 7]);
+    let hidden = text.split('_').nth(3).unwrap();
+    for told in [format!("{secret:?}"), format!("{:?}", secret.hash()), format!("{:?}", kept(&secret))] {
+        assert!(!told.contains(hidden) && !told.contains("200"), "{told}");
+    }
+}
+
+#[test]
+fn key_without_a_name_or_an_end_is_not_made() {
+    let key = || kept(&secret(KeyKind::Check, 1));
+    assert!(key().checked().is_ok());
+    for name in ["", "  ", "a\nb", &"x".repeat(129)] {
+        assert_eq!(ApiKey { caller: name.to_owned(), ..key() }.checked(), Err(InvalidKey::Name));
+    }
+    for seconds in [0, -1, 367 * 86_400] {
+        let checked = ApiKey { expires_at: at(seconds), ..key() }.checked();
+        assert!(matches!(checked, Err(InvalidKey::Term { .. })), "{seconds}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn text_is_read_back_and_no_other_is(random in any::<[u8; 32]>(), place in 0_usize..86, other in "[a-z2-7_A-Z]") {
+        let mut bytes = [3; RANDOM_BYTES];
+        bytes[..32].copy_from_slice(&random);
+        for kind in KeyKind::ALL {
+            let secret = Secret::of_random(kind, &bytes).unwrap();
+            let text = secret.reveal();
+            prop_assert_eq!(Secret::parse(&text).unwrap(), secret);
+            let mut changed = text.clone();
+            let place = place % text.len();
+            changed.replace_range(place..=place, &other);
+            prop_assert_eq!(Secret::parse(&changed).is_ok(), changed == text, "{}", changed);
+        }
+    }
+}
