@@ -10,6 +10,7 @@ mod durability;
 mod first_run;
 mod following;
 mod grpc;
+mod hostile;
 mod lifecycle;
 mod packaging;
 mod postgres;

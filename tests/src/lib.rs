@@ -9,6 +9,7 @@
 )]
 
 mod collector;
+pub mod http2;
 pub mod postgres;
 mod program;
 mod running;

@@ -81,7 +81,7 @@ impl Served {
             stats: Arc::default(),
         };
         let serving = serve(listener, door, health.clone(), crate::Unobserved, authenticate, settings, async {
-            drop(stopped.await)
+            drop(stopped.await);
         });
         let task = spawn(serving);
         let client = Client::connect(&address.to_string()).await?;
