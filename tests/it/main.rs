@@ -16,4 +16,6 @@ mod packaging;
 mod postgres;
 mod python;
 mod repository;
+mod starting;
+mod supply_chain;
 mod telemetry;

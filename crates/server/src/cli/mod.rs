@@ -92,6 +92,19 @@ pub(crate) enum Verb {
     /// The decision history
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Write a starting policy directory: schema, policies, tests, data and a sample of how to ask
+    Init(InitArgs),
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one a verb
+    Man {
+        /// Directory to write them to
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +139,27 @@ pub(crate) struct ServeArgs {
     /// Examine the configuration and everything it names, print it and end without serving
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// What to start from
+    #[arg(long, value_enum)]
+    pub(crate) template: Template,
+    /// Directory to write to; it must be empty or not there yet
+    #[arg(default_value = "policies", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}
+
+/// What a policy directory starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Template {
+    /// An API gateway: routes, methods and users in tenants
+    Gateway,
+    /// A multi-tenant application: roles on projects, owners, plans
+    Saas,
+    /// Services and jobs that call each other with scopes
+    M2m,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,9 @@ mod doctor;
 mod entity;
 mod grant;
 mod health;
+mod init;
 mod input;
+mod manual;
 mod migrate;
 mod policy;
 mod progress;
@@ -33,6 +35,16 @@ use crate::{dev, serve};
 /// Runs a verb. The clock is read once; verbs that run on read it themselves.
 pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     let Cli { global, verb } = cli;
+    // These need no configuration, and no store.
+    if let Verb::Completion { shell } = &verb {
+        return manual::completion(*shell);
+    }
+    if let Verb::Man { dir } = &verb {
+        return manual::pages(*out, dir);
+    }
+    if let Verb::Init(args) = &verb {
+        return init::run(*out, args);
+    }
     let serving = if let Verb::Serve(args) = &verb { Some(args) } else { None };
     let config = Config::resolve(&global, serving)?;
     let now = SystemClock.now();
@@ -50,6 +62,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Scope(verb) => scope::run(&config, *out, verb, now).await,
         Verb::Grant(verb) => grant::run(&config, *out, verb, now).await,
         Verb::Caller(verb) => caller::run(&config, *out, verb, now).await,
+        Verb::Completion { .. } | Verb::Man { .. } | Verb::Init(_) => Ok(Exit::Ok),
         Verb::Audit(verb) => audit::run(&config, *out, verb, now).await,
     }
 }
