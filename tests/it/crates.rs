@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 use magistrate_tests::workspace;
 
 /// Crate, ours it may depend on, and what it alone (or with the others named so) may use from outside.
-const ROOMS: [(&str, &[&str], &[&str]); 13] = [
+const ROOMS: [(&str, &[&str], &[&str]); 14] = [
     ("model", &[], &["thiserror", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
     ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
@@ -70,6 +70,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 13] = [
     ("client", &["proto"], &["tonic", "tonic-types", "thiserror", "tokio"]),
     ("server", &["*"], &["*"]),
     ("testkit", &["*"], &["*"]),
+    ("load", &["client", "proto"], &["*"]),
 ];
 
 /// What only certain crates may name.
@@ -77,12 +78,12 @@ const CONFINED: [(&str, &[&str]); 10] = [
     ("cedar-policy", &["engine"]),
     ("cedar-policy-core", &["engine"]),
     ("sqlx", &["storage-sqlite", "storage-postgres"]),
-    ("tonic", &["proto", "grpc", "client", "server", "tests"]),
+    ("tonic", &["proto", "grpc", "client", "server", "load", "tests"]),
     ("prost", &["proto", "grpc"]),
-    ("clap", &["server"]),
+    ("clap", &["server", "load"]),
     ("tracing-subscriber", &["server"]),
     ("opentelemetry", &["server"]),
-    ("anyhow", &["server"]),
+    ("anyhow", &["server", "load"]),
     ("minicbor", &["ledger"]),
 ];
 
