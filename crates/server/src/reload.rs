@@ -1,6 +1,7 @@
 //! SIGHUP: what may change while a server runs is read again. What does not hold keeps the old.
 
-use tokio::signal::unix::{SignalKind, signal};
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::cli::Global;
@@ -13,23 +14,19 @@ use crate::telemetry::LogHandle;
 pub(crate) struct Reload {
     global: Global,
     log: LogHandle,
+    hangups: Signal,
 }
 
 impl Reload {
-    pub(crate) fn new(global: Global, log: LogHandle) -> Self {
-        Self { global, log }
+    /// From now on SIGHUP no longer ends the process.
+    pub(crate) fn new(global: Global, log: LogHandle) -> anyhow::Result<Self> {
+        let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        Ok(Self { global, log, hangups })
     }
 
     /// Reloads at every SIGHUP; never ends.
-    pub(crate) async fn run(self) {
-        let mut hangups = match signal(SignalKind::hangup()) {
-            Ok(hangups) => hangups,
-            Err(error) => {
-                warn!(%error, "SIGHUP cannot be heard: nothing is reloaded while the server runs");
-                return std::future::pending().await;
-            }
-        };
-        while hangups.recv().await.is_some() {
+    pub(crate) async fn run(mut self) {
+        while self.hangups.recv().await.is_some() {
             notify::reloading();
             match self.reload() {
                 Ok(()) => info!("reloaded"),

@@ -64,6 +64,7 @@ struct Shared {
 
 pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit> {
     let log = start_log(&config.telemetry.log, config.telemetry.log_format);
+    let reload = Reload::new(global.clone(), log)?;
     let server = Server::build(config).await?;
     let ops: Vec<String> = server.ops.addresses().iter().map(ToString::to_string).collect();
     info!(
@@ -72,7 +73,6 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
         store = %config.storage,
         "serving"
     );
-    let reload = Reload::new(global.clone(), log);
     tokio::select! {
         ended = server.run(interrupted()) => ended?,
         () = reload.run() => {}
