@@ -5,6 +5,7 @@ use std::process::Command;
 
 use magistrate_tests::{skip, workspace};
 
+mod compose;
 mod image;
 
 /// A program that `tests/run` installs, if it did.
