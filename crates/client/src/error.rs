@@ -43,6 +43,11 @@ impl ClientError {
         }
     }
 
+    /// A key would be readable on the way.
+    pub(crate) fn in_clear(endpoint: &str) -> Self {
+        Self::Key(format!("on the way to `{endpoint}` everybody could read it; write `https://…`"))
+    }
+
     pub(crate) fn unreachable(endpoint: &str, error: &tonic::transport::Error) -> Self {
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {

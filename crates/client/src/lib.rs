@@ -20,12 +20,13 @@ mod error;
 mod nodes;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 pub use magistrate_proto::{structure, v1};
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use v1::authorization_service_client::AuthorizationServiceClient;
 use v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Decision};
 
@@ -46,6 +47,8 @@ pub struct Client {
     service: AuthorizationServiceClient<Channel>,
     /// `Bearer …`, marked so that nothing shows it.
     authorization: Option<AsciiMetadataValue>,
+    /// Where it was connected to, if others on the way can read what is sent there.
+    exposed: Option<String>,
 }
 
 /// How to connect.
@@ -72,6 +75,10 @@ impl Client {
     /// The same with a key, or with authorities of one's own.
     pub async fn connect_with(endpoint: &str, options: &Options) -> Result<Self, ClientError> {
         let mut parsed = parse(endpoint)?;
+        let exposed = is_exposed(parsed.uri()).then(|| endpoint.to_owned());
+        if let (Some(endpoint), Some(_)) = (&exposed, &options.api_key) {
+            return Err(ClientError::in_clear(endpoint));
+        }
         if parsed.uri().scheme_str() == Some("https") {
             let tls = match &options.authorities {
                 Some(pem) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)),
@@ -80,20 +87,23 @@ impl Client {
             parsed = parsed.tls_config(tls).map_err(|error| ClientError::unreachable(endpoint, &error))?;
         }
         let channel = parsed.connect().await.map_err(|error| ClientError::unreachable(endpoint, &error))?;
-        let client = Self::over(channel);
+        let client = Self { exposed, ..Self::over(channel) };
         match &options.api_key {
             Some(key) => client.with_api_key(key),
             None => Ok(client),
         }
     }
 
-    /// A client over a channel made elsewhere.
+    /// A client over a channel made elsewhere. Whoever made it knows whether a key may travel on it.
     pub fn over(channel: Channel) -> Self {
-        Self { service: AuthorizationServiceClient::new(channel), authorization: None }
+        Self { service: AuthorizationServiceClient::new(channel), authorization: None, exposed: None }
     }
 
-    /// Presents an API key with every call.
+    /// Presents an API key with every call. A key is not sent in clear to another machine.
     pub fn with_api_key(self, key: &str) -> Result<Self, ClientError> {
+        if let Some(endpoint) = &self.exposed {
+            return Err(ClientError::in_clear(endpoint));
+        }
         let mut authorization = AsciiMetadataValue::try_from(format!("Bearer {}", key.trim()))
             .map_err(|_| ClientError::Key("it has characters that no key has".to_owned()))?;
         authorization.set_sensitive(true);
@@ -148,6 +158,14 @@ fn parse(endpoint: &str) -> Result<Endpoint, ClientError> {
         return Err(refused("it names no host"));
     }
     Ok(endpoint.connect_timeout(CONNECT).tcp_nodelay(true))
+}
+
+/// Whether others on the way can read what is sent. A name counts as another machine's, except `localhost`.
+fn is_exposed(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_here = host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback());
+    uri.scheme_str() != Some("https") && !is_here
 }
 
 #[cfg(test)]

@@ -120,3 +120,24 @@ async fn key_is_presented_and_never_shown() -> Result<(), ClientError> {
     assert!(!format!("{client:?} {request:?} {options:?}").contains("mag_check_secret"));
     Ok(())
 }
+
+/// Before anything is sent: a key in the clear is everybody's on the way.
+#[tokio::test]
+async fn key_is_presented_in_clear_on_this_machine_only() {
+    let options = crate::Options { api_key: Some("mag_check_secret".into()), ..crate::Options::default() };
+    for elsewhere in
+        ["http://192.0.2.1:7700", "192.0.2.1:7700", "http://[2001:db8::1]:7700", "http://localhost.invalid:1"]
+    {
+        let error = crate::Client::connect_with(elsewhere, &options).await.err();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with("the API key cannot be presented: ") && error.contains("https://"), "{error}");
+        assert!(!error.contains("mag_check_secret"), "{error}");
+    }
+    let channel = tonic::transport::Endpoint::from_static("http://192.0.2.1:1").connect_lazy();
+    let later = crate::Client { exposed: Some("http://192.0.2.1:1".into()), ..crate::Client::over(channel) };
+    assert!(matches!(later.with_api_key("mag_check_secret"), Err(ClientError::Key(_))));
+    for here in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
+        let refused = crate::Client::connect_with(here, &options).await.err();
+        assert!(matches!(refused, Some(ClientError::Unreachable { .. })), "{refused:?}");
+    }
+}

@@ -32,9 +32,18 @@ fn key_is_known_from_its_begin_to_its_end() {
     let caller = ring.authenticate(&secret.reveal(), at(99)).unwrap();
     assert_eq!((&caller.key, caller.caller.as_str(), caller.kind), (secret.id(), "gateway", KeyKind::Check));
     assert_eq!(ring.authenticate(&secret.reveal(), at(100)), Err(Unauthenticated::Ended));
-    let revoked = KeyRing::of([ApiKey { revoked_at: Some(at(50)), ..kept(&secret) }]);
-    assert!(revoked.authenticate(&secret.reveal(), at(49)).is_ok());
-    assert_eq!(revoked.authenticate(&secret.reveal(), at(50)), Err(Unauthenticated::Ended));
+}
+
+/// Revoked is revoked, whatever the clock of whoever revoked it said.
+#[test]
+fn revoked_key_is_ended_at_once() {
+    let secret = secret(KeyKind::Check, 7);
+    for revoked_at in [at(0), at(50), at(1_000_000)] {
+        let ring = KeyRing::of([ApiKey { revoked_at: Some(revoked_at), ..kept(&secret) }]);
+        for now in [at(0), at(50), at(99)] {
+            assert_eq!(ring.authenticate(&secret.reveal(), now), Err(Unauthenticated::Ended), "{revoked_at} {now}");
+        }
+    }
 }
 
 #[test]
