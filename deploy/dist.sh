@@ -15,7 +15,8 @@ cargo build --locked --profile "$profile" --package magistrate-server --bin magi
 built=target/$profile/magistrate
 [ "$profile" != dev ] || built=target/debug/magistrate
 version=$("$built" --version | cut -d' ' -f2)
-name=magistrate-$version-$(rustc -vV | sed -n 's/^host: //p')
+host=$(rustc -vV | sed -n 's/^host: //p')
+name=magistrate-$version-$host
 out=target/shipped/$name
 rm -rf "$out"
 mkdir -p "$out/completions" "$out/man"
@@ -23,7 +24,7 @@ install -m 0755 "$built" "$out/magistrate"
 strip "$out/magistrate"
 for shell in bash zsh fish; do "$built" completion "$shell" > "$out/completions/magistrate.$shell"; done
 "$built" man --dir "$out/man" > /dev/null
-python3 deploy/supply-chain/sbom.py > "$out/sbom.cdx.json"
+python3 deploy/supply-chain/sbom.py "$host" > "$out/sbom.cdx.json"
 cp LICENSE README.md CHANGELOG.md "$out/"
 (cd "$out" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum > SHA256SUMS)
 tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C target/shipped -cf - "$name" \
