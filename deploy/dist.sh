@@ -8,6 +8,9 @@ cd "$(dirname "$0")/.."
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 profile=${PROFILE:-dist}
 registry=${CARGO_HOME:-$HOME/.cargo}
+# What the environment may ask for otherwise would end up elsewhere, or in other bytes.
+unset CARGO_TARGET_DIR CARGO_BUILD_TARGET
+export CARGO_INCREMENTAL=0 LC_ALL=C TZ=UTC
 export RUSTFLAGS="--remap-path-prefix=$PWD=/build --remap-path-prefix=$registry=/cargo ${RUSTFLAGS:-}"
 export CFLAGS="-ffile-prefix-map=$PWD=/build -ffile-prefix-map=$registry=/cargo ${CFLAGS:-}"
 
@@ -26,7 +29,7 @@ for shell in bash zsh fish; do "$built" completion "$shell" > "$out/completions/
 "$built" man --dir "$out/man" > /dev/null
 python3 deploy/supply-chain/sbom.py "$host" > "$out/sbom.cdx.json"
 cp LICENSE README.md CHANGELOG.md "$out/"
-(cd "$out" && find . -type f ! -name SHA256SUMS | LC_ALL=C sort | xargs sha256sum > SHA256SUMS)
+(cd "$out" && find . -type f ! -name SHA256SUMS | sort | xargs sha256sum > SHA256SUMS)
 tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner -C target/shipped -cf - "$name" \
   | gzip -n > "target/shipped/$name.tar.gz"
 (cd target/shipped && sha256sum "$name.tar.gz")
