@@ -1,13 +1,11 @@
 //! The compose file, as Compose itself resolves it: how it is confined, and its steps run without an engine.
 
-use std::path::Path;
 use std::process::Command;
 
-use magistrate_testkit::postgres::{Cluster, Options};
-use magistrate_tests::{Ran, Running, magistrate, program, ran, skip, workspace};
+use magistrate_tests::{Ran, Running, ran, skip, workspace};
 use serde_json::Value as Json;
-use tempfile::TempDir;
 
+use super::stage::Stage;
 use super::{content, tool};
 
 /// The file with its anchors followed and its values checked against the specification; nothing where Compose is absent.
@@ -57,26 +55,19 @@ fn compose_services_are_confined() {
     assert_eq!(services["migrate"]["depends_on"]["postgres"]["condition"], "service_healthy");
 }
 
-/// What the engine would set up: the database, and a directory with the secrets.
+/// The file, and what its services find around them.
 struct Stack {
     file: Json,
-    home: TempDir,
-    cluster: Cluster,
+    stage: Stage,
 }
 
 impl Stack {
     fn up(file: Json) -> Self {
-        let home = tempfile::Builder::new().prefix("magistrate-compose-").tempdir().unwrap();
-        let cluster = Cluster::private(&Options::default());
-        let _made = cluster.sql("postgres", "CREATE DATABASE magistrate");
-        let script = workspace().join("deploy/compose/secrets.sh");
-        content(Command::new("sh").arg(script).arg(home.path().join("secrets")));
-        let stack = Self { file, home, cluster };
-        // The one secret that the database's image would take over from the file; here the database is there first.
-        let url = stack.cluster.superuser_url("magistrate");
-        let password = url.split_once("//postgres:").unwrap().1.split_once('@').unwrap().0;
-        std::fs::write(stack.home.path().join("secrets/postgres_password"), password).unwrap();
-        stack
+        let stage = Stage::set();
+        let (secrets, database) = (stage.secrets(), format!("@{}/", stage.database()));
+        let stage = stage.called("/run/secrets", secrets.to_str().unwrap()).called("@postgres/", &database);
+        let stage = stage.called("/policies", workspace().join("policies").to_str().unwrap());
+        Self { file, stage }
     }
 
     /// A part of what the file says of a service.
@@ -84,34 +75,21 @@ impl Stack {
         self.file.pointer(&format!("/services/{service}/{name}")).unwrap()
     }
 
-    /// What a container sees, as it is called here.
-    fn here(&self, text: &str) -> String {
-        let secrets = self.home.path().join("secrets");
-        let policies = workspace().join("policies");
-        text.replace("/run/secrets", secrets.to_str().unwrap())
-            .replace("@postgres/", &format!("@{}/", self.cluster.address()))
-            .replace("/policies", policies.to_str().unwrap())
-    }
-
-    /// The program with the environment of a service, and nothing else of ours.
+    /// The program with the environment of a service.
     fn program(&self, service: &str) -> Command {
-        let mut command = Command::new(program());
-        command.env_clear().env("USER", "tester").current_dir(self.home.path());
-        for (name, value) in self.part(service, "environment").as_object().unwrap() {
-            command.env(name, self.here(value.as_str().unwrap()));
-        }
-        command
+        let environment = self.part(service, "environment").as_object().unwrap();
+        self.stage.program(environment.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())))
     }
 
     /// Runs a service with its own command.
     fn run(&self, service: &str) -> Ran {
         let arguments = texts(self.part(service, "command"));
-        ran(self.program(service).args(arguments.iter().map(|argument| self.here(argument))))
+        ran(self.program(service).args(arguments.iter().map(|argument| self.stage.here(argument))))
     }
 
     /// Runs `admin` with what is typed after its name.
     fn admin(&self, typed: &str) -> Ran {
-        ran(self.program("admin").args(shell_words(typed).iter().map(|word| self.here(word))))
+        ran(self.program("admin").args(shell_words(typed).iter().map(|word| self.stage.here(word))))
     }
 
     /// Starts a node at a free port of every address.
@@ -151,24 +129,11 @@ fn compose_steps_work_without_an_engine() {
     assert_eq!(lines.len(), 2, "{lines:?}");
     let _told = stack.admin(&lines[0]).code(0);
     let (typed, file) = lines[1].split_once(" > ").unwrap();
-    let key = stack.home.path().join(file);
+    let key = stack.stage.home().join(file);
     std::fs::write(&key, stack.admin(typed).code(0).out).unwrap();
     let nodes = ["magistrate-1", "magistrate-2"].map(|service| stack.node(service));
     for node in &nodes {
-        let url = format!("https://localhost:{}", node.address().rsplit(':').next().unwrap());
-        let authority = stack.here("/run/secrets/ca.pem");
-        let ask = |key: Option<&Path>, message: &str| {
-            let mut arguments =
-                vec!["--default-namespace", "Company", "check", "--server", &url, "--ca-file", &authority];
-            arguments.extend(key.map(|path| ["--api-key-file", path.to_str().unwrap()]).into_iter().flatten());
-            arguments.extend(["Company::User::ana", "readMessage", message]);
-            magistrate(stack.home.path(), arguments)
-        };
-        let _allowed = ask(Some(&key), "Company::Message::m-1001").code(0);
-        let _denied = ask(Some(&key), "Company::Message::nobody-wrote-it").code(5);
-        let _nobody = ask(None, "Company::Message::m-1001").code(1);
-        let _well = magistrate(stack.home.path(), ["health", "--ops", node.ops()]).code(0);
+        stack.stage.expect_answers(node, &key);
     }
-    let doctor = stack.run("admin");
-    assert_eq!(doctor.code, 0, "{}{}", doctor.out, doctor.err);
+    let _content = stack.run("admin").code(0);
 }

@@ -77,7 +77,7 @@ spec:
       args: [serve]
       env:
         - { name: MAGISTRATE_LISTEN, value: "0.0.0.0:7700" }
-        - { name: MAGISTRATE_OPS_LISTEN, value: "127.0.0.1:7702" }
+        - { name: MAGISTRATE_OPS_LISTEN, value: {{ .Values.metrics.enabled | ternary "127.0.0.1:7702,0.0.0.0:7703" "127.0.0.1:7702" | quote }} }
         - { name: MAGISTRATE_DRAIN_DELAY, value: {{ .Values.drainDelaySeconds | quote }} }
         - { name: MAGISTRATE_LOG, value: {{ .Values.telemetry.log | quote }} }
         - { name: MAGISTRATE_LOG_FORMAT, value: json }
@@ -99,6 +99,9 @@ spec:
         {{- end }}
       ports:
         - { name: grpc, containerPort: 7700 }
+        {{- if .Values.metrics.enabled }}
+        - { name: metrics, containerPort: 7703 }
+        {{- end }}
       startupProbe:
         exec: { command: [/usr/bin/magistrate, health, --live] }
         periodSeconds: 1
