@@ -12,6 +12,13 @@ use tonic::{Code, Request};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// A command of the binary on a store.
+fn command(store: &Store) -> std::process::Command {
+    let mut command = std::process::Command::new(magistrate_tests::program());
+    command.current_dir(store.home());
+    command
+}
+
 async fn ask(client: &Client) -> Result<(), Refusal> {
     match client.check(request(("User", "ana"), "readMessage", ("Message", "m-1001")), PATIENCE).await {
         Ok(_) => Ok(()),
@@ -116,6 +123,7 @@ async fn key_is_presented_once_and_in_one_form() {
     {
         assert_eq!(ask(wrong).await, Err(Code::Unauthenticated));
     }
+    assert_eq!(secured.store.history().len(), 1, "what was refused is no decision");
 }
 
 /// On this machine no key is needed, unless asked for; one that is presented must be in force.
@@ -152,6 +160,59 @@ fn key_is_shown_once_and_written_for_its_owner() {
     let listed = store.run(&["caller", "key", "list"]).code(0).out;
     assert!(listed.contains("gateway") && !listed.contains("mag_"), "{listed}");
     assert!(store.run(&["caller", "key", "list", "--expiring", "7d"]).code(0).out.contains("nothing found"));
+}
+
+/// Who made a key and who revoked it, and why, is there to be read.
+#[test]
+fn keys_tell_who_made_and_revoked_them() {
+    let store = Store::example();
+    let made = ["--name", "gateway", "--kind", "audit", "--reason", "the auditors", "--actor", "ana"];
+    let made = store.run(&[&["-o", "json", "caller", "key", "new"], &made[..]].concat()).code(0).json();
+    let id = made["id"].as_str().unwrap();
+    assert!(made["key"].as_str().unwrap().starts_with(&format!("mag_audit_{id}_")), "{id}");
+    let revoke = ["caller", "key", "revoke", id, "--reason", "leaked", "--actor", "bob"];
+    assert!(store.run(&revoke).code(0).out.contains("is revoked"));
+    let listed = store.run(&["-o", "json", "caller", "key", "list"]).code(0).json();
+    let told = |field: &str| listed[0][field].as_str().unwrap_or_default().to_owned();
+    let fields = ["caller", "kind", "state", "created_by", "reason", "revoked_by", "revoked_reason"].map(told);
+    assert_eq!(fields, ["gateway", "audit", "revoked", "ana", "the auditors", "bob", "leaked"]);
+}
+
+/// Keys that callers lack, or that end soon, are told of before somebody is refused.
+#[test]
+fn doctor_tells_of_keys() {
+    let store = Store::example();
+    let doctor = || {
+        let mut doctor = command(&store);
+        magistrate_tests::ran(doctor.env("MAGISTRATE_REQUIRE_KEY", "true").arg("doctor")).code(0).out
+    };
+    let told = doctor();
+    assert!(told.contains("callers must present a key") && told.contains("caller key new --kind check"), "{told}");
+    let new = |kind: &str, expires: &str| {
+        let new = ["caller", "key", "new", "--name", "x", "--kind", kind, "--expires", expires, "--reason", "x"];
+        let _made = store.run(&new).code(0);
+    };
+    new("check", "+8d");
+    let told = doctor();
+    assert!(told.contains("1 is in force") && !told.contains("successor"), "{told}");
+    new("admin", "+6d");
+    let told = doctor();
+    assert!(told.contains("2 are in force") && told.contains("of `x` for admin ends at"), "{told}");
+}
+
+/// A key is read from a file, and is not sent where everybody could read it.
+#[test]
+fn key_is_not_sent_in_clear() {
+    let store = Store::example();
+    let file = store.home().join("key").to_str().unwrap().to_owned();
+    let new = ["caller", "key", "new", "--name", "x", "--kind", "check", "--reason", "x", "--out", &file];
+    let _made = store.run(&new).code(0);
+    let key = std::fs::read_to_string(&file).unwrap();
+    let check = ["check", "Company::User::ana", "readMessage", "Company::Message::m-1001"];
+    let mut told = command(&store);
+    told.args(check).args(["--server", "http://192.0.2.1:7700"]).env("MAGISTRATE_API_KEY_FILE", &file);
+    let told = magistrate_tests::ran(&mut told).code(1).says(&["everybody could read it", "https://"]);
+    assert!(!told.err.contains(key.trim()), "{}", told.err);
 }
 
 /// A new certificate is shown to new connections, and old ones live on; one that cannot be used is told of.

@@ -4,10 +4,12 @@
 //! a plain SHA-256 tells nothing, so that none of the slow hashes is needed that guessable passwords call for.
 
 mod key;
+mod listed;
 mod ring;
 mod text;
 
 pub use key::{ApiKey, InvalidKey, KeyHash, KeyKind, UnknownKind};
+pub use listed::ListedKey;
 pub use ring::{AuthenticatedCaller, KeyRing, Unauthenticated};
 pub use text::{NotAKey, RANDOM_BYTES, Secret};
 

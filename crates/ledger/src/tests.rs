@@ -119,6 +119,15 @@ fn format_version_1_does_not_change() {
     assert_eq!(sealed(1).leaf.to_string(), "6cb02568bdce40c121bb46d24e990810be5c10cf5849b490d778f29bb0ff434e");
 }
 
+#[test]
+fn format_version_2_does_not_change() {
+    let (mut question, verdict) = full(5, "text", Cause::Permitted);
+    question.query.caller.key = Some("abcdefghij234567".parse().unwrap());
+    question.query.caller.trace = Some(magistrate_model::TraceId::new([7; 16]));
+    let sealed = Draft::decision(&question, &verdict).seal(id(1), DurabilityClass::Process, [9; 16]);
+    assert_eq!(sealed.leaf.to_string(), "d314e14b828e5abd981709aadcd9cb303cbaf9aa5dbaf22ff7ec944bbedf32fa");
+}
+
 /// What version 1 cannot tell is written in version 2, and nothing else is.
 #[test]
 fn key_and_trace_of_the_caller_are_version_2() {

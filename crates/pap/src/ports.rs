@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
-use magistrate_identity::ApiKey;
+use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_model::{
     Authorship, Change, Digest, EntityData, EntityUid, Grant, GrantId, Instant, KeyId, LoggedChange, PolicySet,
     Revision, ScopeDeclaration, TypeName,
@@ -160,8 +160,8 @@ pub trait Keys {
     /// Every key, with its hash; oldest first.
     fn keys(&self) -> impl Future<Output = Result<Vec<ApiKey>, StoreError>> + Send;
 
-    /// Every key without its hash (all zeros), for whoever lists them; oldest first.
-    fn listed_keys(&self) -> impl Future<Output = Result<Vec<ApiKey>, StoreError>> + Send;
+    /// Every key without its hash, for whoever lists them; oldest first.
+    fn listed_keys(&self) -> impl Future<Output = Result<Vec<ListedKey>, StoreError>> + Send;
 
     /// Keeps a new key.
     fn issue_key(&self, key: &ApiKey, authorship: &Authorship) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use magistrate_identity::{ApiKey, KeyHash, UnknownKind};
+use magistrate_identity::{ApiKey, KeyHash, ListedKey, UnknownKind};
 use magistrate_model::{
     ActionUid, Authorship, Conferred, Digest, EntityData, EntityUid, Grant, Instant, InvalidInstant, LoggedChange,
     PolicyText, Revision, ScopeDeclaration, Term, json,
@@ -196,6 +196,30 @@ pub fn api_key(
         created_at: instant(created_at)?,
         expires_at: instant(expires_at)?,
         revoked_at: revoked_at.map(instant).transpose()?,
+        caller,
+    })
+}
+
+/// Id, caller, kind, creation, end, who made it and why, revocation, who revoked it and why.
+pub type ListedKeyRow = (String, String, String, i64, i64, String, String, Option<i64>, Option<String>, Option<String>);
+
+/// The key of a row, for people.
+pub fn listed_key(
+    (id, caller, kind, created_at, expires_at, created_by, reason, revoked_at, revoked_by, revoked_reason): ListedKeyRow,
+) -> Result<ListedKey, InconsistentRow> {
+    const TABLE: &str = "api_key";
+    let refused = |why: &dyn Display| InconsistentRow::new(TABLE, &id, why);
+    let revoked = match (revoked_at, revoked_by, revoked_reason) {
+        (None, _, _) => None,
+        (Some(at), Some(by), Some(reason)) => Some(authorship(TABLE, &id, &by, &reason, at)?),
+        (Some(_), _, _) => return Err(refused(&"it does not tell who revoked it, and why")),
+    };
+    Ok(ListedKey {
+        id: id.parse().map_err(|why| refused(&why))?,
+        kind: kind.parse().map_err(|why: UnknownKind| refused(&why))?,
+        created: authorship(TABLE, &id, &created_by, &reason, created_at)?,
+        expires_at: Instant::from_micros(expires_at).map_err(|why| refused(&why))?,
+        revoked,
         caller,
     })
 }

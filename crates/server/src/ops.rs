@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::os::SystemClock;
+use crate::store::Store;
 use crate::telemetry::Scrapes;
 
 /// Connections at a time: probes and a few scrapers.
@@ -54,7 +55,11 @@ struct Guard {
 
 impl Ops {
     /// Binds every address.
-    pub(crate) async fn bind(addresses: &[SocketAddr], tls: Option<&TlsFiles>, keys: &Keys) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(
+        addresses: &[SocketAddr],
+        tls: Option<&TlsFiles>,
+        keys: &Keys<Store, SystemClock>,
+    ) -> anyhow::Result<Self> {
         let certificates = tls.cloned().map(Certificates::http1).transpose()?.map(Arc::new);
         let guard = Guard { certificates, authenticate: keys.authenticate(true) };
         let mut listeners = Vec::new();

@@ -43,7 +43,7 @@ pub(crate) struct Server {
     recorder: Recorder,
     writer: Writer<Timed<StoreSink>>,
     listener: TcpListener,
-    keys: Keys,
+    keys: Keys<Store, SystemClock>,
     require_key: bool,
     transport: Settings,
     ops: Ops,
@@ -90,7 +90,7 @@ impl Server {
         let telemetry = Telemetry::start(&config.telemetry, &config.node)?;
         let store = Store::open(config).await?;
         let shared = store.postgres().cloned();
-        let keys = Keys::load(&store, config.settings.staleness.hard).await?;
+        let keys = Keys::load(store.clone(), SystemClock, config.settings.staleness.hard).await?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
         match follower.poll(&SystemClock).await {

@@ -1,7 +1,7 @@
 //! The store that is configured: one of two, behind the same ports.
 
 use anyhow::Context as _;
-use magistrate_identity::ApiKey;
+use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord, Sink, StreamId};
 use magistrate_model::{
     Authorship, Change, Dataset, DurabilityClass, EntityData, Grant, Head, KeyId, LoggedChange, Revision,
@@ -125,7 +125,7 @@ impl Keys for Store {
         on_either!(self, Self, store => Box::pin(store.keys()).await)
     }
 
-    async fn listed_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+    async fn listed_keys(&self) -> Result<Vec<ListedKey>, StoreError> {
         on_either!(self, Self, store => Box::pin(store.listed_keys()).await)
     }
 

@@ -41,6 +41,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("create ship", "0009_create_ship.sql"),
     step!("create commit", "0010_create_commit.sql"),
     step!("issue api key", "0011_issue_api_key.sql"),
+    step!("tell who issued keys", "0012_tell_who_issued_keys.sql"),
 ];
 
 /// What each role may do.

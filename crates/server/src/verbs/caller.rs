@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use magistrate_identity::{ApiKey, KeyKind, RANDOM_BYTES, Secret};
+use magistrate_identity::{ApiKey, KeyKind, ListedKey, RANDOM_BYTES, Secret};
 use magistrate_model::{Instant, KeyId, Span};
 use magistrate_pap::Keys as _;
 use serde_json::{Value as Json, json};
@@ -15,6 +15,9 @@ use crate::cli::{Authored, CallerVerb, KeyVerb, NewKeyArgs};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Out;
+
+/// A key that ends within this is spoken of.
+pub(crate) const SOON: Span = Span::hours(7 * 24);
 
 pub(crate) async fn run(config: &Config, out: Out, verb: CallerVerb, now: Instant) -> anyhow::Result<Exit> {
     let CallerVerb::Key(verb) = verb;
@@ -50,10 +53,10 @@ async fn new(config: &Config, out: Out, args: &NewKeyArgs, now: Instant) -> anyh
         return Err(anyhow::Error::new(error).context("the key was not kept, and does not count"));
     }
     if written.is_none() {
-        out.either(
-            || secret.reveal(),
-            || json!({ "key": secret.reveal(), "id": key.id.to_string(), "expires_at": key.expires_at.to_string() }),
-        )?;
+        let json =
+            || json!({ "key": secret.reveal(), "id": key.id.to_string(), "expires_at": key.expires_at.to_string() });
+        let lost = || format!("the key could not be shown, and counts; run `magistrate caller key revoke {}`", key.id);
+        out.either(|| secret.reveal(), json).with_context(lost)?;
     }
     tell(&format!(
         "key {} of `{}` for `{}` ends at {}; it is not shown again",
@@ -78,8 +81,13 @@ fn random() -> anyhow::Result<[u8; RANDOM_BYTES]> {
 
 fn write(path: &Path, secret: &Secret) -> anyhow::Result<()> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.with_context(|| format!("cannot write the key to `{}`", path.display()))?;
-    writeln!(file, "{}", secret.reveal()).with_context(|| format!("cannot write the key to `{}`", path.display()))
+    let failed = || format!("cannot write the key to `{}`", path.display());
+    let mut file = file.with_context(failed)?;
+    let written = writeln!(file, "{}", secret.reveal()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _left = std::fs::remove_file(path);
+    }
+    written.with_context(failed)
 }
 
 async fn list(config: &Config, out: Out, expiring: Option<&str>, now: Instant) -> anyhow::Result<Exit> {
@@ -88,32 +96,34 @@ async fn list(config: &Config, out: Out, expiring: Option<&str>, now: Instant) -
         None => None,
     };
     let keys = store::open(config).await?.listed_keys().await?;
-    let ends_soon = |key: &&ApiKey| until.is_none_or(|until| key.is_in_force(now) && key.expires_at <= until);
-    let keys: Vec<&ApiKey> = keys.iter().filter(ends_soon).collect();
-    let row = |key: &&ApiKey| {
-        let times = [key.created_at, key.expires_at].map(|at| at.to_string());
-        let [created, expires] = times;
+    let is_wanted = |key: &&ListedKey| until.is_none_or(|until| key.is_in_force(now) && key.expires_at <= until);
+    let keys: Vec<&ListedKey> = keys.iter().filter(is_wanted).collect();
+    let row = |key: &&ListedKey| {
+        let [created, expires] = [key.created.at, key.expires_at].map(|at| at.to_string());
         vec![key.id.to_string(), key.caller.clone(), key.kind.name().into(), created, expires, state(key, now).into()]
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
-    out.rows(&["id", "caller", "kind", "created", "expires", "state"], &rows, || {
-        let key = |key: &&ApiKey| {
-            json!({
-                "id": key.id.to_string(), "caller": key.caller, "kind": key.kind.name(),
-                "created_at": key.created_at.to_string(), "expires_at": key.expires_at.to_string(),
-                "revoked_at": key.revoked_at.map(|at| at.to_string()), "state": state(key, now),
-            })
-        };
-        Json::Array(keys.iter().map(key).collect())
-    })?;
+    let json = || Json::Array(keys.iter().map(|key| listed(key, now)).collect());
+    out.rows(&["id", "caller", "kind", "created", "expires", "state"], &rows, json)?;
     Ok(Exit::Ok)
 }
 
-fn state(key: &ApiKey, now: Instant) -> &'static str {
-    match key.revoked_at {
+fn listed(key: &ListedKey, now: Instant) -> Json {
+    let (created, revoked) = (&key.created, key.revoked.as_ref());
+    json!({
+        "id": key.id.to_string(), "caller": key.caller, "kind": key.kind.name(), "state": state(key, now),
+        "created_at": created.at.to_string(), "created_by": created.actor.as_str(), "reason": created.reason.as_str(),
+        "expires_at": key.expires_at.to_string(),
+        "revoked_at": revoked.map(|it| it.at.to_string()), "revoked_by": revoked.map(|it| it.actor.as_str()),
+        "revoked_reason": revoked.map(|it| it.reason.as_str()),
+    })
+}
+
+fn state(key: &ListedKey, now: Instant) -> &'static str {
+    match key.revoked {
         Some(_) => "revoked",
         None if !key.is_in_force(now) => "expired",
-        None if key.expires_at.since(now) < Span::hours(7 * 24) => "ends soon",
+        None if key.expires_at.since(now) < SOON => "ends soon",
         None => "in force",
     }
 }

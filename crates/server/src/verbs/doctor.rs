@@ -15,6 +15,8 @@ use crate::os::SystemClock;
 use crate::output::Out;
 use crate::store::Store;
 
+mod keys;
+
 /// How an examined thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
@@ -91,6 +93,8 @@ fn configured(report: &mut Report, config: &Config) {
         State::Ok,
         format!("soft {} s, hard {} s", staleness.soft.whole_seconds(), staleness.hard.whole_seconds()),
     );
+    let key = if config.transport.require_key { "an API key is required" } else { "no API key is required here" };
+    report.add("callers", State::Ok, key);
     report.add("ledger", State::Ok, format!("capacity {ledger_capacity} records, class {}", class.name()));
     report.add("log", State::Ok, format!("`{}`, {}", telemetry.log, telemetry.log_format.name()));
     let pushed = match &telemetry.otlp {
@@ -110,7 +114,10 @@ async fn finish(config: &Config, out: Out, mut report: Report) -> anyhow::Result
         Storage::Postgres(database) => describe(&mut report, database),
     }
     match Store::open(config).await {
-        Ok(store) => examine(&mut report, &store).await,
+        Ok(store) => {
+            examine(&mut report, &store).await;
+            keys::examine(&mut report, &store, config.transport.require_key, SystemClock.now()).await;
+        }
         Err(error) => report.add("opening", State::Failed, format!("{error:#}")),
     }
     tell(out, &report)?;

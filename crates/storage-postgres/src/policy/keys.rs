@@ -1,9 +1,11 @@
 //! API keys.
 
-use magistrate_identity::ApiKey;
+use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_model::{Authorship, KeyId};
-use magistrate_pap::rows::{self, KeyRow};
+use magistrate_pap::rows::{self, InconsistentRow};
 use magistrate_pap::{Keys, StoreError};
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
 
 use super::ReadError;
 use super::statements::{ISSUE_KEY, KEYS, LISTED_KEYS, REVOKE_KEY};
@@ -12,11 +14,11 @@ use crate::store::PostgresStore;
 
 impl Keys for PostgresStore {
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        self.read_keys(KEYS).await
+        self.read_keys(KEYS, rows::api_key).await
     }
 
-    async fn listed_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        self.read_keys(LISTED_KEYS).await
+    async fn listed_keys(&self) -> Result<Vec<ListedKey>, StoreError> {
+        self.read_keys(LISTED_KEYS, rows::listed_key).await
     }
 
     async fn issue_key(&self, key: &ApiKey, authorship: &Authorship) -> Result<(), StoreError> {
@@ -58,14 +60,22 @@ impl Keys for PostgresStore {
 }
 
 impl PostgresStore {
-    async fn read_keys(&self, statement: &'static str) -> Result<Vec<ApiKey>, StoreError> {
+    async fn read_keys<R, K>(
+        &self,
+        statement: &'static str,
+        key: impl Fn(R) -> Result<K, InconsistentRow> + Send,
+    ) -> Result<Vec<K>, StoreError>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+        K: Send,
+    {
         let read = async {
             let mut transaction = self.administration().begin(Purpose::Glance).await?;
             let prepares = transaction.prepares;
-            let rows: Vec<KeyRow> =
+            let rows: Vec<R> =
                 sqlx::query_as(statement).persistent(prepares).fetch_all(&mut transaction.connection).await?;
             transaction.commit().await?;
-            Ok::<_, ReadError>(rows.into_iter().map(rows::api_key).collect::<Result<_, _>>()?)
+            Ok::<_, ReadError>(rows.into_iter().map(key).collect::<Result<_, _>>()?)
         };
         Ok(within(Purpose::Glance.limit(), read).await?)
     }

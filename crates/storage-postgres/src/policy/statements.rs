@@ -145,7 +145,8 @@ statements! {
     KEYS = "SELECT id, caller, hash, kind, created_at, expires_at, revoked_at
         FROM magistrate.api_key ORDER BY created_at, id";
     /// Every key without its hash.
-    LISTED_KEYS = "SELECT id, caller, decode(repeat('00', 32), 'hex'), kind, created_at, expires_at, revoked_at
+    LISTED_KEYS = "SELECT id, caller, kind, created_at, expires_at, created_by, reason, revoked_at, revoked_by,
+            revoked_reason
         FROM magistrate.list_api_keys()";
     /// Keeps a key.
     ISSUE_KEY = "SELECT magistrate.issue_api_key($1, $2, $3, $4, $5, $6, $7, $8)";

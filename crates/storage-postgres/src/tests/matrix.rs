@@ -153,11 +153,18 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("SELECT count(*) FROM magistrate._sqlx_migrations, magistrate.node", "AAAAA", "AAAAA"),
     ("SELECT count(*) FROM magistrate.api_key", "ARRAA", "ARRAA"),
     ("SELECT * FROM magistrate.list_api_keys()", "AAAAA", "AAAAA"),
-    (
-        "SELECT magistrate.issue_api_key('k', 'c', decode(repeat('00', 32), 'hex'), 'check', 1, 2, 'a', 'r')",
-        "RARAA",
-        "RARAA",
-    ),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'check', 1, 2, 'a', 'r')", "RARAA", "RARAA"),
+    // What is no key is kept for nobody: nodes could read none any more.
+    ("SELECT {issue}('k', 'c', {hash}, 'check', 1, 2, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'root', 1, 2, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', '', {hash}, 'check', 1, 2, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', repeat('c', 129), {hash}, 'check', 1, 2, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', '\\x00', 'check', 1, 2, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'check', 2, 2, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'check', 1, 9e17::bigint, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'check', 1, NULL, 'a', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'check', 1, 2, '', 'r')", "RCRCC", "RCRCC"),
+    ("SELECT {issue}('abcdefghij234567', 'c', {hash}, 'check', 1, 2, 'a', '')", "RCRCC", "RCRCC"),
     ("SELECT magistrate.revoke_api_key('k', 1, 'a', 'r')", "RARAA", "RARAA"),
     ("TRUNCATE magistrate.api_key", "RRRTT", "RRRTT"),
     // Functions.
@@ -297,6 +304,8 @@ fn spelled(installed: &Installed, statement: &str) -> String {
     installed.prefix.fill(
         &statement
             .replace("{leaf}", &leaf)
+            .replace("{issue}", "magistrate.issue_api_key")
+            .replace("{hash}", "decode(repeat('00', 32), 'hex')")
             .replace("{row}", ROW)
             .replace("{batch}", BATCH)
             .replace("{readable}", READABLE),

@@ -1,8 +1,8 @@
 //! API keys.
 
-use magistrate_identity::ApiKey;
+use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_model::{Authorship, KeyId};
-use magistrate_pap::rows::{self, KeyRow};
+use magistrate_pap::rows::{self, KeyRow, ListedKeyRow};
 use magistrate_pap::{Keys, StoreError};
 
 use super::read_error::ReadError;
@@ -11,11 +11,13 @@ use crate::store::SqliteStore;
 
 impl Keys for SqliteStore {
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        Ok(read(self, KEYS).await?)
+        let rows = sqlx::query_as(KEYS).fetch_all(&self.policy).await.map_err(ReadError::from)?;
+        Ok(rows.into_iter().map(|row: KeyRow| rows::api_key(row)).collect::<Result<_, _>>()?)
     }
 
-    async fn listed_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        Ok(read(self, LISTED_KEYS).await?)
+    async fn listed_keys(&self) -> Result<Vec<ListedKey>, StoreError> {
+        let rows = sqlx::query_as(LISTED_KEYS).fetch_all(&self.policy).await.map_err(ReadError::from)?;
+        Ok(rows.into_iter().map(|row: ListedKeyRow| rows::listed_key(row)).collect::<Result<_, _>>()?)
     }
 
     async fn issue_key(&self, key: &ApiKey, authorship: &Authorship) -> Result<(), StoreError> {
@@ -43,9 +45,4 @@ impl Keys for SqliteStore {
             .await;
         revoked.map(|done| done.rows_affected() > 0).map_err(|error| ReadError::from(error).into())
     }
-}
-
-async fn read(store: &SqliteStore, statement: &'static str) -> Result<Vec<ApiKey>, ReadError> {
-    let rows: Vec<KeyRow> = sqlx::query_as(statement).fetch_all(&store.policy).await?;
-    Ok(rows.into_iter().map(rows::api_key).collect::<Result<_, _>>()?)
 }

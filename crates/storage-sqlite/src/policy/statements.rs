@@ -87,7 +87,8 @@ statements! {
     /// Every key.
     KEYS = "SELECT id, caller, hash, kind, created_at, expires_at, revoked_at FROM api_key ORDER BY created_at, id";
     /// Every key without its hash.
-    LISTED_KEYS = "SELECT id, caller, zeroblob(32), kind, created_at, expires_at, revoked_at
+    LISTED_KEYS = "SELECT id, caller, kind, created_at, expires_at, created_by, reason, revoked_at, revoked_by,
+            revoked_reason
         FROM api_key ORDER BY created_at, id";
     /// Keeps a key.
     ISSUE_KEY = "INSERT INTO api_key (id, caller, hash, kind, created_at, expires_at, created_by, reason)

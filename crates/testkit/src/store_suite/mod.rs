@@ -5,6 +5,7 @@
 pub mod changes;
 pub mod following;
 pub mod history;
+pub mod keys;
 pub mod paging;
 pub mod past;
 pub mod records;
@@ -17,13 +18,13 @@ use std::future::Future;
 
 use magistrate_ledger::Sink;
 use magistrate_model::{Change, Dataset, Revision};
-use magistrate_pap::{Changes, CommitError, Records};
+use magistrate_pap::{Changes, CommitError, Keys, Records};
 use magistrate_pdp::{DecisionHistory, PolicySource};
 
 /// A store to be tested, with what it takes to get a fresh one.
 pub trait StoreUnderTest: Sized {
     /// The store.
-    type Store: PolicySource + Records + Changes + DecisionHistory + Clone;
+    type Store: PolicySource + Records + Changes + Keys + DecisionHistory + Clone;
     /// Its sink.
     type Sink: Sink;
 
@@ -87,6 +88,13 @@ macro_rules! store_suite {
                 grants_are_found_by_each_field
                 grants_are_paged_in_id_order
                 the_base_is_what_is_live
+            }
+            keys {
+                a_key_is_read_back_exactly
+                keys_are_told_oldest_first
+                a_key_is_revoked_once
+                an_id_and_a_hash_are_of_one_key
+                keys_are_no_revision
             }
             sinks {
                 a_batch_is_all_or_nothing
