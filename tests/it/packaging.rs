@@ -7,6 +7,7 @@ use magistrate_tests::{skip, workspace};
 
 mod chart;
 mod compose;
+mod context;
 mod image;
 mod stage;
 mod systemd;
