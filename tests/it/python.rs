@@ -6,7 +6,7 @@ use std::process::Command;
 use magistrate_tests::{Running, Store, skip, workspace};
 
 /// The Python with grpcio that the test command installs.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let interpreter = workspace().join("target/python/bin/python");
     let works = Command::new(&interpreter).args(["-c", "import grpc, grpc_tools, grpc_reflection"]).output();
     works.is_ok_and(|output| output.status.success()).then_some(interpreter)

@@ -1,44 +1,92 @@
 //! Where one starts: templates, completion, manual pages.
 
+use std::path::Path;
 use std::process::Command;
 
-use magistrate_tests::{Running, Store, program};
+use magistrate_tests::{Ran, Running, Store, magistrate, program, ran, skip, workspace};
 
-/// Each template is valid, passes its own tests with every policy covered, and is served: an allow and a deny.
+use crate::python::python;
+
+/// A template, the namespace of its actions, and a question beside the one it asks that is denied.
+const TEMPLATES: [(&str, &str, [&str; 3]); 3] = [
+    ("gateway", "Gateway", ["Gateway::User::bo", "POST", "Gateway::Route::acme/orders"]),
+    ("saas", "App", ["App::User::bo", "edit", "App::Project::diary"]),
+    ("m2m", "Mesh", ["Mesh::Service::legacy", "publish", "Mesh::Queue::invoices"]),
+];
+
+/// The lines of the README that one types, in order.
+fn typed(directory: &Path) -> Vec<Vec<String>> {
+    let readme = std::fs::read_to_string(directory.join("README.md")).unwrap();
+    let lines = readme.lines().filter_map(|line| line.strip_prefix("    magistrate "));
+    let words = |line: &str| {
+        let quoted = |(index, part): (usize, &str)| match index % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+            _ => vec![part.to_owned()],
+        };
+        line.split('"').enumerate().flat_map(quoted).collect()
+    };
+    lines.map(words).collect()
+}
+
+/// Everything that a template's README tells works in the order it is told, and its question is allowed.
 #[test]
 fn templates_work_as_they_are_written() {
-    for (template, namespace, neighbour) in [
-        ("gateway", "Gateway", ["Gateway::User::bo", "POST", "Gateway::Route::acme/orders"]),
-        ("saas", "App", ["App::User::bo", "edit", "App::Project::diary"]),
-        ("m2m", "Mesh", ["Mesh::Service::legacy", "publish", "Mesh::Queue::invoices"]),
-    ] {
-        let store = Store::empty();
-        let run = |arguments: &[&str]| magistrate_tests::magistrate(store.home(), arguments);
-        let _told = run(&["init", "--template", template, "start"]).code(0);
-        let _told = run(&["policy", "lint", "start"]).code(0);
-        let tested = run(&["policy", "test", "start"]).code(0).out;
-        let line = tested.lines().last().unwrap().to_owned();
-        let counts: Vec<&str> = line.split(' ').collect();
-        assert!(counts[2] == "passed," || line.contains(" 0 failed"), "{line}");
-        let covered: Vec<&str> = line.split("; ").nth(1).unwrap().split(' ').collect();
-        assert_eq!(covered[0], covered[2], "every policy is covered: {line}");
-        let _told = run(&["policy", "apply", "start", "--with-data", "--reason", "test"]).code(0);
-        let mut command = Command::new(program());
-        command.current_dir(store.home()).args(["--config", "start/magistrate.toml"]);
-        let node = Running::launch(command);
-        let ask = |arguments: &[&str]| {
-            let mut command = Command::new("sh");
-            command.arg("start/ask.sh").args(arguments).current_dir(store.home()).env("MAGISTRATE", program());
-            command.env("MAGISTRATE_SERVER", node.url()).output().unwrap()
-        };
-        let allowed = ask(&[]);
-        assert_eq!(allowed.status.code(), Some(0), "{template}: {}", String::from_utf8_lossy(&allowed.stderr));
+    for (template, namespace, denied) in TEMPLATES {
+        let store = Store::nowhere();
+        let start = store.home().join("start");
+        let _told = store.run(&["init", "--template", template, "start"]).code(0);
+        let lines = typed(&start);
+        let verbs: Vec<&str> = lines.iter().map(|line| line[0].as_str()).collect();
+        assert_eq!(verbs, ["policy", "policy", "check", "migrate", "policy", "serve", "caller"], "{template}");
+        let run = |line: &[String]| magistrate(&start, line).code(0);
+        let _linted = run(&lines[0]);
+        every_policy_is_covered(&run(&lines[1]));
+        let _told: Vec<Ran> = lines[2..5].iter().map(|line| run(line)).collect();
+        let _made = run(&lines[6]);
+        assert_eq!(lines[5], ["serve", "--config", "magistrate.toml"]);
+        let mut serve = Command::new(program());
+        serve.current_dir(&start).args(["--config", "magistrate.toml"]);
+        let node = Running::launch(serve);
+        let mut ask = Command::new("sh");
+        ask.arg("ask.sh").current_dir(&start).env("MAGISTRATE", program()).env("MAGISTRATE_SERVER", node.url());
+        let _allowed = ran(&mut ask).code(0);
         let url = node.url();
-        let mut deny = vec!["--default-namespace", namespace, "check", "--server", &url];
-        deny.extend(neighbour);
-        assert_eq!(magistrate_tests::magistrate(store.home(), deny).code, 5, "{template}");
-        let _told = run(&["init", "--template", template, "start"]).code(1).says(&["is not empty"]);
+        let deny = ["--default-namespace", namespace, "check", "--server", &url].into_iter().chain(denied);
+        let _denied = magistrate(store.home(), deny).code(5);
+        ask_in_grpc(&node, &start.join("question.json"));
+        let _kept = store.run(&["init", "--template", template, "start"]).code(1).says(&["is not empty"]);
     }
+}
+
+fn every_policy_is_covered(tested: &Ran) {
+    let line = tested.out.lines().last().unwrap();
+    let covered: Vec<&str> = line.split("; ").nth(1).unwrap().split(' ').collect();
+    assert_eq!(covered.first(), covered.get(2), "every policy is covered: {line}");
+    assert!(line.contains(" 0 failed") || line.split(' ').nth(2) == Some("passed,"), "{line}");
+}
+
+/// The question that is written down is the one that the script asks.
+fn ask_in_grpc(node: &Running, question: &Path) {
+    let Some(python) = python() else {
+        return skip("ask_in_grpc", "no Python with grpcio in target/python; `tests/run` installs it");
+    };
+    let script = workspace().join("tests/python/question.py");
+    let answer = ran(Command::new(python).arg(script).arg(node.address()).arg(question)).code(0);
+    assert_eq!(answer.out.trim(), "DECISION_ALLOW");
+}
+
+#[test]
+fn templates_are_listed() {
+    let store = Store::nowhere();
+    let listed = store.run(&["init", "--list"]).code(0).out;
+    let json = store.run(&["-o", "json", "init", "--list"]).code(0).json();
+    let known: Vec<&str> = json.as_array().unwrap().iter().map(|it| it["template"].as_str().unwrap()).collect();
+    assert_eq!(known, TEMPLATES.map(|(name, ..)| name));
+    assert!(known.iter().all(|name| listed.contains(name)) && listed.contains("routes, methods"), "{listed}");
+    for wrong in [&["init"][..], &["init", "--list", "--template", "saas"], &["init", "--list", "start"]] {
+        assert_eq!(store.run(wrong).code, 2, "{wrong:?}");
+    }
+    assert_eq!(std::fs::read_dir(store.home()).unwrap().count(), 0, "nothing was written");
 }
 
 /// Completion scripts are scripts, and bash's completes a verb.
@@ -50,11 +98,18 @@ fn completion_completes() {
         assert!(script.contains("magistrate"), "{shell}");
     }
     let script = store.file("completion.bash", &store.run(&["completion", "bash"]).code(0).out);
-    let typed = format!(
-        ". {script}; COMP_WORDS=(magistrate pol); COMP_CWORD=1; _magistrate magistrate pol magistrate; echo \"${{COMPREPLY[@]}}\""
-    );
-    let output = Command::new("bash").args(["-c", &typed]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "policy", "{}", String::from_utf8_lossy(&output.stderr));
+    let _read = ran(Command::new("bash").args(["-n", &script])).code(0);
+    for (words, completed) in
+        [("magistrate pol", "policy"), ("magistrate policy appl", "apply"), ("magistrate init --li", "--list")]
+    {
+        let last = words.split(' ').count() - 1;
+        let typed = format!(
+            ". {script}; COMP_WORDS=({words}); COMP_CWORD={last}; \
+             _magistrate magistrate \"${{COMP_WORDS[{last}]}}\" x; echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = ran(Command::new("bash").args(["-c", &typed])).code(0);
+        assert_eq!(output.out.trim(), completed, "{words}: {}", output.err);
+    }
 }
 
 /// Every verb has a page.

@@ -144,10 +144,13 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// What to start from
-    #[arg(long, value_enum)]
-    pub(crate) template: Template,
+    #[arg(long, value_enum, required_unless_present = "list")]
+    pub(crate) template: Option<Template>,
+    /// Tell what there is to start from, and write nothing
+    #[arg(long, conflicts_with = "template")]
+    pub(crate) list: bool,
     /// Directory to write to; it must be empty or not there yet
-    #[arg(default_value = "policies", value_name = "DIR")]
+    #[arg(default_value = "policies", value_name = "DIR", conflicts_with = "list")]
     pub(crate) directory: PathBuf,
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum;
 use serde_json::json;
 
 use crate::cli::{InitArgs, Template};
@@ -19,6 +20,7 @@ const GATEWAY: &[(&str, &str)] = files![
     "gateway",
     "README.md",
     "ask.sh",
+    "question.json",
     "magistrate.toml",
     "schema.cedarschema",
     "routes.cedar",
@@ -31,6 +33,7 @@ const SAAS: &[(&str, &str)] = files![
     "saas",
     "README.md",
     "ask.sh",
+    "question.json",
     "magistrate.toml",
     "schema.cedarschema",
     "projects.cedar",
@@ -43,6 +46,7 @@ const M2M: &[(&str, &str)] = files![
     "m2m",
     "README.md",
     "ask.sh",
+    "question.json",
     "magistrate.toml",
     "schema.cedarschema",
     "queues.cedar",
@@ -54,7 +58,10 @@ const M2M: &[(&str, &str)] = files![
 ];
 
 pub(crate) fn run(out: Out, args: &InitArgs) -> anyhow::Result<Exit> {
-    let files = match args.template {
+    let Some(template) = args.template else {
+        return list(out);
+    };
+    let files = match template {
         Template::Gateway => GATEWAY,
         Template::Saas => SAAS,
         Template::M2m => M2M,
@@ -72,6 +79,17 @@ pub(crate) fn run(out: Out, args: &InitArgs) -> anyhow::Result<Exit> {
         || format!("{} files are in {shown}; next: magistrate policy test {shown}", files.len()),
         || json!({ "directory": shown.to_string(), "files": files.iter().map(|(name, _)| name).collect::<Vec<_>>() }),
     )?;
+    Ok(Exit::Ok)
+}
+
+/// Tells what there is to start from, in the words of the command line's help.
+fn list(out: Out) -> anyhow::Result<Exit> {
+    let known = Template::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let rows: Vec<Vec<String>> = known
+        .map(|value| vec![value.get_name().to_owned(), value.get_help().map(ToString::to_string).unwrap_or_default()])
+        .collect();
+    let json = || rows.iter().map(|row| json!({ "template": row.first(), "about": row.last() })).collect();
+    out.rows(&["template", "about"], &rows, json)?;
     Ok(Exit::Ok)
 }
 
