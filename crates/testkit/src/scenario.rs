@@ -1,6 +1,7 @@
 //! A seeded generator that scales the shipped example to N policies, M assignments and K entities.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use magistrate_engine::{Snapshot, Source};
 use magistrate_model::{Dataset, Instant};
@@ -33,6 +34,8 @@ pub struct Scenario {
     pub policies: Vec<Source>,
     /// The shipped data and the generated data.
     pub data: Data,
+    /// The generated data as JSON lines: entities, and grants.
+    generated: [(&'static str, String); 2],
 }
 
 const ROLES: [&str; 2] = ["viewer", "editor"];
@@ -43,12 +46,34 @@ impl Scenario {
         let files = PolicyFiles::read(&example_policies()).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut data = files.data().unwrap();
-        let (users, folders) = entities(&mut data, scale.entities);
-        grants(&mut data, &mut random, scale.assignments, &users, &folders);
+        let (entities, users, folders) = entities(&mut data, scale.entities);
+        let grants = grants(&mut data, &mut random, scale.assignments, &users, &folders);
         let shipped = files.compile().unwrap_or_else(|findings| panic!("{findings}")).policies().len();
         let mut policies = files.policies.clone();
         policies.push(generated_policies(&mut random, scale.policies.saturating_sub(shipped), &folders));
-        Self { schema: files.schema, policies, data }
+        Self { schema: files.schema, policies, data, generated: [("entities", entities), ("grants", grants)] }
+    }
+
+    /// Writes it as files: a policy directory with the shipped data, and in `import/` the generated entities and
+    /// grants, to be imported afterwards.
+    pub fn write(&self, directory: &Path) -> std::io::Result<()> {
+        let shipped = example_policies();
+        for folder in ["data", "import"] {
+            std::fs::create_dir_all(directory.join(folder))?;
+        }
+        std::fs::write(directory.join("schema.cedarschema"), &self.schema.text)?;
+        for Source { name, text } in &self.policies {
+            let name = Path::new(name).file_name().unwrap_or_default();
+            std::fs::write(directory.join(name), text)?;
+        }
+        for kind in ["entities", "roles", "scopes", "grants"] {
+            let file = format!("data/{kind}.jsonl");
+            std::fs::copy(shipped.join(&file), directory.join(&file))?;
+        }
+        for (kind, lines) in &self.generated {
+            std::fs::write(directory.join(format!("import/{kind}.jsonl")), lines)?;
+        }
+        Ok(())
     }
 
     /// The scenario compiled and as a store would hold it.
@@ -62,8 +87,8 @@ impl Scenario {
     }
 }
 
-/// Adds users, folders and documents in equal parts; returns the ids of users and folders.
-fn entities(data: &mut Data, count: usize) -> (Vec<String>, Vec<String>) {
+/// Adds users, folders and documents in equal parts; returns their lines, and the ids of users and folders.
+fn entities(data: &mut Data, count: usize) -> (String, Vec<String>, Vec<String>) {
     let (mut users, mut folders) = (vec!["mia".to_owned()], vec!["handbook".to_owned()]);
     let mut lines = String::new();
     for n in 0..count {
@@ -75,7 +100,7 @@ fn entities(data: &mut Data, count: usize) -> (Vec<String>, Vec<String>) {
         writeln!(lines, "{line}").unwrap();
     }
     data.add_jsonl("entities", "generated entities", &lines).unwrap_or_else(|problems| panic!("{problems:?}"));
-    (users, folders)
+    (lines, users, folders)
 }
 
 fn reference(type_name: &str, id: &str) -> serde_json::Value {
@@ -109,8 +134,8 @@ fn document(users: &[String], folders: &[String], n: usize) -> serde_json::Value
     json!({ "uid": reference("Document", &format!("document-{n}")), "attributes": attributes, "parents": [reference("Folder", folder)] })
 }
 
-/// Adds role assignments on folders; a tenth are over and a tenth have not begun.
-fn grants(data: &mut Data, random: &mut ChaCha8Rng, count: usize, users: &[String], folders: &[String]) {
+/// Adds role assignments on folders; a tenth are over and a tenth have not begun. Returns their lines.
+fn grants(data: &mut Data, random: &mut ChaCha8Rng, count: usize, users: &[String], folders: &[String]) -> String {
     let mut lines = String::new();
     for n in 0..count {
         let (not_before, expires_at) = match random.random_range(0..10) {
@@ -130,6 +155,7 @@ fn grants(data: &mut Data, random: &mut ChaCha8Rng, count: usize, users: &[Strin
         writeln!(lines, "{line}").unwrap();
     }
     data.add_jsonl("grants", "generated grants", &lines).unwrap_or_else(|problems| panic!("{problems:?}"));
+    lines
 }
 
 /// Policies on single folders: of four, two by group, one by attribute and one forbid.
