@@ -58,6 +58,10 @@ async fn only_a_key_in_force_is_answered() {
     let (_, metrics) = node.get("/metrics");
     assert!(metrics.contains("magistrate_refusals_total{reason=\"UNAUTHENTICATED\"} 4"), "{metrics}");
     assert!(metrics.contains("magistrate_refusals_total{reason=\"NOT_PERMITTED_TO_ASK\"} 1"), "{metrics}");
+    for (cause, count) in [("missing", 1), ("unreadable", 3), ("unknown", 0), ("ended", 0), ("other_kind", 1)] {
+        let line = format!("magistrate_callers_refused_total{{cause=\"{cause}\"}} {count}");
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
 }
 
 /// A key that is revoked while a server runs is refused there, on connections that are open.
@@ -290,10 +294,14 @@ async fn operations_for_others_take_a_key() {
         child.stdout.as_mut().unwrap().read_to_string(&mut answer).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        answer.split_whitespace().nth(1).unwrap_or_default().to_owned()
+        (answer.split_whitespace().nth(1).unwrap_or_default().to_owned(), answer)
     };
-    let statuses = [get(None), get(Some("x")), get(Some(&check)), get(Some(&audit))];
+    let answers = [get(None), get(Some("x")), get(Some(&check)), get(Some(&audit))];
     server.kill().unwrap();
     server.wait().unwrap();
-    assert_eq!(statuses, ["401", "401", "403", "200"]);
+    assert_eq!(answers.each_ref().map(|(status, _)| status.as_str()), ["401", "401", "403", "200"]);
+    for cause in ["missing", "unreadable", "other_kind"] {
+        let line = format!("magistrate_callers_refused_total{{cause=\"{cause}\"}} 1");
+        assert!(answers[3].1.contains(&line), "{line} is not in {}", answers[3].1);
+    }
 }

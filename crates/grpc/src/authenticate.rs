@@ -20,6 +20,10 @@ use tower_service::Service;
 use crate::observe::Method;
 use crate::status::{Refusal, status};
 
+mod stats;
+
+pub use stats::{CallerStats, Denied};
+
 /// Bytes of the header at most: a key has 87.
 const LONGEST: usize = 256;
 
@@ -29,6 +33,7 @@ pub struct Authenticate<C> {
     keys: Arc<ArcSwap<KeyRing>>,
     required: bool,
     clock: C,
+    stats: Arc<CallerStats>,
 }
 
 /// Who called, within the extensions of a request.
@@ -38,19 +43,16 @@ pub(crate) struct Authenticated {
     pub(crate) key: KeyId,
 }
 
-/// Why a caller is not served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// It is not known who calls.
-    Unauthenticated(Unauthenticated),
-    /// The key is not for this.
-    NotPermittedToAsk,
-}
-
 impl<C: Clock> Authenticate<C> {
     /// By these keys. Where none is required, a key that is presented must be in force all the same.
     pub fn new(keys: Arc<ArcSwap<KeyRing>>, required: bool, clock: C) -> Self {
-        Self { keys, required, clock }
+        Self { keys, required, clock, stats: Arc::default() }
+    }
+
+    /// The same, with whom it does not let in counted there.
+    #[must_use]
+    pub fn counted(self, stats: Arc<CallerStats>) -> Self {
+        Self { stats, ..self }
     }
 
     /// Who presents a key in these headers; `None` where nobody has to.
@@ -70,12 +72,13 @@ impl<C: Clock> Authenticate<C> {
         self.keys.load().authenticate(key, self.clock.now()).map(Some)
     }
 
-    /// The same, of a key that is for one of these.
+    /// The same, of a key that is for one of these. Whoever is not let in is counted.
     pub fn caller_for(&self, headers: &HeaderMap, kinds: &[KeyKind]) -> Result<Option<AuthenticatedCaller>, Denied> {
-        match self.caller(headers).map_err(Denied::Unauthenticated)? {
-            Some(caller) if !kinds.contains(&caller.kind) => Err(Denied::NotPermittedToAsk),
-            caller => Ok(caller),
-        }
+        let judged = match self.caller(headers) {
+            Ok(Some(caller)) if !kinds.contains(&caller.kind) => Err(Denied::NotPermittedToAsk),
+            judged => judged.map_err(Denied::Unauthenticated),
+        };
+        judged.inspect_err(|why| self.stats.count(*why))
     }
 }
 
@@ -234,6 +237,10 @@ mod tests {
             assert_eq!(asks(Method::Check), kind == KeyKind::Check);
             assert_eq!(asks(Method::CheckBatch), kind == KeyKind::Check);
             assert!(asks(Method::Health) && asks(Method::Reflection));
+            assert_eq!(
+                authenticate.stats.refused(Denied::NotPermittedToAsk),
+                if kind == KeyKind::Check { 0 } else { 2 }
+            );
             assert!(!asks(Method::Unknown), "what nobody has named a kind for is for no key");
         }
     }

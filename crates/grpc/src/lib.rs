@@ -19,7 +19,7 @@ mod status;
 mod transport;
 mod value;
 
-pub use authenticate::{Authenticate, Denied};
+pub use authenticate::{Authenticate, CallerStats, Denied};
 pub use health::Health;
 pub use observe::{Causes, Decided, Exit, Method, Observe, Unobserved, code_name};
 pub use server::{ServeError, Settings, serve};

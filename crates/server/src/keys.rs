@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use magistrate_grpc::Authenticate;
+use magistrate_grpc::{Authenticate, CallerStats};
 use magistrate_identity::KeyRing;
 use magistrate_model::{Instant, Span};
 use magistrate_pap::StoreError;
@@ -25,6 +25,7 @@ pub(crate) struct Keys<S, C> {
     hard: Span,
     read_at: Instant,
     failing: bool,
+    stats: Arc<CallerStats>,
 }
 
 impl<S: magistrate_pap::Keys, C: Clock + Clone> Keys<S, C> {
@@ -33,12 +34,17 @@ impl<S: magistrate_pap::Keys, C: Clock + Clone> Keys<S, C> {
         let read_at = clock.now();
         let keys = store.keys().await.context("cannot read the keys of callers")?;
         let ring = Arc::new(ArcSwap::from_pointee(KeyRing::of(keys)));
-        Ok(Self { store, clock, ring, hard, read_at, failing: false })
+        Ok(Self { store, clock, ring, hard, read_at, failing: false, stats: Arc::default() })
     }
 
-    /// The judgement by these keys.
+    /// The judgement by these keys; all that are made count together.
     pub(crate) fn authenticate(&self, required: bool) -> Authenticate<C> {
-        Authenticate::new(Arc::clone(&self.ring), required, self.clock.clone())
+        Authenticate::new(Arc::clone(&self.ring), required, self.clock.clone()).counted(Arc::clone(&self.stats))
+    }
+
+    /// How often somebody was not let in.
+    pub(crate) fn stats(&self) -> &Arc<CallerStats> {
+        &self.stats
     }
 
     /// Reads them again and again; never ends.

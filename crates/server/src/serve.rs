@@ -121,6 +121,7 @@ impl Server {
             certificates,
             stats: Arc::default(),
         };
+        telemetry.watch_callers(keys.stats());
         telemetry.watch_transport(&transport.stats, transport.certificates.as_ref());
         let require_key = config.transport.require_key;
         let writer = Writer::new(telemetry.timed(sink), stream, os::random);

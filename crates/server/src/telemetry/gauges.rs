@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Weak};
 
-use magistrate_grpc::{Certificates, Ended, TransportStats};
+use magistrate_grpc::{CallerStats, Certificates, Denied, Ended, TransportStats};
 use magistrate_model::{Instant, Span};
 use magistrate_pdp::{Clock as _, Pdp, Readiness, Served, Vitals};
 use opentelemetry::KeyValue;
@@ -100,6 +100,19 @@ pub(super) fn register_transport(meter: &Meter, stats: &Arc<TransportStats>, cer
             .with_callback(move |gauge| gauge.observe(seconds(certificates.not_after().since(Instant::EPOCH)), &[]))
             .build();
     }
+}
+
+pub(super) fn register_callers(meter: &Meter, stats: &Arc<CallerStats>) {
+    let stats = Arc::clone(stats);
+    let _refused = meter
+        .u64_observable_counter("magistrate.callers.refused")
+        .with_description("Callers that were not let in, by cause")
+        .with_callback(move |counter| {
+            Denied::ALL
+                .iter()
+                .for_each(|why| counter.observe(stats.refused(*why), &[KeyValue::new("cause", why.name())]));
+        })
+        .build();
 }
 
 fn vitals(pdp: &Weak<Pdp>) -> Option<Vitals> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use magistrate_grpc::{Certificates, TransportStats};
+use magistrate_grpc::{CallerStats, Certificates, TransportStats};
 use magistrate_pdp::Pdp;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -86,6 +86,11 @@ impl Telemetry {
     /// What happens to connections, and until when the certificate is valid.
     pub(crate) fn watch_transport(&self, stats: &Arc<TransportStats>, certificates: Option<&Arc<Certificates>>) {
         gauges::register_transport(&self.meter(), stats, certificates);
+    }
+
+    /// How often somebody was not let in.
+    pub(crate) fn watch_callers(&self, stats: &Arc<CallerStats>) {
+        gauges::register_callers(&self.meter(), stats);
     }
 
     fn meter(&self) -> Meter {
