@@ -5,6 +5,7 @@ use std::process::Command;
 
 use magistrate_tests::{skip, workspace};
 
+mod archive;
 mod chart;
 mod compose;
 mod context;
