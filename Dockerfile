@@ -1,5 +1,5 @@
 # The image holds the program, the C library it is linked to, certificate authorities and one user; no shell.
-#   docker build -t magistrate .
+#   docker build -t magistrate --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
 # Runs with a read-only root file system; the embedded store, where it is used, lies in /var/lib/magistrate.
 
 FROM rust:1.95-bookworm AS build
@@ -22,7 +22,11 @@ COPY deploy/image/assemble.sh /out/assemble.sh
 RUN sh /out/assemble.sh /out/magistrate /root-of-image
 
 FROM scratch
+ARG VERSION=""
+ARG REVISION=""
 LABEL org.opencontainers.image.title="magistrate" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.description="A centralized authorization policy decision point" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=root /root-of-image/ /
