@@ -227,11 +227,21 @@ async fn certificate_is_replaced_under_open_connections() {
     let mut node = secured.start(&[]);
     let before = secured.connect(&node, Some(&key)).await.unwrap();
     ask(&before).await.unwrap();
+    let refused = |node: &magistrate_tests::Running| {
+        let (_, metrics) = node.get("/metrics");
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("magistrate_certificate_refused ").map(str::to_owned))
+            .unwrap()
+    };
     std::fs::write(secured.directory().join("tls_key"), "no key").unwrap();
+    node.signal("HUP");
     node.wait_for("the old one is shown on");
+    assert_eq!(refused(&node), "1");
     ask(&secured.connect(&node, Some(&key)).await.unwrap()).await.unwrap();
     secured.certify();
     node.wait_for("a new certificate is shown");
+    assert_eq!(refused(&node), "0");
     ask(&before).await.unwrap();
     ask(&secured.connect(&node, Some(&key)).await.unwrap()).await.unwrap();
 }

@@ -7,6 +7,10 @@ use std::time::Duration;
 use magistrate_tests::http2::{END, Raw, Taken, kind};
 use magistrate_tests::{Running, Store, request, skip};
 
+mod memory;
+mod streams;
+mod tls;
+
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes that a hostile client may make the process take, an unoptimised build's included.
 const MOST_MORE: u64 = 96 * 1024 * 1024;
@@ -45,9 +49,36 @@ impl Attacked {
 
     /// How many connections were ended for a reason.
     fn ended(&self, reason: &str) -> u64 {
-        let (_, text) = self.node.get("/metrics");
-        let name = format!("magistrate_connections_ended_total{{reason=\"{reason}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
+        ended(&self.node, reason)
+    }
+
+    /// How many calls were refused for a reason.
+    fn refused(&self, reason: &str) -> u64 {
+        self.metric(&format!("magistrate_refusals_total{{reason=\"{reason}\"}} "))
+    }
+
+    /// A figure, or 0 where there is none yet.
+    fn metric(&self, name: &str) -> u64 {
+        metric(&self.node, name)
+    }
+}
+
+fn ended(node: &Running, reason: &str) -> u64 {
+    metric(node, &format!("magistrate_connections_ended_total{{reason=\"{reason}\"}} "))
+}
+
+fn metric(node: &Running, name: &str) -> u64 {
+    let (_, text) = node.get("/metrics");
+    text.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap_or(0)
+}
+
+/// Asks until it is so.
+#[track_caller]
+fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !reached() {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
     }
 }
 

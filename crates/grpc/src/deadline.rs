@@ -104,7 +104,8 @@ where
     }
 }
 
-const LATE: &str = "the call was not answered within its deadline; a decision may still appear in the history";
+pub(crate) const LATE: &str =
+    "the call was not answered within its deadline; a decision may still appear in the history";
 
 /// Parses 1 to 8 digits and a unit, as the gRPC specification writes timeouts.
 fn parse(text: &str) -> Option<Duration> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magistrate_model::{Caller, Channel, TraceId};
-use magistrate_pdp::{Clock, Pdp};
+use magistrate_pdp::{CheckError, Clock, Pdp};
 use magistrate_proto::v1::authorization_service_server::AuthorizationService;
 use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse};
 use tonic::transport::server::TcpConnectInfo;
@@ -16,7 +16,7 @@ use crate::deadline::Deadline;
 use crate::observe::Decided;
 use crate::query::Asking;
 use crate::status::{Refusal, status};
-use crate::{batch, query, reply};
+use crate::{batch, deadline, query, reply};
 
 /// The gRPC door of a decision point.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<C: Clock> Door<C> {
 
     async fn answer_check(&self, request: Request<CheckRequest>) -> Result<(CheckResponse, Decided), Refusal> {
         let now = self.clock.now();
-        let patience = patience(request.extensions());
+        let patience = patience(request.extensions())?;
         let query = query::query(request.get_ref(), &self.asking(request.extensions()))?;
         let explain = query.explain;
         let recorded = self.pdp.check(query, now, patience).await?;
@@ -58,7 +58,7 @@ impl<C: Clock> Door<C> {
         request: Request<CheckBatchRequest>,
     ) -> Result<(CheckBatchResponse, Decided), Refusal> {
         let now = self.clock.now();
-        let patience = patience(request.extensions());
+        let patience = patience(request.extensions())?;
         let batch = batch::batch(request.get_ref(), &self.asking(request.extensions()))?;
         let explain = request.get_ref().explain;
         let answer = self.pdp.check_batch(batch, now, patience).await?;
@@ -85,9 +85,14 @@ fn respond<T>(outcome: Result<(T, Decided), Refusal>) -> Result<Response<T>, Sta
     Ok(response)
 }
 
-/// How long the caller still waits; without a deadline, which the layer gives every call, not at all.
-fn patience(extensions: &Extensions) -> Duration {
-    extensions.get::<Deadline>().map_or(Duration::ZERO, |deadline| deadline.patience())
+/// How long the caller still waits; without a deadline, which the layer gives every call, not at all. Whoever waits
+/// no longer is not asked about.
+fn patience(extensions: &Extensions) -> Result<Duration, Refusal> {
+    let patience = extensions.get::<Deadline>().map_or(Duration::ZERO, |deadline| deadline.patience());
+    match patience.is_zero() {
+        true => Err(Refusal::Check(CheckError::DeadlineExceeded(deadline::LATE.to_owned()))),
+        false => Ok(patience),
+    }
 }
 
 /// The peer's address; `None` only where there is no connection. A peer whose address cannot be told is

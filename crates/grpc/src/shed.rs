@@ -18,7 +18,7 @@ use crate::observe::Method;
 use crate::status::{Refusal, status};
 
 /// When whoever was refused may try again.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// Lets so many calls in as there are permits. Health is let in always: it must be told under load most of all.
 #[derive(Debug, Clone)]

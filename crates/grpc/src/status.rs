@@ -21,6 +21,13 @@ pub(crate) enum Refusal {
     },
     /// Its caller may not ask.
     Caller(Denied),
+    /// It is longer than its method allows.
+    TooLarge {
+        /// The most bytes.
+        most: usize,
+    },
+    /// Its connection is being closed.
+    Leaving,
     /// The decision point gives none.
     Check(CheckError),
 }
@@ -59,6 +66,13 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
             "the API key is not of the kind this call needs",
             |_| {},
         ),
+        Refusal::TooLarge { most } => {
+            let message = format!("the request is longer than the {most} bytes that its method takes; send less");
+            with(Code::ResourceExhausted, "TOO_LARGE", &message, |_| {})
+        }
+        Refusal::Leaving => {
+            with(Code::Unavailable, "LEAVING", "this connection is being closed; connect again", |_| {})
+        }
         Refusal::Check(error) => check_error(error),
     }
 }

@@ -1,7 +1,9 @@
 //! Keys that are in force are known, and nothing else is.
 
+use data_encoding::BASE32_NOPAD;
 use magistrate_model::{Instant, Span};
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use crate::{ApiKey, InvalidKey, KeyKind, KeyRing, RANDOM_BYTES, Secret, Unauthenticated};
 
@@ -70,6 +72,33 @@ fn text_is_what_scanners_look_for_and_debug_tells_no_secret() {
     for told in [format!("{secret:?}"), format!("{:?}", secret.hash()), format!("{:?}", kept(&secret))] {
         assert!(!told.contains(hidden) && !told.contains("200"), "{told}");
     }
+}
+
+/// With the checksum of what is written, too: one key has one text, which can be searched for and compared.
+#[test]
+fn other_spelling_of_a_key_is_none() {
+    let text = secret(KeyKind::Check, 200).reveal();
+    let (body, check) = text.rsplit_once('_').unwrap();
+    let checked = |body: &str| {
+        let hash = Sha256::digest(body);
+        format!("{body}_{}", BASE32_NOPAD.encode(&hash[..4]).to_ascii_lowercase())
+    };
+    assert_eq!(checked(body), text);
+    let [tag, kind, id, bytes] = body.split('_').collect::<Vec<_>>()[..] else { panic!("{body}") };
+    for other in [
+        format!("{tag}_{kind}_{id}_{}", bytes.to_ascii_uppercase()),
+        format!("{tag}_{kind}_{}_{bytes}", id.to_ascii_uppercase()),
+        format!("{tag}_CHECK_{id}_{bytes}"),
+        format!("MAG_{kind}_{id}_{bytes}"),
+        format!("{tag}_{kind}_{id}_{bytes}===="),
+        format!("{tag}_{kind}_{id}_{bytes}_"),
+        format!("{tag}_{kind}_{id}_{}b", bytes.split_at(51).0),
+        format!("{tag}_{kind}_{id}"),
+    ] {
+        assert!(Secret::parse(&checked(&other)).is_err(), "{other}");
+    }
+    assert!(Secret::parse(&format!("{body}_{}", check.to_ascii_uppercase())).is_err());
+    assert!(Secret::parse(&format!(" {text}")).is_err() && Secret::parse(&format!("{text}\n")).is_err());
 }
 
 #[test]

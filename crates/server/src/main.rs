@@ -32,11 +32,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Evaluation recurses along policies; within the engine's limits this is far more than it needs.
 const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
 
+/// Threads for everything but calls, which have their own: the recorder, the database, exporters, what operators ask.
+const BACKGROUND_THREADS: usize = 2;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Out::new(cli.global.output);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(WORKER_STACK_BYTES).build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(BACKGROUND_THREADS)
+        .thread_stack_size(WORKER_STACK_BYTES)
+        .build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(verbs::run(cli, &out)),
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the runtime")),

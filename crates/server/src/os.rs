@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use magistrate_ledger::{Nonce, StreamId};
 use magistrate_model::Instant;
 use magistrate_pdp::Clock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use uuid::Uuid;
 
 /// The clock of the machine.
@@ -28,6 +29,15 @@ impl Clock for SystemClock {
 pub(crate) fn random() -> Nonce {
     // The 122 random bits of a version 4 UUID (RFC 9562, section 5.4).
     *Uuid::new_v4().as_bytes()
+}
+
+/// Lets the process open as many files as the system allows it, and says how many that is. Many systems allow 1,024
+/// until they are asked.
+pub(crate) fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    current.unwrap_or(u64::MAX)
 }
 
 /// A stream of this process run.

@@ -1,12 +1,16 @@
 //! SIGHUP: what may change while a server runs is read again. What does not hold keeps the old.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
+use magistrate_grpc::Certificates;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::cli::Global;
 use crate::config::Config;
 use crate::notify;
+use crate::serve::refresh;
 use crate::telemetry::LogHandle;
 
 /// What is read again.
@@ -24,10 +28,11 @@ impl Reload {
         Ok(Self { global, log, hangups })
     }
 
-    /// Reloads at every SIGHUP; never ends.
-    pub(crate) async fn run(mut self) {
+    /// Reloads at every SIGHUP, certificates at once instead of when they are next looked at; never ends.
+    pub(crate) async fn run(mut self, certificates: Option<Arc<Certificates>>) {
         while self.hangups.recv().await.is_some() {
             notify::reloading();
+            certificates.iter().for_each(|it| refresh(it));
             match self.reload() {
                 Ok(()) => info!("reloaded"),
                 Err(error) => warn!(error = format!("{error:#}"), "cannot reload; what was loaded before stays"),

@@ -1,5 +1,9 @@
 //! `serve`: build everything, then start everything; soft stop, drain, hard stop.
 
+mod ending;
+mod follow;
+mod watch;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +11,18 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Settings};
 use magistrate_ledger::{StreamId, Writer};
-use magistrate_pdp::{Clock as _, FollowError, Follower, Pdp, Polled, Readiness, Recorder};
+use magistrate_pdp::{Clock as _, Follower, Pdp, Polled, Recorder};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
+
+pub(crate) use ending::interrupted;
+pub(crate) use watch::{refresh, watch_certificates};
+
+use ending::{drain, leave, settle};
+use follow::spawn_follower;
+use watch::watch_readiness;
 
 use crate::WORKER_STACK_BYTES;
 use crate::cli::Global;
@@ -20,20 +30,15 @@ use crate::config::{Config, Storage};
 use crate::exit::Exit;
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
-use crate::notify;
 use crate::ops::Ops;
 use crate::os::{self, SystemClock};
 use crate::reload::Reload;
 use crate::store::{Store, StoreSink};
-use crate::telemetry::{Polls, Telemetry, Timed, start_log};
+use crate::telemetry::{Telemetry, Timed, start_log};
 use crate::upkeep::{self, Inspector, Node};
 
 /// How often the policy store is asked for news, and readiness is looked at.
 const POLL_EVERY: Duration = Duration::from_millis(250);
-/// How often the files of certificate and key are looked at.
-const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
-/// How long calls in flight may take once the server was told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Everything a server is made of; nothing runs yet.
 #[derive(Debug)]
@@ -73,9 +78,10 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
         store = %config.storage,
         "serving"
     );
+    let certificates = server.transport.certificates.clone();
     tokio::select! {
         ended = server.run(interrupted()) => ended?,
-        () = reload.run() => {}
+        () = reload.run(certificates) => {}
     }
     info!("stopped; every answered decision is recorded");
     Ok(Exit::Ok)
@@ -85,6 +91,7 @@ impl Server {
     /// Opens the store, reads the policies and binds the listener.
     pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
         config.check_reach()?;
+        warn_of_few_files(config.transport.limits.connections);
         let certificates = config.transport.tls.clone().map(Certificates::http2).transpose()?.map(Arc::new);
         warn_of_weaknesses(&config.storage);
         let telemetry = Telemetry::start(&config.telemetry, &config.node)?;
@@ -246,142 +253,15 @@ fn warn_of_weaknesses(storage: &Storage) {
     }
 }
 
-/// Completes once it is time to stop: when told to, and after balancers had time to look elsewhere.
-async fn leave(stop: impl Future<Output = ()>, lifecycle: Lifecycle, health: Health, delay: Duration) {
-    stop.await;
-    notify::stopping();
-    lifecycle.drain();
-    health.set(false).await;
-    if !delay.is_zero() {
-        info!(?delay, "told to stop; going on for a while, and saying not ready; told again, it stops at once");
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            () = interrupted() => {}
-        }
-    }
-}
-
-/// Waits for calls in flight, but not for clients that never hang up.
-async fn drain(serving: impl Future<Output = Result<(), magistrate_grpc::ServeError>>) -> anyhow::Result<()> {
-    match tokio::time::timeout(DRAIN, serving).await {
-        Ok(ended) => ended.context("the gRPC door failed while it was closing"),
-        Err(_) => {
-            warn!("some connections did not close within {DRAIN:?}; closing them");
-            Ok(())
-        }
-    }
-}
-
-/// Waits until the recorder and the follower have ended. A connection that had to be cut off may still
-/// hold the decision point; nothing it is answered is lost, since answers follow their records.
-async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>) {
-    let both = async {
-        if !recording.is_finished() {
-            let _joined = recording.await;
-        }
-        if !follower_ended.is_terminated() {
-            let _ended = follower_ended.await;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(1), both).await.is_err() {
-        warn!("background tasks were cut off");
-    }
-}
-
-/// Runs the follower on a thread of its own, off the serving threads; the receiver completes when it ends.
-fn spawn_follower(follower: Follower<Store>, polls: Polls) -> anyhow::Result<oneshot::Receiver<()>> {
-    let (ended, end) = oneshot::channel();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the follower")?;
-    let follow = move || {
-        let mut told = None;
-        runtime.block_on(follower.run(&SystemClock, POLL_EVERY, |outcome| {
-            polls.count(outcome);
-            tell(outcome, &mut told);
-        }));
-        drop(ended);
-    };
-    std::thread::Builder::new()
-        .name("follower".into())
-        .stack_size(WORKER_STACK_BYTES)
-        .spawn(follow)
-        .context("cannot start the follower")?;
-    Ok(end)
-}
-
-/// Logs a poll that changed something; the same failure again is not news.
-fn tell(outcome: &Result<Polled, FollowError>, told: &mut Option<String>) {
-    match outcome {
-        Ok(Polled::Advanced(revision)) => info!(%revision, "serving a new revision"),
-        Ok(Polled::Unchanged(_) | Polled::Empty) if told.is_some() => info!("the policy store answers again"),
-        Ok(Polled::Unchanged(_) | Polled::Empty) => {}
-        Err(error) if told.as_deref() == Some(error.to_string().as_str()) => {}
-        Err(error) => {
-            warn!(%error, "cannot follow the policy store; serving what was loaded before, as long as it may");
-        }
-    }
-    *told = outcome.as_ref().err().map(ToString::to_string);
-}
-
-/// Reads certificate and key again when their files change. New connections are shown the new one, and old ones live on.
-pub(crate) async fn watch_certificates(certificates: Arc<Certificates>) {
-    loop {
-        tokio::time::sleep(CERTIFICATES_EVERY).await;
-        match certificates.refresh() {
-            Ok(false) => {}
-            Ok(true) => info!(not_after = %certificates.not_after(), "a new certificate is shown"),
-            Err(error) => warn!(%error, "the new certificate cannot be used; the old one is shown on"),
-        }
-    }
-}
-
-async fn watch_readiness(lifecycle: Lifecycle, health: Health) {
-    let mut known = None;
-    let mut watchdog = notify::watchdog().map(tokio::time::interval);
-    notify::ready();
-    loop {
-        let readiness = lifecycle.readiness();
-        let ready = matches!(readiness, Readiness::Ready { .. });
-        health.set(ready).await;
-        if known.as_ref() != Some(&readiness) {
-            tell_readiness(&readiness, known.is_none_or(|known| matches!(known, Readiness::Ready { .. }) != ready));
-        }
-        known = Some(readiness);
-        if let Some(watchdog) = &mut watchdog {
-            tokio::select! {
-                _ = watchdog.tick() => notify::alive(),
-                () = tokio::time::sleep(POLL_EVERY) => {}
-            }
-        } else {
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-    }
-}
-
-/// Tells systemd what is new, and the log only when it turned.
-fn tell_readiness(readiness: &Readiness, turned: bool) {
-    match readiness {
-        Readiness::Ready { remarks } if remarks.is_empty() => notify::status("ready"),
-        Readiness::Ready { remarks } => notify::status(&format!("ready; {}", remarks.join("; "))),
-        Readiness::NotReady { reasons } => notify::status(&format!("not ready: {}", reasons.join("; "))),
-    }
-    match readiness {
-        Readiness::Ready { .. } if turned => info!("ready"),
-        Readiness::NotReady { reasons } if turned => warn!(reasons = reasons.join("; "), "not ready"),
-        Readiness::Ready { .. } | Readiness::NotReady { .. } => {}
-    }
-}
-
-/// Completes when the process is told to stop.
-pub(crate) async fn interrupted() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+/// Every connection is an open file, and so is much else.
+fn warn_of_few_files(connections: usize) {
+    const OTHERS: usize = 256;
+    let files = os::raise_open_files();
+    if files < connections.saturating_add(OTHERS) as u64 {
+        warn!(
+            files,
+            connections,
+            "this process may open fewer files than `limits.connections` needs; raise `ulimit -n`, or lower the limit"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use magistrate_tests::{Running, Store, request, workspace};
+use magistrate_tests::{Running, Secured, request, workspace};
 use serde_json::Value as Json;
 
 /// Words of the query language, and labels that the scraper adds.
@@ -49,10 +49,11 @@ async fn dashboard_and_alerts_name_what_there_is() {
 
 /// Every metric by its family, with the labels it has.
 async fn metrics() -> BTreeMap<String, BTreeSet<String>> {
-    let store = Store::example();
-    let node = Running::start(&store);
-    node.check(("User", "ana"), "readMessage", ("Message", "m-1001")).await;
-    let client = node.client().await;
+    let secured = Secured::example();
+    let node = Running::launch(secured.command(&[]));
+    let client = secured.connect(&node, None).await.unwrap();
+    let question = request(("User", "ana"), "readMessage", ("Message", "m-1001"));
+    client.check(question, Duration::from_mins(1)).await.unwrap();
     let malformed = client.check(request(("User", "ana"), "noAction", ("Message", "m-1001")), Duration::from_mins(1));
     assert!(malformed.await.is_err());
     // The follower has looked once more when its first poll is counted.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -17,10 +16,15 @@ use tonic::transport::server::TcpConnectInfo;
 use tower_service::Service as _;
 use tracing::debug;
 
-use super::io::{NO_HELLO, Watched};
+use super::answer::Answer;
+use super::io::{NO_HELLO, STALLED, Watched};
 use super::limits::Limits;
+use super::line::{Line, UnderWay};
+use super::request::Arriving;
+use super::room::{Room, Share};
 use super::stats::{Ended, TransportStats};
 use super::tls::Certificates;
+use crate::observe::Method;
 use crate::server::Stack;
 
 /// What connections are served with.
@@ -29,6 +33,7 @@ pub(crate) struct Serving {
     pub(crate) stack: Stack,
     pub(crate) limits: Limits,
     pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) room: Arc<Room>,
     pub(crate) stats: Arc<TransportStats>,
 }
 
@@ -66,31 +71,36 @@ async fn calls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     serving: Serving,
     mut stopping: watch::Receiver<bool>,
 ) -> Option<Ended> {
-    let Serving { stack, limits, .. } = serving;
-    let under_way = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&under_way);
+    let Serving { stack, limits, room, stats, .. } = serving;
+    let line = Line::new(room, stats);
+    let calls = Arc::clone(&line);
     let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(info.clone());
-        let call = UnderWay::begin(&counted);
-        let mut stack = stack.clone();
+        let call = UnderWay::begin(&calls);
+        let method = Method::of_path(request.uri().path());
+        // Held until there is an answer: what a request is parsed to occupies as much and more.
+        let share = Arc::new(Share::new(&calls.room));
+        let arriving = |body| tonic::body::Body::new(Arriving::new(body, method, &limits, Arc::clone(&share)));
+        let answered = stack.clone().call(request.map(arriving));
         async move {
-            let response = stack.call(request.map(tonic::body::Body::new)).await;
-            drop(call);
-            response
+            let response = answered.await;
+            drop(share);
+            response.map(|response| response.map(|body| Answer::new(body, method, call)))
         }
     });
     let stream = Watched::new(stream, hello_until, limits.stall);
     let mut connection = pin!(builder(&limits).serve_connection(TokioIo::new(stream), service));
     let old_at = Instant::now() + spread(limits.age);
-    let mut idle = pin!(idle(under_way, limits.idle));
     let mut why = None;
     // Told to go, a peer has its calls answered; then there is an end.
     tokio::select! {
         ended = connection.as_mut() => return ended.err().map(|error| broken(&error)),
         () = tokio::time::sleep_until(old_at) => why = Some(Ended::Age),
-        () = idle.as_mut() => why = Some(Ended::Idle),
+        () = line.idle(limits.idle) => why = Some(Ended::Idle),
+        () = line.stalled(limits.stall) => return Some(Ended::Stalled),
         _ = stopping.wait_for(|stop| *stop) => {}
     }
+    line.leave();
     connection.as_mut().graceful_shutdown();
     match tokio::time::timeout(limits.age_grace, connection).await {
         Ok(Ok(())) | Err(_) => why,
@@ -115,57 +125,23 @@ fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Completes once no call was under way for `limit`.
-async fn idle(under_way: Arc<AtomicU32>, limit: Duration) {
-    const LOOKS: u32 = 8;
-    let mut quiet = 0;
-    while quiet < LOOKS {
-        tokio::time::sleep(limit / LOOKS).await;
-        quiet = if is_quiet(&under_way) { quiet + 1 } else { 0 };
-    }
-}
-
-/// The lowest bit: a call has begun since somebody looked.
-const BEGUN: u32 = 1;
-/// What a call under way counts.
-const CALL: u32 = 2;
-
-/// Whether no call is under way and none has begun since the last question.
-fn is_quiet(under_way: &AtomicU32) -> bool {
-    under_way.fetch_and(!BEGUN, Ordering::Relaxed) == 0
-}
-
-struct UnderWay(Arc<AtomicU32>);
-
-impl UnderWay {
-    fn begin(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(CALL, Ordering::Relaxed);
-        count.fetch_or(BEGUN, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(CALL, Ordering::Relaxed);
-    }
-}
-
 /// Between nine and eleven tenths: connections made at once do not end at once.
 fn spread(age: Duration) -> Duration {
     let chance = u32::from(fastrand::u8(..));
     age * 9 / 10 + age * chance / (5 * 255)
 }
 
-/// Whether a peer never said hello, or broke something.
+/// Whether a peer never said hello, took nothing, or broke something.
 fn broken(error: &hyper::Error) -> Ended {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error.to_string().contains(NO_HELLO) {
-            return Ended::NoHello;
-        }
-        cause = error.source();
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    debug!(%error, "a connection broke");
-    Ended::Broken
+    let why = innermost.to_string();
+    debug!(why, "a connection broke");
+    match () {
+        () if why.contains(NO_HELLO) => Ended::NoHello,
+        () if why.contains(STALLED) => Ended::Stalled,
+        () => Ended::Broken,
+    }
 }

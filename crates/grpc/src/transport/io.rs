@@ -38,7 +38,7 @@ impl<S> Watched<S> {
         let stall = self.stall;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing of what is sent to it")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, STALLED)))
     }
 }
 
@@ -61,6 +61,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
+/// How a connection ends whose peer takes nothing.
+pub(super) const STALLED: &str = "the peer takes nothing of what is sent to it";
 /// How a connection without a hello ends.
 pub(super) const NO_HELLO: &str = "the peer did not say hello in time";
 

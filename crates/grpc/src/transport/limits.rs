@@ -19,6 +19,17 @@ pub struct Limits {
     pub header_list: u32,
     /// Bytes of an HTTP/2 frame.
     pub frame: u32,
+    /// Bytes of the message of a Check: two asserted entities with all their parents, a context and an environment fit.
+    pub check_bytes: usize,
+    /// Bytes of the message of a batch: 1,000 items of 4 KiB.
+    pub batch_bytes: usize,
+    /// Bytes of everything sent in a call of any other method.
+    pub other_bytes: usize,
+    /// Bytes of its request that every call may have here, whatever others take.
+    pub own_bytes: usize,
+    /// Bytes of requests above that, and of answers that are not taken yet, of all peers together. What comes to more
+    /// is refused as overload.
+    pub kept_bytes: usize,
     /// Calls a peer may reset before they were accepted (CVE-2023-44487), and errors it may provoke.
     pub pending_resets: usize,
     /// Resets of our own that a peer may cause.
@@ -41,7 +52,7 @@ pub struct Limits {
     pub age: Duration,
     /// How long its calls may go on after that.
     pub age_grace: Duration,
-    /// A peer that takes no byte of what is being sent to it for so long is cut off.
+    /// A peer that takes nothing of what is being sent to it for so long, or nothing of an answer, is cut off.
     pub stall: Duration,
     /// Calls without a deadline have this one.
     pub deadline: Duration,
@@ -58,6 +69,11 @@ impl Default for Limits {
             streams: 128,
             header_list: 8 * 1_024,
             frame: 16 * 1_024,
+            check_bytes: 256 * 1_024,
+            batch_bytes: 4 * 1_024 * 1_024,
+            other_bytes: 64 * 1_024,
+            own_bytes: 64 * 1_024,
+            kept_bytes: 64 * 1_024 * 1_024,
             pending_resets: 20,
             error_resets: 128,
             stream_window: 64 * 1_024,

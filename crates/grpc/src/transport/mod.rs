@@ -5,10 +5,14 @@
 //! listeners would do without the acceptor, and pin the few connections of a gateway to cores by chance.
 
 mod acceptor;
+mod answer;
 mod connection;
 mod io;
 mod limits;
+mod line;
 mod places;
+mod request;
+mod room;
 mod stats;
 mod tls;
 mod worker;
@@ -19,4 +23,5 @@ pub use tls::{Certificates, TlsError, TlsFiles};
 
 pub(crate) use acceptor::accept;
 pub(crate) use connection::Serving;
+pub(crate) use room::Room;
 pub(crate) use worker::{Plan, Workers};

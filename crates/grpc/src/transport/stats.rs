@@ -8,6 +8,7 @@ pub struct TransportStats {
     accepted: AtomicU64,
     ended: [AtomicU64; Ended::ALL.len()],
     open: AtomicUsize,
+    withheld: AtomicU64,
 }
 
 /// Why a connection was refused, or ended by us.
@@ -25,7 +26,11 @@ pub enum Ended {
     Idle,
     /// It was old enough.
     Age,
-    /// It broke the protocol, a limit of it, or took no byte of what was sent.
+    /// It took nothing of what was sent to it.
+    Stalled,
+    /// No worker had room for it.
+    Busy,
+    /// It broke the protocol, or a limit of it.
     Broken,
     /// A connection could not be accepted.
     AcceptFailed,
@@ -33,13 +38,15 @@ pub enum Ended {
 
 impl Ended {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::TooMany,
         Self::TooManyFromAddress,
         Self::NoHello,
         Self::Handshake,
         Self::Idle,
         Self::Age,
+        Self::Stalled,
+        Self::Busy,
         Self::Broken,
         Self::AcceptFailed,
     ];
@@ -53,6 +60,8 @@ impl Ended {
             Self::Handshake => "handshake",
             Self::Idle => "idle",
             Self::Age => "age",
+            Self::Stalled => "stalled",
+            Self::Busy => "busy",
             Self::Broken => "broken",
             Self::AcceptFailed => "accept_failed",
         }
@@ -73,6 +82,15 @@ impl TransportStats {
     /// How many ended so.
     pub fn ended(&self, why: Ended) -> u64 {
         self.ended.get(why as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Answers that were withheld, since answers that nobody took left no room for them.
+    pub fn withheld(&self) -> u64 {
+        self.withheld.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn withhold(&self) {
+        self.withheld.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self, why: Ended) {

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -58,6 +59,8 @@ pub struct Certificates {
     shown: ArcSwap<Shown>,
     /// The state of the files when they were last looked at, whether they could be used or not.
     seen: Mutex<Stamp>,
+    /// Whether they could not.
+    refused: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -83,7 +86,7 @@ impl Certificates {
     fn load(files: TlsFiles, protocol: &'static [u8]) -> Result<Self, TlsError> {
         let seen = Mutex::new(stamp(&files));
         let shown = ArcSwap::from_pointee(read(&files, protocol)?);
-        Ok(Self { files, protocol, shown, seen })
+        Ok(Self { files, protocol, shown, seen, refused: AtomicBool::new(false) })
     }
 
     /// Reads the files again if they have changed, and says whether they had. Files that cannot be used change
@@ -95,8 +98,15 @@ impl Certificates {
             return Ok(false);
         }
         *seen = now;
-        self.shown.store(Arc::new(read(&self.files, self.protocol)?));
+        let read = read(&self.files, self.protocol);
+        self.refused.store(read.is_err(), Ordering::Relaxed);
+        self.shown.store(Arc::new(read?));
         Ok(true)
+    }
+
+    /// Whether the files, as they are now, cannot be used, so that what is shown is older than they are.
+    pub fn refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// What a new connection is shown.

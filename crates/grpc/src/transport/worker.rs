@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::connection::{self, Serving};
 use super::limits::Limits;
 use super::places::Place;
+use super::stats::{Ended, TransportStats};
 
 /// Connections on their way to a worker; its place is taken already.
 const WAITING: usize = 1_024;
@@ -20,7 +21,7 @@ const WAITING: usize = 1_024;
 struct Accepted {
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    place: Place,
+    held: (Place, Counted),
 }
 
 #[derive(Debug)]
@@ -36,6 +37,7 @@ struct Worker {
 pub(crate) struct Workers {
     all: Vec<Worker>,
     limits: Limits,
+    stats: Arc<TransportStats>,
     /// Where the search for the least loaded begins, so that equals take turns.
     turn: AtomicUsize,
     stop: watch::Sender<bool>,
@@ -61,15 +63,18 @@ impl Workers {
             let (handed, taken) = mpsc::channel(WAITING);
             let load = Arc::new(AtomicUsize::new(0));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let (own, serving, stopping, alive) = (Arc::clone(&load), serving.clone(), stopping.clone(), alive.clone());
+            let (serving, stopping, alive) = (serving.clone(), stopping.clone(), alive.clone());
             let work = move || {
-                runtime.block_on(work(taken, own, serving, stopping));
+                runtime.block_on(work(taken, serving, stopping));
+                // Calls that were cut off end with the runtime, and with them what they hold.
+                drop(runtime);
                 drop(alive);
             };
             let thread = std::thread::Builder::new().name(format!("door-{number}")).stack_size(plan.stack_bytes);
             workers.push(Worker { handed, load, thread: thread.spawn(work)? });
         }
-        Ok(Self { all: workers, limits: plan.limits, turn: AtomicUsize::new(0), stop, ended })
+        let stats = Arc::clone(&serving.stats);
+        Ok(Self { all: workers, limits: plan.limits, stats, turn: AtomicUsize::new(0), stop, ended })
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -88,10 +93,10 @@ impl Workers {
         else {
             return false;
         };
-        worker.load.fetch_add(1, Ordering::Relaxed);
+        let held = (place, Counted::new(&worker.load));
         // A worker that is behind with a thousand connections takes no more: this one is closed.
-        if worker.handed.try_send(Accepted { stream, peer, place }).is_err() {
-            worker.load.fetch_sub(1, Ordering::Relaxed);
+        if worker.handed.try_send(Accepted { stream, peer, held }).is_err() {
+            self.stats.end(Ended::Busy);
         }
         true
     }
@@ -104,7 +109,8 @@ impl Workers {
         }
     }
 
-    /// Tells every worker to end: no call is begun any more, and those under way are finished.
+    /// Tells every worker to end: no call is begun any more, and those under way are finished. Dropped before that,
+    /// it cuts them off.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         self.all.clear();
@@ -112,24 +118,18 @@ impl Workers {
     }
 }
 
-async fn work(
-    mut taken: mpsc::Receiver<Accepted>,
-    load: Arc<AtomicUsize>,
-    serving: Serving,
-    stopping: watch::Receiver<bool>,
-) {
+async fn work(mut taken: mpsc::Receiver<Accepted>, serving: Serving, stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut stopped = stopping.clone();
     loop {
         tokio::select! {
             accepted = taken.recv() => match accepted {
-                Some(Accepted { stream, peer, place }) => {
+                Some(Accepted { stream, peer, held }) => {
                     if let Ok(stream) = TcpStream::from_std(stream) {
                         let serve = connection::serve(stream, peer, serving.clone(), stopping.clone());
-                        let counted = Counted(Arc::clone(&load));
                         connections.spawn(async move {
                             serve.await;
-                            drop((place, counted));
+                            drop(held);
                         });
                     }
                 }
@@ -140,14 +140,31 @@ async fn work(
         }
     }
     drop(taken);
-    while connections.join_next().await.is_some() {}
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    // Whoever told to stop waits no longer.
+    let cut_off = async { while stopped.changed().await.is_ok() {} };
+    tokio::select! {
+        () = all_ended => {}
+        () = cut_off => {}
+    }
 }
 
 /// Counts a connection of a worker until dropped.
+#[derive(Debug)]
 struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(load: &Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ pub(super) struct LimitsFile {
     age_grace_seconds: Option<u64>,
     stall_seconds: Option<u64>,
     deadline_seconds: Option<u64>,
+    kept_mib: Option<usize>,
 }
 
 /// The `[callers]` table of the configuration file.
@@ -107,10 +108,11 @@ pub(super) fn limits(file: &LimitsFile) -> anyhow::Result<Limits> {
         stall: seconds(file.stall_seconds, default.stall),
         deadline,
         longest_deadline: default.longest_deadline.max(deadline),
+        kept_bytes: file.kept_mib.map_or(default.kept_bytes, |mib| mib.saturating_mul(1024 * 1024)),
         ..default
     };
     let times = [limits.hello, limits.idle, limits.age, limits.age_grace, limits.stall, limits.deadline];
-    let counts = [limits.connections, limits.connections_per_address, limits.in_flight];
+    let counts = [limits.connections, limits.connections_per_address, limits.in_flight, limits.kept_bytes];
     if times.iter().any(Duration::is_zero) || counts.contains(&0) || limits.streams == 0 {
         bail!("a limit of 0 lets nobody in; leave it away for the default");
     }

@@ -92,13 +92,14 @@ pub(super) fn register_transport(meter: &Meter, stats: &Arc<TransportStats>, cer
                 .for_each(|why| counter.observe(ended.ended(*why), &[KeyValue::new("reason", why.name())]));
         })
         .build();
-    if let Some(certificates) = certificates.cloned() {
-        let _not_after = meter
-            .f64_observable_gauge("magistrate.certificate.not_after")
-            .with_unit("s")
-            .with_description("When the certificate that is shown ends, in seconds of Unix time")
-            .with_callback(move |gauge| gauge.observe(seconds(certificates.not_after().since(Instant::EPOCH)), &[]))
-            .build();
+    let withheld = Arc::clone(stats);
+    let _withheld = meter
+        .u64_observable_counter("magistrate.answers.withheld")
+        .with_description("Answers that were refused as overload, since answers that nobody took left no room")
+        .with_callback(move |counter| counter.observe(withheld.withheld(), &[]))
+        .build();
+    if let Some(certificates) = certificates {
+        register_certificates(meter, certificates);
     }
 }
 
@@ -112,6 +113,22 @@ pub(super) fn register_callers(meter: &Meter, stats: &Arc<CallerStats>) {
                 .iter()
                 .for_each(|why| counter.observe(stats.refused(*why), &[KeyValue::new("cause", why.name())]));
         })
+        .build();
+}
+
+fn register_certificates(meter: &Meter, certificates: &Arc<Certificates>) {
+    let shown = Arc::clone(certificates);
+    let _not_after = meter
+        .f64_observable_gauge("magistrate.certificate.not_after")
+        .with_unit("s")
+        .with_description("When the certificate that is shown ends, in seconds of Unix time")
+        .with_callback(move |gauge| gauge.observe(seconds(shown.not_after().since(Instant::EPOCH)), &[]))
+        .build();
+    let files = Arc::clone(certificates);
+    let _refused = meter
+        .u64_observable_gauge("magistrate.certificate.refused")
+        .with_description("1 while the files of certificate and key cannot be used, and an older one is shown")
+        .with_callback(move |gauge| gauge.observe(files.refused().into(), &[]))
         .build();
 }
 

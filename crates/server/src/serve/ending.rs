@@ -1,0 +1,74 @@
+//! Told to stop: soft stop, drain, hard stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use magistrate_grpc::Health;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::lifecycle::Lifecycle;
+use crate::notify;
+
+/// How long calls in flight may take once the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Completes once it is time to stop: when told to, and after balancers had time to look elsewhere.
+pub(super) async fn leave(stop: impl Future<Output = ()>, lifecycle: Lifecycle, health: Health, delay: Duration) {
+    stop.await;
+    notify::stopping();
+    lifecycle.drain();
+    health.set(false).await;
+    if !delay.is_zero() {
+        info!(?delay, "told to stop; going on for a while, and saying not ready; told again, it stops at once");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = interrupted() => {}
+        }
+    }
+}
+
+/// Waits for calls in flight, but not for clients that never hang up.
+pub(super) async fn drain(
+    serving: impl Future<Output = Result<(), magistrate_grpc::ServeError>>,
+) -> anyhow::Result<()> {
+    match tokio::time::timeout(DRAIN, serving).await {
+        Ok(ended) => ended.context("the gRPC door failed while it was closing"),
+        Err(_) => {
+            warn!("some connections did not close within {DRAIN:?}; closing them");
+            Ok(())
+        }
+    }
+}
+
+/// Waits until the recorder and the follower have ended. A connection that had to be cut off may still
+/// hold the decision point; nothing it is answered is lost, since answers follow their records.
+pub(super) async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>) {
+    let both = async {
+        if !recording.is_finished() {
+            let _joined = recording.await;
+        }
+        if !follower_ended.is_terminated() {
+            let _ended = follower_ended.await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(1), both).await.is_err() {
+        warn!("background tasks were cut off");
+    }
+}
+
+/// Completes when the process is told to stop.
+pub(crate) async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! What is looked at again and again while a server runs: certificates and readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use magistrate_grpc::{Certificates, Health};
+use magistrate_pdp::Readiness;
+use tracing::{info, warn};
+
+use super::POLL_EVERY;
+use crate::lifecycle::Lifecycle;
+use crate::notify;
+
+/// How often the files of certificate and key are looked at.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
+
+/// Reads certificate and key again when their files change. New connections are shown the new one, and old ones live on.
+pub(crate) async fn watch_certificates(certificates: Arc<Certificates>) {
+    loop {
+        tokio::time::sleep(CERTIFICATES_EVERY).await;
+        refresh(&certificates);
+    }
+}
+
+/// Reads certificate and key again if their files have changed.
+pub(crate) fn refresh(certificates: &Certificates) {
+    match certificates.refresh() {
+        Ok(false) => {}
+        Ok(true) => info!(not_after = %certificates.not_after(), "a new certificate is shown"),
+        Err(error) => warn!(%error, "the new certificate cannot be used; the old one is shown on"),
+    }
+}
+
+pub(super) async fn watch_readiness(lifecycle: Lifecycle, health: Health) {
+    let mut known = None;
+    let mut watchdog = notify::watchdog().map(tokio::time::interval);
+    notify::ready();
+    loop {
+        let readiness = lifecycle.readiness();
+        let ready = matches!(readiness, Readiness::Ready { .. });
+        health.set(ready).await;
+        if known.as_ref() != Some(&readiness) {
+            tell_readiness(&readiness, known.is_none_or(|known| matches!(known, Readiness::Ready { .. }) != ready));
+        }
+        known = Some(readiness);
+        if let Some(watchdog) = &mut watchdog {
+            tokio::select! {
+                _ = watchdog.tick() => notify::alive(),
+                () = tokio::time::sleep(POLL_EVERY) => {}
+            }
+        } else {
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+}
+
+/// Tells systemd what is new, and the log only when it turned.
+fn tell_readiness(readiness: &Readiness, turned: bool) {
+    match readiness {
+        Readiness::Ready { remarks } if remarks.is_empty() => notify::status("ready"),
+        Readiness::Ready { remarks } => notify::status(&format!("ready; {}", remarks.join("; "))),
+        Readiness::NotReady { reasons } => notify::status(&format!("not ready: {}", reasons.join("; "))),
+    }
+    match readiness {
+        Readiness::Ready { .. } if turned => info!("ready"),
+        Readiness::NotReady { reasons } if turned => warn!(reasons = reasons.join("; "), "not ready"),
+        Readiness::Ready { .. } | Readiness::NotReady { .. } => {}
+    }
+}
