@@ -9,10 +9,14 @@ use magistrate_tests::workspace;
 const ROOMS: [(&str, &[&str], &[&str]); 14] = [
     ("model", &[], &["thiserror", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
-    ("engine", &["model"], &["cedar-policy", "cedar-policy-core", "miette", "serde_json", "sha2", "thiserror"]),
+    (
+        "engine",
+        &["model"],
+        &["cedar-policy", "cedar-policy-core", "foldhash", "miette", "serde_json", "sha2", "smol_str", "thiserror"],
+    ),
     ("identity", &["model"], &["data-encoding", "sha2", "subtle", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
-    ("pdp", &["model", "engine", "ledger"], &["arc-swap", "rpds", "tokio", "thiserror"]),
+    ("pdp", &["model", "engine", "ledger"], &["arc-swap", "foldhash", "moka", "rpds", "tokio", "thiserror"]),
     (
         "pap",
         &["model", "engine", "identity", "ledger"],

@@ -1,7 +1,15 @@
 //! Our values in Cedar's types and back. The only file that knows both spellings.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
+
 use cedar_policy::{EntityId, EntityTypeName, EntityUid as CedarUid, RestrictedExpression};
-use magistrate_model::{EntityUid, ExtensionFunction, InvalidUid, TypeName, Value};
+use cedar_policy_core::ast::{self, Eid, EntityType, Literal, PartialValue, ValueKind};
+use cedar_policy_core::extensions::Extensions;
+use magistrate_model::{EntityUid, ExtensionFunction, InvalidUid, Record, TypeName, Value};
+use smol_str::SmolStr;
+
+use crate::rules::Failure;
 
 /// Cedar's type name; our names are a subset of Cedar's, except for its reserved words.
 fn type_name(name: &TypeName) -> Result<EntityTypeName, String> {
@@ -50,5 +58,60 @@ pub(crate) const fn extension_type(function: ExtensionFunction) -> &'static str 
         ExtensionFunction::Decimal => "decimal",
         ExtensionFunction::Datetime => "datetime",
         ExtensionFunction::Duration => "duration",
+    }
+}
+
+/// The entity types of a schema in Cedar's form, made once: values name them over and over.
+#[derive(Debug)]
+pub(crate) struct Types(HashMap<TypeName, EntityType>);
+
+impl Types {
+    pub(crate) fn of<'a>(names: impl Iterator<Item = &'a TypeName>) -> Self {
+        Self(names.filter_map(|name| Some((name.clone(), name.as_str().parse().ok()?))).collect())
+    }
+
+    pub(crate) fn uid(&self, uid: &EntityUid) -> Result<ast::EntityUID, Failure> {
+        let known = self.0.get(uid.type_name()).cloned();
+        let type_name = known.or_else(|| uid.type_name().as_str().parse().ok()).ok_or(Failure::NotEvaluable)?;
+        Ok(ast::EntityUID::from_components(type_name, Eid::new(uid.id().as_str()), None))
+    }
+
+    pub(crate) fn value(&self, value: &Value) -> Result<ast::Value, Failure> {
+        let kind = match value {
+            Value::Bool(it) => ValueKind::Lit(Literal::Bool(*it)),
+            Value::Long(it) => ValueKind::Lit(Literal::Long(*it)),
+            Value::String(it) => ValueKind::Lit(Literal::String(SmolStr::from(&**it))),
+            Value::Entity(it) => ValueKind::Lit(Literal::EntityUID(Arc::new(self.uid(it)?))),
+            Value::Extension(function, text) => return extension_value(*function, text),
+            Value::Set(items) => {
+                ValueKind::set(items.iter().map(|item| self.value(item)).collect::<Result<Vec<_>, _>>()?)
+            }
+            Value::Record(record) => return self.record(record),
+        };
+        Ok(ast::Value::new(kind, None))
+    }
+
+    pub(crate) fn record(&self, record: &Record) -> Result<ast::Value, Failure> {
+        Ok(ast::Value::record_arc(Arc::new(self.attributes(record)?), None))
+    }
+
+    pub(crate) fn attributes(&self, record: &Record) -> Result<BTreeMap<SmolStr, ast::Value>, Failure> {
+        record.iter().map(|(name, value)| Ok((name.as_str().into(), self.value(value)?))).collect()
+    }
+}
+
+/// Calls an extension's constructor.
+pub(crate) fn extension_value(function: ExtensionFunction, text: &str) -> Result<ast::Value, Failure> {
+    static CONSTRUCTORS: LazyLock<[Option<&'static ast::ExtensionFunction>; ExtensionFunction::ALL.len()]> =
+        LazyLock::new(|| {
+            ExtensionFunction::ALL.map(|function| {
+                let name = ast::Name::parse_unqualified_name(function.name()).ok()?;
+                Extensions::all_available().func(&name).ok()
+            })
+        });
+    let constructor = CONSTRUCTORS.get(function as usize).copied().flatten().ok_or(Failure::NotEvaluable)?;
+    match constructor.call(&[ast::Value::new(Literal::String(text.into()), None)])? {
+        PartialValue::Value(value) => Ok(value),
+        PartialValue::Residual(_) => Err(Failure::NotEvaluable),
     }
 }

@@ -1,30 +1,49 @@
 //! Answering a question.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
-use cedar_policy::{AuthorizationError, Authorizer, Context, Entities, Entity, Request, Response};
 use magistrate_model::{
-    Cause, DurabilityClass, EntityData, EntityUid, GrantId, Missing, PolicyId, Question, Record, Revision, Span, Value,
-    Verdict,
+    Cause, DurabilityClass, EntityUid, GrantId, Missing, PolicyId, Question, Record, Revision, Span, Verdict,
 };
 
-use crate::cedar;
 use crate::entity_types::{ActionInfo, EntityTypeInfo};
+use crate::known::Known;
 use crate::policy::Effect;
+use crate::rules::{Ask, Given, RuleId};
 use crate::schema::FACTS;
 use crate::snapshot::Snapshot;
-use crate::typed;
 
 /// The question cannot be put to Cedar: what is stored no longer fits the schema. Never a decision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot evaluate the request: {0}")]
 pub struct Unanswerable(String);
 
+impl Unanswerable {
+    /// For a reason.
+    pub fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
+/// How a question is put to Cedar's semantics.
+#[derive(Debug, Clone, Copy)]
+pub enum Evaluator<'a> {
+    /// Prepared rules on prepared entities.
+    Rules(&'a Known),
+    /// Cedar's own authorizer over all policies, on the facts of the question: the second opinion, at its price.
+    Authorizer,
+}
+
 /// Answers a question whose query was admitted by this snapshot.
 ///
-/// Before policy: a missing entity and the scope ceiling deny. Then Cedar answers, and an errored
-/// `forbid` counts as matching. Allow is named by at least one permit.
-pub fn respond(snapshot: &Snapshot, question: &Question, revision: Revision) -> Result<Verdict, Unanswerable> {
+/// Before policy: a missing entity and the scope ceiling deny; `known` is not asked for then. Otherwise Cedar's
+/// response is found, and an errored `forbid` counts as matching. Allow is named by at least one permit.
+pub fn respond<'a>(
+    snapshot: &Snapshot,
+    question: &Question,
+    revision: Revision,
+    evaluator: impl FnOnce() -> Result<Evaluator<'a>, Unanswerable>,
+) -> Result<Verdict, Unanswerable> {
     let parts = Parts::of(snapshot, question)?;
     if let Some(missing) = &question.facts.missing {
         return Ok(parts.verdict(revision, unknown(missing), Vec::new(), Vec::new()));
@@ -32,16 +51,18 @@ pub fn respond(snapshot: &Snapshot, question: &Question, revision: Revision) -> 
     if parts.above_ceiling() {
         return Ok(parts.verdict(revision, Cause::ScopeCeiling, Vec::new(), Vec::new()));
     }
-    let response = parts.ask_cedar()?;
-    let errored =
-        ids(response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id()));
-    let reasons = ids(response.diagnostics().reason());
-    let errored_forbids: Vec<PolicyId> = errored.iter().filter(|id| parts.is_forbid(id)).cloned().collect();
-    let (cause, determining) = match (response.decision(), reasons.is_empty(), errored_forbids.is_empty()) {
-        (cedar_policy::Decision::Deny, false, _) => (Cause::Forbidden, reasons),
-        (_, _, false) => (Cause::ForbidErrored, errored_forbids),
-        (cedar_policy::Decision::Allow, false, true) => (Cause::Permitted, reasons),
-        (cedar_policy::Decision::Allow | cedar_policy::Decision::Deny, true, true) => (Cause::NoPermit, Vec::new()),
+    let Satisfied { permits, forbids, errored } = match evaluator()? {
+        Evaluator::Rules(known) => parts.ask_rules(known)?,
+        Evaluator::Authorizer => parts.ask_authorizer()?,
+    };
+    let errored_forbids = || errored.iter().filter(|id| parts.is_forbid(id)).cloned().collect::<Vec<_>>();
+    let (cause, determining) = match (forbids.is_empty(), permits.is_empty()) {
+        (false, _) => (Cause::Forbidden, forbids),
+        (true, no_permit) => match (errored_forbids(), no_permit) {
+            (found, _) if !found.is_empty() => (Cause::ForbidErrored, found),
+            (_, false) => (Cause::Permitted, permits),
+            (_, true) => (Cause::NoPermit, Vec::new()),
+        },
     };
     Ok(parts.verdict(revision, cause, determining, errored))
 }
@@ -54,16 +75,19 @@ const fn unknown(missing: &Missing) -> Cause {
     }
 }
 
-fn ids<'a>(given: impl Iterator<Item = &'a cedar_policy::PolicyId>) -> Vec<PolicyId> {
-    let ids: BTreeSet<PolicyId> = given.filter_map(|id| AsRef::<str>::as_ref(id).parse().ok()).collect();
-    ids.into_iter().collect()
+/// What Cedar says: the satisfied permits only where no forbid is satisfied; what failed. In the order of ids.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Satisfied {
+    pub(crate) permits: Vec<PolicyId>,
+    pub(crate) forbids: Vec<PolicyId>,
+    pub(crate) errored: Vec<PolicyId>,
 }
 
-struct Parts<'a> {
-    snapshot: &'a Snapshot,
-    question: &'a Question,
+pub(crate) struct Parts<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) question: &'a Question,
     action: &'a ActionInfo,
-    principal_type: &'a EntityTypeInfo,
+    pub(crate) principal_type: &'a EntityTypeInfo,
 }
 
 impl<'a> Parts<'a> {
@@ -73,7 +97,7 @@ impl<'a> Parts<'a> {
         let principal_type = snapshot.vocabulary().entity_type(query.principal.uid().type_name());
         match (action, principal_type) {
             (Some(action), Some(principal_type)) => Ok(Self { snapshot, question, action, principal_type }),
-            _ => Err(Unanswerable(format!("`{}` was not admitted by this schema", query.action))),
+            _ => Err(Unanswerable::new(format!("`{}` was not admitted by this schema", query.action))),
         }
     }
 
@@ -91,55 +115,37 @@ impl<'a> Parts<'a> {
         scopes.filter(|(_, group)| self.action.groups.contains(group.uid())).map(|(name, _)| name)
     }
 
-    fn scope_uid(&self, name: &magistrate_model::ScopeName) -> Option<EntityUid> {
+    pub(crate) fn scope_uid(&self, name: &magistrate_model::ScopeName) -> Option<EntityUid> {
         let scope_type = self.snapshot.vocabulary().scope_type()?;
         EntityUid::from_parts(scope_type.as_str(), name.as_str()).ok()
     }
 
-    fn ask_cedar(&self) -> Result<Response, Unanswerable> {
-        let entities = self.entities()?;
-        let request = self.request()?;
-        Ok(Authorizer::new().is_authorized(&request, &self.snapshot.cedar_policies, &entities))
+    /// `context.facts`, where the action declares it.
+    pub(crate) fn supplied(&self) -> Option<&'a Record> {
+        self.question.facts.supplied.as_ref().filter(|_| self.action.declares_facts)
     }
 
-    fn request(&self) -> Result<Request, Unanswerable> {
+    fn ask_rules(&self, known: &Known) -> Result<Satisfied, Unanswerable> {
         let query = &self.question.query;
-        let mut context = query.context.clone();
-        if let (true, Some(name), Some(facts)) =
-            (self.action.declares_facts, typed::name(FACTS), &self.question.facts.supplied)
-        {
-            context.insert(name, Value::Record(facts.clone()));
-        }
-        let context = Context::from_pairs(pairs(&context)?).map_err(failed)?;
-        let uid = |uid| cedar::uid(uid).map_err(failed);
-        let (principal, action, resource) =
-            (uid(query.principal.uid())?, uid(query.action.uid())?, uid(query.resource.uid())?);
-        Request::new(principal, action, resource, context, Some(&self.snapshot.cedar_schema)).map_err(failed)
+        let action = self.snapshot.actions.get(&query.action);
+        let action = action.ok_or_else(|| Unanswerable::new(format!("`{}` is no action", query.action)))?;
+        let ask = Ask {
+            principal: &known.principal,
+            action,
+            resource: &known.resource,
+            known: &known.others,
+            held: &known.held,
+        };
+        let given = Given::new(&query.context, self.supplied().map(|facts| (FACTS, facts)), &self.snapshot.types);
+        let response = self.snapshot.rules.respond(&ask, given);
+        let ids = |rules: &[RuleId]| rules.iter().filter_map(|rule| self.id(*rule)).collect::<Vec<_>>();
+        let permits = if response.forbids.is_empty() { ids(&response.permits) } else { Vec::new() };
+        let errored = response.failed.iter().filter_map(|(rule, _)| self.id(*rule)).collect();
+        Ok(Satisfied { permits, forbids: ids(&response.forbids), errored })
     }
 
-    /// What was loaded for the request, with the principal a member of its roles and scopes in force.
-    fn entities(&self) -> Result<Entities, Unanswerable> {
-        let facts = &self.question.facts;
-        let principal = self.question.query.principal.uid();
-        let scopes: Vec<EntityUid> = facts.scopes.keys().filter_map(|name| self.scope_uid(name)).collect();
-        let held = facts
-            .direct_roles
-            .iter()
-            .chain(&scopes)
-            .filter(|uid| self.principal_type.may_hold.contains(uid.type_name()));
-        let held: Vec<&EntityUid> = held.collect();
-        let mut entities = Vec::with_capacity(facts.entities.len() + facts.roles.len() + scopes.len());
-        for data in &facts.entities {
-            let overlay: &[&EntityUid] = if data.uid == *principal { &held } else { &[] };
-            entities.push(entity(data, overlay)?);
-        }
-        for role in &facts.roles {
-            entities.push(entity(role, &[])?);
-        }
-        for scope in scopes {
-            entities.push(Entity::new_no_attrs(cedar::uid(&scope).map_err(failed)?, HashSet::new()));
-        }
-        Entities::from_entities(entities, Some(&self.snapshot.cedar_schema)).map_err(failed)
+    fn id(&self, rule: RuleId) -> Option<PolicyId> {
+        self.snapshot.order.get(rule.place()).cloned()
     }
 
     fn verdict(&self, revision: Revision, cause: Cause, determining: Vec<PolicyId>, errored: Vec<PolicyId>) -> Verdict {
@@ -181,21 +187,4 @@ impl<'a> Parts<'a> {
             false => facts.next_change,
         }
     }
-}
-
-fn entity(data: &EntityData, overlay: &[&EntityUid]) -> Result<Entity, Unanswerable> {
-    let parents = data.parents.iter().chain(overlay.iter().copied()).map(cedar::uid);
-    let parents: HashSet<_> = parents.collect::<Result<_, _>>().map_err(failed)?;
-    let attributes = pairs(&data.attributes)?.into_iter().collect();
-    Entity::new(cedar::uid(&data.uid).map_err(failed)?, attributes, parents).map_err(failed)
-}
-
-fn pairs(record: &Record) -> Result<Vec<(String, cedar_policy::RestrictedExpression)>, Unanswerable> {
-    let pairs =
-        record.iter().map(|(name, value)| Ok((name.to_string(), cedar::expression(value).map_err(Unanswerable)?)));
-    pairs.collect()
-}
-
-fn failed(error: impl std::fmt::Display) -> Unanswerable {
-    Unanswerable(error.to_string())
 }

@@ -11,9 +11,12 @@ mod entity_types;
 mod evaluate;
 mod finding;
 mod guard;
+mod known;
 mod meaning;
 mod policy;
+mod reference;
 mod roles;
+mod rules;
 mod schema;
 mod snapshot;
 mod stack;
@@ -21,10 +24,12 @@ mod typed;
 mod validate;
 
 pub use entity_types::{ActionInfo, EntitySource, EntityTypeInfo, Vocabulary};
-pub use evaluate::{Unanswerable, respond};
+pub use evaluate::{Evaluator, Unanswerable, respond};
 pub use finding::{Finding, Findings, Rule};
 pub use guard::{MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES, MAX_SOURCE_BYTES};
+pub use known::Known;
 pub use policy::{Effect, PolicyInfo};
+pub use rules::Entity;
 pub use snapshot::{MAX_DEREFERENCES, Snapshot, Source};
 
 #[cfg(test)]

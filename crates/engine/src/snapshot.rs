@@ -1,16 +1,18 @@
 //! Immutable policy snapshots: what is live, or what would be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{PolicySet as CedarSet, Schema};
 use magistrate_model::{ActionUid, Digest, EntityData, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
 
+use crate::cedar::Types;
 use crate::entity_types::Vocabulary;
 use crate::finding::{Finding, Findings, Rule};
 use crate::guard;
 use crate::meaning;
 use crate::policy::{self, ParsedPolicy, PolicyInfo};
 use crate::roles;
+use crate::rules::Rules;
 use crate::schema::{self, ParsedSchema};
 use crate::stack;
 use crate::typed;
@@ -42,6 +44,12 @@ pub struct Snapshot {
     pub(crate) cedar_schema: Schema,
     pub(crate) cedar_policies: CedarSet,
     pub(crate) policies: BTreeMap<PolicyId, PolicyInfo>,
+    /// The policies prepared, and their ids by place.
+    pub(crate) rules: Rules,
+    pub(crate) order: Vec<PolicyId>,
+    pub(crate) types: Types,
+    /// Actions in Cedar's form.
+    pub(crate) actions: HashMap<ActionUid, cedar_policy_core::ast::EntityUID>,
     pub(crate) time_dependent: BTreeSet<ActionUid>,
     vocabulary: Vocabulary,
     schema_text: String,
@@ -146,6 +154,10 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
     let cedar_policies = cedar_set(&parsed)?;
     let dereferences = validate::validate(&parsed_schema.cedar, &parsed)?;
     let digest = meaning::digest(&parsed_schema.json, parsed.iter().map(|(id, policy)| (id, &policy.json)));
+    let types = Types::of(parsed_schema.vocabulary.entity_types().map(|(name, _)| name));
+    let actions = parsed_schema.vocabulary.actions();
+    let actions = actions.filter_map(|(action, _)| Some((action.clone(), types.uid(action.uid()).ok()?))).collect();
+    let rules = rules(&parsed_schema, &parsed).ok_or_else(unprocessable)?;
     let policies: BTreeMap<_, _> = parsed.into_iter().map(|(id, policy)| (id, policy.info)).collect();
     Ok(Snapshot {
         time_dependent: time_dependent(&parsed_schema.vocabulary, &policies),
@@ -153,10 +165,19 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
         vocabulary: parsed_schema.vocabulary,
         schema_text: schema.text.clone(),
         cedar_policies,
+        order: policies.keys().cloned().collect(),
         policies,
+        rules,
+        types,
+        actions,
         digest,
         dereferences,
     })
+}
+
+fn rules(schema: &ParsedSchema, parsed: &BTreeMap<PolicyId, ParsedPolicy>) -> Option<Rules> {
+    let schema: &cedar_policy_core::validator::ValidatorSchema = schema.cedar.as_ref();
+    Rules::of(parsed.values().map(|policy| policy.cedar.as_ref()), &schema.action_entities().ok()?)
 }
 
 fn parse_all(sources: &[Source]) -> Result<BTreeMap<PolicyId, ParsedPolicy>, Vec<Finding>> {

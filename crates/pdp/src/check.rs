@@ -8,6 +8,7 @@ use magistrate_model::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::comparison::{self, Comparer, Comparison};
 use crate::error::CheckError;
 use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
@@ -82,18 +83,20 @@ pub struct Pdp {
     shared: Arc<Shared>,
     ledger: Ledger,
     wakes: mpsc::Sender<Wake>,
+    comparison: Arc<Comparison>,
     settings: Settings,
 }
 
 impl Pdp {
-    /// A decision point, the follower that feeds it and the recorder it writes through. Nothing runs
-    /// yet: whoever calls this runs the two, and drops the `Pdp` to end them.
-    pub fn new<S: PolicySource>(source: S, settings: Settings) -> (Self, Follower<S>, Recorder) {
+    /// A decision point, the follower that feeds it, the recorder it writes through, and who compares its decisions.
+    /// Nothing runs yet: whoever calls this runs the three, and drops the `Pdp` to end them.
+    pub fn new<S: PolicySource>(source: S, settings: Settings) -> (Self, Follower<S>, Recorder, Comparer) {
         let shared = Arc::new(Shared::default());
         let (ledger, recorder) = recorder::ledger(settings.ledger_capacity);
         let (wakes, waking) = mpsc::channel(MAX_WAITING);
         let follower = Follower::new(source, Arc::clone(&shared), waking);
-        (Self { shared, ledger, wakes, settings }, follower, recorder)
+        let (comparison, comparer) = comparison::comparison();
+        (Self { shared, ledger, wakes, comparison, settings }, follower, recorder, comparer)
     }
 
     /// Answers a query, or says why it cannot; waits at most `patience`.
@@ -129,7 +132,7 @@ impl Pdp {
     /// Evaluates a batch until it is to stop. Other requests get their turn in between.
     async fn evaluate(
         &self,
-        view: &View,
+        view: &Arc<View>,
         batch: Batch,
         now: Instant,
     ) -> Result<(Vec<Answer>, Vec<Outcome>), CheckError> {
@@ -157,6 +160,11 @@ impl Pdp {
         Ok((answers, outline))
     }
 
+    /// How many decisions were compared with Cedar's own authorizer, and how many of them differed.
+    pub(crate) fn comparisons(&self) -> (u64, u64) {
+        self.comparison.counts()
+    }
+
     /// Whether decisions can be made now.
     pub fn readiness(&self, now: Instant) -> Readiness {
         let now = self.shared.tick(now);
@@ -166,6 +174,13 @@ impl Pdp {
                     "the last decision could not be recorded; look at the decision store and its disk".to_owned(),
                 ],
             },
+            Readiness::Ready { mut remarks } if !self.comparison.is_trusted() => {
+                remarks.push(
+                    "a decision differed from Cedar's own authorizer, which answers since then, slowly; look at the log, and tell the makers"
+                        .to_owned(),
+                );
+                Readiness::Ready { remarks }
+            }
             readiness @ (Readiness::Ready { .. } | Readiness::NotReady { .. }) => readiness,
         }
     }
@@ -212,8 +227,13 @@ impl Pdp {
         }
     }
 
-    fn answer(&self, view: &View, query: Query, now: Instant) -> Result<Answer, CheckError> {
-        let (question, mut verdict) = view.answer(query, now, self.shared.age(now))?;
+    fn answer(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<Answer, CheckError> {
+        let age = self.shared.age(now);
+        let (question, mut verdict) = match self.comparison.is_trusted() {
+            true => view.answer(query, now, age)?,
+            false => view.answer_by_authorizer(query, now, age)?,
+        };
+        self.comparison.offer(view, &question, &verdict);
         verdict.class = verdict.class.max(self.settings.class);
         Ok((question, verdict))
     }

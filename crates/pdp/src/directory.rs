@@ -1,24 +1,137 @@
 //! Entities, grants and scopes of one revision, in memory.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use magistrate_model::{Dataset, Difference, Effect, EntityData, EntityUid, Grant, ScopeDeclaration};
 use rpds::HashTrieMapSync;
 
 /// What is stored about principals, resources and their grants. Immutable; what is next shares with it
 /// everything that did not change, so a small change to a large directory costs little.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Directory {
-    entities: HashTrieMapSync<EntityUid, Arc<EntityData>>,
-    /// By holder, then by the resource the grant is held on (`None` is everywhere).
-    grants: HashTrieMapSync<EntityUid, Held>,
+    entities: Map<EntityUid, Arc<EntityData>>,
+    /// By holder.
+    grants: Map<EntityUid, Held>,
     scopes: Arc<Vec<ScopeDeclaration>>,
     size: usize,
+    hierarchy: Hierarchy,
 }
 
-/// The grants of one holder by place, each place's by id.
-type Held = HashTrieMapSync<Option<EntityUid>, Arc<Vec<Arc<Grant>>>>;
+type Map<K, V> = HashTrieMapSync<K, V, RandomState>;
+
+fn map<K: Eq + std::hash::Hash, V>() -> Map<K, V> {
+    HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default())
+}
+
+/// The grants of one holder by the resource they are held on, each resource's by id.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    everywhere: Grants,
+    on: Map<EntityUid, Grants>,
+}
+
+type Grants = Arc<Vec<Arc<Grant>>>;
+
+impl Held {
+    fn none() -> Self {
+        Self { everywhere: Arc::default(), on: map() }
+    }
+
+    /// Those that count everywhere.
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.everywhere.iter()
+    }
+
+    /// Those on one resource.
+    pub(crate) fn on(&self, resource: &EntityUid) -> impl Iterator<Item = &Arc<Grant>> {
+        self.on.get(resource).into_iter().flat_map(|here| here.iter())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.everywhere.is_empty() && self.on.is_empty()
+    }
+
+    fn add(&mut self, grant: Grant) {
+        let add = |here: &mut Grants| {
+            let at = here.partition_point(|it| it.id() < grant.id());
+            Arc::make_mut(here).insert(at, Arc::new(grant.clone()));
+        };
+        match grant.resource() {
+            None => add(&mut self.everywhere),
+            Some(resource) => match self.on.get_mut(resource) {
+                Some(here) => add(here),
+                None => self.on.insert_mut(resource.clone(), Arc::new(vec![Arc::new(grant)])),
+            },
+        }
+    }
+
+    /// How many were removed.
+    fn remove(&mut self, grant: &Grant) -> usize {
+        let remove = |here: &mut Grants| {
+            let before = here.len();
+            Arc::make_mut(here).retain(|it| it.id() != grant.id());
+            before - here.len()
+        };
+        let Some(resource) = grant.resource() else { return remove(&mut self.everywhere) };
+        let Some(here) = self.on.get_mut(resource) else { return 0 };
+        let removed = remove(here);
+        if here.is_empty() {
+            self.on.remove_mut(resource);
+        }
+        removed
+    }
+}
+
+/// A state of all entities: two directories of the same hierarchy hold the same ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hierarchy(u64);
+
+impl Hierarchy {
+    /// One that no directory has yet.
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What is above an entity.
+#[derive(Debug, Default)]
+pub(crate) struct Above {
+    /// Everything stored that it is a member of, directly or through others.
+    pub(crate) entities: Vec<Arc<EntityData>>,
+    /// What it would be a member of, too, and is not stored.
+    pub(crate) missing: Vec<EntityUid>,
+    /// An entity on the way that is a member of itself.
+    pub(crate) cycle: Option<EntityUid>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { entities: map(), grants: map(), scopes: Arc::default(), size: 0, hierarchy: Hierarchy::new() }
+    }
+}
+
+impl PartialEq for Directory {
+    fn eq(&self, other: &Self) -> bool {
+        fn grants(of: &Map<EntityUid, Held>) -> Vec<(&EntityUid, &Arc<Grant>)> {
+            let all = of.iter().flat_map(|(holder, held)| {
+                held.everywhere().chain(held.on.values().flat_map(|here| here.iter())).map(move |grant| (holder, grant))
+            });
+            let mut all: Vec<_> = all.collect();
+            all.sort_by_key(|(_, grant)| grant.id());
+            all
+        }
+        let entities = |of: &Self| of.entities.size();
+        entities(self) == entities(other)
+            && self.entities.iter().all(|(uid, entity)| other.entities.get(uid) == Some(entity))
+            && self.scopes == other.scopes
+            && self.size == other.size
+            && grants(&self.grants) == grants(&other.grants)
+    }
+}
 
 impl Directory {
     /// The directory of a dataset.
@@ -59,46 +172,48 @@ impl Directory {
         self.size
     }
 
+    /// Which state of all entities this is.
+    pub(crate) fn hierarchy(&self) -> Hierarchy {
+        self.hierarchy
+    }
+
+    /// This directory with another word on one entity.
+    pub(crate) fn with(&self, entity: EntityData) -> Self {
+        let mut with = self.clone();
+        with.put_entity(entity);
+        with
+    }
+
     fn put_entity(&mut self, entity: EntityData) {
         let before = self.entities.size();
         self.entities.insert_mut(entity.uid.clone(), Arc::new(entity));
         self.size += self.entities.size() - before;
+        self.hierarchy = Hierarchy::new();
     }
 
     fn remove_entity(&mut self, uid: &EntityUid) {
         self.size -= usize::from(self.entities.remove_mut(uid));
+        self.hierarchy = Hierarchy::new();
     }
 
     fn add_grant(&mut self, grant: Grant) {
-        let (holder, place) = (grant.holder().clone(), grant.resource().cloned());
-        if self.grants.get(&holder).is_none() {
-            self.grants.insert_mut(holder.clone(), Held::default());
-        }
-        if let Some(held) = self.grants.get_mut(&holder) {
-            match held.get_mut(&place) {
-                Some(here) => {
-                    let at = here.partition_point(|it| it.id() < grant.id());
-                    Arc::make_mut(here).insert(at, Arc::new(grant));
-                }
-                None => held.insert_mut(place, Arc::new(vec![Arc::new(grant)])),
+        self.size += 1;
+        match self.grants.get_mut(grant.holder()) {
+            Some(held) => held.add(grant),
+            None => {
+                let holder = grant.holder().clone();
+                let mut held = Held::none();
+                held.add(grant);
+                self.grants.insert_mut(holder, held);
             }
-            self.size += 1;
         }
     }
 
     fn remove_grant(&mut self, grant: &Grant) {
-        let (holder, place) = (grant.holder(), grant.resource().cloned());
-        let Some(held) = self.grants.get_mut(holder) else { return };
-        let Some(here) = held.get_mut(&place) else { return };
-        let here = Arc::make_mut(here);
-        let before = here.len();
-        here.retain(|it| it.id() != grant.id());
-        self.size -= before - here.len();
-        if here.is_empty() {
-            held.remove_mut(&place);
-        }
+        let Some(held) = self.grants.get_mut(grant.holder()) else { return };
+        self.size -= held.remove(grant);
         if held.is_empty() {
-            self.grants.remove_mut(holder);
+            self.grants.remove_mut(grant.holder());
         }
     }
 
@@ -110,36 +225,38 @@ impl Directory {
         &self.scopes
     }
 
-    /// Grants of these holders on these places, whatever their term.
-    pub(crate) fn grants<'a>(
-        &'a self,
-        holders: &'a BTreeSet<EntityUid>,
-        places: &'a [Option<EntityUid>],
-    ) -> impl Iterator<Item = &'a Arc<Grant>> {
-        let held = holders.iter().filter_map(|holder| self.grants.get(holder));
-        held.flat_map(move |by_place| {
-            places.iter().filter_map(|place| by_place.get(place)).flat_map(|here| here.iter())
-        })
+    /// The grants of one holder, whatever their term.
+    pub(crate) fn held_by(&self, holder: &EntityUid) -> Option<&Held> {
+        self.grants.get(holder)
     }
 
-    /// An entity and its ancestors as far as they are stored; the first parent that is not, if any.
-    pub(crate) fn ancestors(&self, of: &EntityData) -> (Vec<Arc<EntityData>>, Option<EntityUid>) {
-        let mut found: Vec<Arc<EntityData>> = Vec::new();
-        let mut seen: HashSet<&EntityUid> = HashSet::from([&of.uid]);
-        let mut pending: Vec<&EntityUid> = of.parents.iter().collect();
-        let mut missing = None;
-        while let Some(uid) = pending.pop() {
-            if !seen.insert(uid) {
+    /// What is above an entity.
+    pub(crate) fn above(&self, of: &EntityData) -> Above {
+        let mut above = Above::default();
+        let mut seen: HashMap<&EntityUid, bool> = HashMap::from([(&of.uid, true)]);
+        // Who is being looked at, and what of its parents is left; entered are open until all above them is done.
+        let mut open: Vec<(&EntityUid, std::collections::btree_set::Iter<'_, EntityUid>)> =
+            vec![(&of.uid, of.parents.iter())];
+        while let Some((uid, parents)) = open.last_mut() {
+            let Some(parent) = parents.next() else {
+                seen.insert(uid, false);
+                open.pop();
                 continue;
-            }
-            match self.entities.get(uid) {
-                Some(entity) => {
-                    pending.extend(&entity.parents);
-                    found.push(Arc::clone(entity));
+            };
+            match (seen.get(parent), self.entities.get(parent)) {
+                (Some(true), _) => above.cycle = Some(parent.clone()),
+                (Some(false), _) => {}
+                (None, Some(entity)) => {
+                    seen.insert(parent, true);
+                    above.entities.push(Arc::clone(entity));
+                    open.push((&entity.uid, entity.parents.iter()));
                 }
-                None => missing = missing.or_else(|| Some(uid.clone())),
+                (None, None) => {
+                    seen.insert(parent, false);
+                    above.missing.push(parent.clone());
+                }
             }
         }
-        (found, missing)
+        above
     }
 }

@@ -3,13 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use magistrate_engine::{EntitySource, Snapshot};
+use magistrate_engine::{EntitySource, Known, Snapshot, Unanswerable};
 use magistrate_model::{
-    AttributeName, Conferred, EntityData, EntityInput, EntityUid, ExtensionFunction, Facts, Grant, GrantInForce,
-    Instant, Missing, Query, Record, ScopeName, Span, TypeName, Value,
+    AttributeName, Conferred, EntityInput, EntityUid, ExtensionFunction, Facts, Grant, GrantInForce, Instant, Missing,
+    Query, Record, ScopeName, Span, TypeName, Value,
 };
 
 use crate::directory::Directory;
+use crate::prepared::{Kept, Prepared};
+
+/// Facts, and the same as policies see it; `None` where an entity is missing, so that no policy is asked.
+pub(crate) type Gathered = (Facts, Option<Result<Known, Unanswerable>>);
+
+/// Where facts are gathered from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) directory: &'a Directory,
+    pub(crate) prepared: &'a Prepared,
+}
 
 /// Facts about an admitted query at one instant; `age` is how long ago the data was last confirmed.
 ///
@@ -17,105 +29,127 @@ use crate::directory::Directory;
 /// of attribute hops the policies make, and all ancestors of all of these. A grant counts if it is in
 /// force now, held by the principal or a group above it, everywhere or on the resource or something
 /// above it.
-pub fn gather(query: &Query, snapshot: &Snapshot, directory: &Directory, now: Instant, age: Span) -> Facts {
-    let mut slice = Slice { snapshot, directory, query, entities: BTreeMap::new(), missing: None };
+pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Span) -> Gathered {
+    let Sources { snapshot, directory, .. } = sources;
+    let mut slice = Slice { sources, query, loaded: Vec::new(), missing: None };
     slice.load();
-    let holders = slice.with_ancestors(query.principal.uid());
-    let places = slice.with_ancestors(query.resource.uid());
-    let places: Vec<Option<EntityUid>> = places.into_iter().map(Some).chain([None]).collect();
     let mut facts = Facts {
         instant: now,
-        entities: Vec::new(),
+        entities: slice.entities(),
         roles: Vec::new(),
         direct_roles: BTreeSet::new(),
         scopes: BTreeMap::new(),
         grants: Vec::new(),
         supplied: supplied(query, snapshot, now, age),
-        missing: slice.missing,
+        missing: slice.missing.take(),
         next_change: None,
     };
-    facts.entities = slice.entities.into_values().collect();
-    if facts.missing.is_none() {
-        let may_hold = snapshot.vocabulary().entity_type(query.principal.uid().type_name()).map(|info| &info.may_hold);
-        let mut assignments =
-            Assignments { directory, scope_type: snapshot.vocabulary().scope_type(), now, roles: BTreeMap::new() };
-        for grant in directory.grants(&holders, &places) {
-            if may_hold.is_some_and(|types| assignments.concerns(grant, types)) {
-                assignments.add(grant, &mut facts);
-            }
+    let parties = (slice.find(query.principal.uid()).cloned(), slice.find(query.resource.uid()).cloned());
+    let (Some(principal), Some(resource), None) = (parties.0, parties.1, &facts.missing) else {
+        return (facts, None);
+    };
+    let may_hold = snapshot.vocabulary().entity_type(query.principal.uid().type_name()).map(|info| &info.may_hold);
+    let mut assignments = Assignments { sources, now, roles: BTreeMap::new(), held: Vec::new(), may_hold };
+    let holders = std::iter::once(&principal.data).chain(&principal.above).map(|entity| &entity.uid);
+    for held in holders.filter_map(|holder| directory.held_by(holder)) {
+        held.everywhere().for_each(|grant| assignments.add(grant, &mut facts));
+        for place in std::iter::once(&resource.data).chain(&resource.above) {
+            held.on(&place.uid).for_each(|grant| assignments.add(grant, &mut facts));
         }
-        facts.grants.sort_by(|a, b| a.id.cmp(&b.id));
-        facts.roles = assignments.roles.into_values().collect();
     }
-    facts
+    facts.grants.sort_by(|a, b| a.id.cmp(&b.id));
+    let known = known(&principal, &resource, slice.loaded, &assignments);
+    facts.roles = assignments.roles.into_values().map(|kept| Arc::clone(&kept.data)).collect();
+    (facts, Some(known))
+}
+
+fn known(
+    principal: &Arc<Kept>,
+    resource: &Arc<Kept>,
+    loaded: Vec<Arc<Kept>>,
+    assignments: &Assignments<'_>,
+) -> Result<Known, Unanswerable> {
+    let others = loaded.into_iter().filter(|it| !Arc::ptr_eq(it, principal) && !Arc::ptr_eq(it, resource));
+    let others = others.chain(assignments.roles.values().chain(&assignments.held).cloned());
+    Ok(Known {
+        principal: principal.entity.clone()?,
+        resource: resource.entity.clone()?,
+        others: others.map(|kept| kept.entity.clone()).collect::<Result<_, _>>()?,
+        held: assignments.held.iter().map(|kept| kept.entity.clone()).collect::<Result<_, _>>()?,
+    })
 }
 
 struct Slice<'a> {
-    snapshot: &'a Snapshot,
-    directory: &'a Directory,
+    sources: Sources<'a>,
     query: &'a Query,
-    entities: BTreeMap<EntityUid, Arc<EntityData>>,
+    /// Few; the first are the parties.
+    loaded: Vec<Arc<Kept>>,
     missing: Option<Missing>,
 }
 
 impl Slice<'_> {
     fn load(&mut self) {
-        let (principal, resource) = (self.query.principal.uid().clone(), self.query.resource.uid().clone());
-        self.require(&principal, Missing::Principal);
-        self.require(&resource, Missing::Resource);
-        let mut named = BTreeSet::new();
-        self.query.context.values().for_each(|value| value.each_entity(&mut |uid| named.extend([uid.clone()])));
-        named.retain(|uid| self.require(uid, Missing::Other));
-        let mut frontier: BTreeSet<EntityUid> = self.entities.keys().cloned().collect();
-        for _ in 1..self.snapshot.dereferences().max(1) {
-            frontier = self.follow_references(&frontier);
+        self.require(self.query.principal.uid(), Missing::Principal);
+        self.require(self.query.resource.uid(), Missing::Resource);
+        let query = self.query;
+        let mut named: BTreeSet<&EntityUid> = BTreeSet::new();
+        query.context.values().for_each(|value| value.each_entity(&mut |uid| named.extend([uid])));
+        named.into_iter().for_each(|uid| self.require(uid, Missing::Other));
+        let mut followed = 0;
+        for _ in 1..self.sources.snapshot.dereferences().max(1) {
+            let frontier: Vec<Arc<Kept>> = self.loaded.iter().skip(followed).cloned().collect();
+            followed = self.loaded.len();
+            let named: BTreeSet<&EntityUid> = frontier.iter().flat_map(|kept| &kept.references).collect();
+            named.into_iter().for_each(|uid| self.require(uid, Missing::Other));
         }
-        self.load_ancestors();
+        let above = self.loaded.iter().find_map(|kept| kept.missing.first().cloned());
+        self.miss(above.map(Missing::Other));
+        self.believe_assertions();
     }
 
-    /// Loads what the attributes of the frontier name; returns what was not loaded before.
-    fn follow_references(&mut self, frontier: &BTreeSet<EntityUid>) -> BTreeSet<EntityUid> {
-        let mut named = BTreeSet::new();
-        for entity in frontier.iter().filter_map(|uid| self.entities.get(uid)) {
-            entity.each_reference(&mut |uid| named.extend([uid.clone()]));
-        }
-        named.retain(|uid| !self.entities.contains_key(uid));
-        named.retain(|uid| self.require(uid, Missing::Other));
-        named
-    }
-
-    fn load_ancestors(&mut self) {
-        let loaded: Vec<Arc<EntityData>> = self.entities.values().cloned().collect();
-        for entity in loaded {
-            let (ancestors, missing) = self.directory.ancestors(&entity);
-            self.miss(missing.map(Missing::Other));
-            for ancestor in ancestors {
-                self.entities.entry(ancestor.uid.clone()).or_insert(ancestor);
+    /// What is asserted of a party counts for what is below it, too, whatever was stored of it.
+    fn believe_assertions(&mut self) {
+        let asserted = [&self.query.principal, &self.query.resource].into_iter().filter_map(EntityInput::asserted);
+        for data in asserted {
+            let is_above = |kept: &Arc<Kept>| kept.above.iter().any(|above| above.uid == data.uid);
+            if self.loaded.iter().any(is_above) {
+                let directory = self.sources.directory.with(data.clone());
+                for kept in self.loaded.iter_mut().filter(|kept| is_above(kept)) {
+                    *kept = Arc::new(Kept::of(Arc::clone(&kept.data), self.sources.snapshot, &directory));
+                }
             }
         }
     }
 
     /// Loads one entity, or notes that it does not exist.
-    fn require(&mut self, uid: &EntityUid, missing: fn(EntityUid) -> Missing) -> bool {
+    fn require(&mut self, uid: &EntityUid, missing: fn(EntityUid) -> Missing) {
+        if self.find(uid).is_some() {
+            return;
+        }
+        let Sources { snapshot, directory, prepared } = self.sources;
         let asserted = [&self.query.principal, &self.query.resource].into_iter().find(|party| party.uid() == uid);
         if let Some(EntityInput::Asserted(data)) = asserted {
-            self.entities.insert(uid.clone(), Arc::new(data.clone()));
-            return true;
+            self.loaded.push(Arc::new(Kept::of(Arc::new(data.clone()), snapshot, directory)));
+            return;
         }
         if self.is_enumerated(uid) {
-            return false;
+            self.loaded.push(prepared.declared(uid, snapshot, directory));
+            return;
         }
-        let stored = self.snapshot.vocabulary().source_of(uid.type_name()) == Some(EntitySource::Stored);
-        match self.directory.entity(uid).filter(|_| stored) {
-            Some(entity) => drop(self.entities.insert(uid.clone(), Arc::clone(entity))),
+        let is_stored = snapshot.vocabulary().source_of(uid.type_name()) == Some(EntitySource::Stored);
+        match is_stored.then(|| prepared.stored(uid, snapshot, directory)).flatten() {
+            Some(kept) => self.loaded.push(kept),
             None => self.miss(Some(missing(uid.clone()))),
         }
-        self.entities.contains_key(uid)
+    }
+
+    fn find(&self, uid: &EntityUid) -> Option<&Arc<Kept>> {
+        self.loaded.iter().find(|kept| kept.data.uid == *uid)
     }
 
     /// Entities of an enumerated type exist by declaration and carry nothing.
     fn is_enumerated(&self, uid: &EntityUid) -> bool {
-        let info = self.snapshot.vocabulary().entity_type(uid.type_name());
+        let info = self.sources.snapshot.vocabulary().entity_type(uid.type_name());
         info.and_then(|info| info.enumerated.as_ref()).is_some_and(|ids| ids.contains(uid.id().as_str()))
     }
 
@@ -125,29 +159,33 @@ impl Slice<'_> {
         }
     }
 
-    fn with_ancestors(&self, uid: &EntityUid) -> BTreeSet<EntityUid> {
-        let above = self.entities.get(uid).map(|entity| self.directory.ancestors(entity).0).unwrap_or_default();
-        above.iter().map(|entity| entity.uid.clone()).chain([uid.clone()]).collect()
+    /// All of it with all that is above it, in the order of uids and each once.
+    fn entities(&self) -> Vec<Arc<magistrate_model::EntityData>> {
+        let loaded = || self.loaded.iter().filter(|kept| !kept.declared);
+        let above = loaded().flat_map(|kept| &kept.above);
+        let mut entities: Vec<_> = loaded().map(|kept| &kept.data).chain(above).cloned().collect();
+        // Where an entity is asserted and stored, too, what is asserted counts: it comes first, and sorting keeps that.
+        entities.sort_by(|a, b| a.uid.cmp(&b.uid));
+        entities.dedup_by(|later, earlier| later.uid == earlier.uid);
+        entities
     }
 }
 
 struct Assignments<'a> {
-    directory: &'a Directory,
-    scope_type: Option<&'a TypeName>,
+    sources: Sources<'a>,
     now: Instant,
-    roles: BTreeMap<EntityUid, Arc<EntityData>>,
+    may_hold: Option<&'a BTreeSet<TypeName>>,
+    /// Roles in force with all that is above them.
+    roles: BTreeMap<EntityUid, Arc<Kept>>,
+    /// What the principal is made a direct member of, each once.
+    held: Vec<Arc<Kept>>,
 }
 
-impl Assignments<'_> {
-    /// Whether principals of this type can hold what the grant confers.
-    fn concerns(&self, grant: &Grant, may_hold: &BTreeSet<TypeName>) -> bool {
-        match grant.conferred() {
-            Conferred::Role { role, .. } => may_hold.contains(role.type_name()),
-            Conferred::Scope(_) => self.scope_type.is_some_and(|scope| may_hold.contains(scope)),
-        }
-    }
-
+impl<'a> Assignments<'a> {
     fn add(&mut self, grant: &Grant, facts: &mut Facts) {
+        if !self.concerns(grant) {
+            return;
+        }
         facts.next_change = facts.next_change.into_iter().chain(grant.term().next_change(self.now)).min();
         if !grant.term().in_force(self.now) {
             return;
@@ -155,9 +193,10 @@ impl Assignments<'_> {
         let confers = match grant.conferred() {
             Conferred::Role { role, .. } => self.add_role(role, facts),
             Conferred::Scope(pattern) => {
-                let covered = self.directory.scopes().iter().filter(|scope| pattern.covers(&scope.name));
+                let covered = self.sources.directory.scopes().iter().filter(|scope| pattern.covers(&scope.name));
                 let covered: Vec<_> = covered.map(|scope| (scope.name.clone(), scope.action_group.clone())).collect();
-                let uids = covered.iter().filter_map(|(name, _)| self.scope_uid(name)).collect();
+                let uids: BTreeSet<_> = covered.iter().filter_map(|(name, _)| self.scope_uid(name)).collect();
+                uids.iter().for_each(|uid| self.hold_scope(uid));
                 facts.scopes.extend(covered);
                 uids
             }
@@ -167,20 +206,50 @@ impl Assignments<'_> {
         }
     }
 
-    fn add_role(&mut self, role: &EntityUid, facts: &mut Facts) -> BTreeSet<EntityUid> {
-        let Some(entity) = self.directory.entity(role) else {
-            return BTreeSet::new();
+    /// Whether principals of this type can hold what the grant confers.
+    fn concerns(&self, grant: &Grant) -> bool {
+        let type_name = match grant.conferred() {
+            Conferred::Role { role, .. } => Some(role.type_name()),
+            Conferred::Scope(_) => self.scope_type(),
         };
-        facts.direct_roles.insert(role.clone());
-        let (mut held, _) = self.directory.ancestors(entity);
-        held.push(Arc::clone(entity));
-        let confers = held.iter().map(|role| role.uid.clone()).collect();
-        self.roles.extend(held.into_iter().map(|role| (role.uid.clone(), role)));
-        confers
+        type_name.zip(self.may_hold).is_some_and(|(type_name, may_hold)| may_hold.contains(type_name))
+    }
+
+    fn add_role(&mut self, role: &EntityUid, facts: &mut Facts) -> BTreeSet<EntityUid> {
+        let Some(kept) = self.load_role(role) else { return BTreeSet::new() };
+        if facts.direct_roles.insert(role.clone()) {
+            self.held.push(Arc::clone(&kept));
+            for above in &kept.above {
+                self.load_role(&above.uid);
+            }
+        }
+        std::iter::once(&kept.data).chain(&kept.above).map(|role| role.uid.clone()).collect()
+    }
+
+    fn load_role(&mut self, role: &EntityUid) -> Option<Arc<Kept>> {
+        if let Some(kept) = self.roles.get(role) {
+            return Some(Arc::clone(kept));
+        }
+        let Sources { snapshot, directory, prepared } = self.sources;
+        let kept = prepared.stored(role, snapshot, directory)?;
+        self.roles.insert(role.clone(), Arc::clone(&kept));
+        Some(kept)
+    }
+
+    fn hold_scope(&mut self, uid: &EntityUid) {
+        if self.held.iter().any(|held| held.data.uid == *uid) {
+            return;
+        }
+        let Sources { snapshot, directory, prepared } = self.sources;
+        self.held.push(prepared.declared(uid, snapshot, directory));
+    }
+
+    fn scope_type(&self) -> Option<&'a TypeName> {
+        self.sources.snapshot.vocabulary().scope_type()
     }
 
     fn scope_uid(&self, name: &ScopeName) -> Option<EntityUid> {
-        EntityUid::from_parts(self.scope_type?.as_str(), name.as_str()).ok()
+        EntityUid::from_parts(self.scope_type()?.as_str(), name.as_str()).ok()
     }
 }
 

@@ -195,7 +195,7 @@ impl<S: PolicySource> Follower<S> {
         for effect in effects {
             directory.apply(effect);
         }
-        self.shared.publish(View { head, snapshot, directory }, now);
+        self.shared.publish(View::new(head, snapshot, directory, Some(served)), now);
         Ok(Polled::Advanced(head.revision))
     }
 
@@ -211,7 +211,8 @@ impl<S: PolicySource> Follower<S> {
         };
         let head = dataset.head;
         let snapshot = snapshot_of(&set, served.as_ref().map(|served| &served.snapshot))?;
-        self.shared.publish(View { head, snapshot, directory: Directory::of(dataset) }, now);
+        let view = View::new(head, snapshot, Directory::of(dataset), served.as_deref());
+        self.shared.publish(view, now);
         Ok(Polled::Advanced(head.revision))
     }
 }

@@ -5,20 +5,22 @@
 
 mod check;
 mod clock;
+mod comparison;
 mod directory;
 mod error;
 mod facts;
 mod follower;
 mod ports;
+mod prepared;
 mod recorder;
 mod state;
 mod vitals;
 
 pub use check::{Batch, BatchAnswer, BatchSemantics, Pdp, Settings};
 pub use clock::Clock;
+pub use comparison::{Comparer, Difference};
 pub use directory::Directory;
 pub use error::CheckError;
-pub use facts::gather;
 pub use follower::{FollowError, Follower, Polled};
 pub use ports::{
     DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Position, Since, Standing,

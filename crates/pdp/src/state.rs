@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use magistrate_engine::{self as engine, Snapshot};
+use magistrate_engine::{self as engine, Evaluator, Known, Snapshot, Unanswerable};
 use magistrate_model::{Dataset, Head, Instant, Query, Question, Revision, Span, Verdict};
 
 use crate::directory::Directory;
 use crate::error::CheckError;
-use crate::facts;
+use crate::facts::{self, Sources};
+use crate::prepared::Prepared;
 
 /// How old data may be, counted from the last time the store confirmed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,24 +36,65 @@ pub struct View {
     pub snapshot: Arc<Snapshot>,
     /// Entities, grants and scopes.
     pub directory: Directory,
+    /// Entities as the policies see them; shared with other states of the same policies.
+    prepared: Arc<Prepared>,
 }
 
 impl View {
     /// A view of a dataset that is in no store: for checks and tests on files. `snapshot` is its
     /// compiled policy set.
     pub fn offline(snapshot: Arc<Snapshot>, dataset: Dataset) -> Self {
-        Self { head: dataset.head, snapshot, directory: Directory::of(dataset) }
+        Self::new(dataset.head, snapshot, Directory::of(dataset), None)
+    }
+
+    /// The state that follows another, if there is one.
+    pub(crate) fn new(head: Head, snapshot: Arc<Snapshot>, directory: Directory, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| Arc::ptr_eq(&before.snapshot, &snapshot));
+        let prepared = same.map_or_else(Arc::default, |before| Arc::clone(&before.prepared));
+        Self { head, snapshot, directory, prepared }
     }
 
     /// Answers a query by this state, without recording it: for whoever is asked nothing by a PEP.
     pub fn answer(&self, query: Query, now: Instant, age: Span) -> Result<(Question, Verdict), CheckError> {
+        let (question, known) = self.question(query, now, age)?;
+        let rules = || match &known {
+            Some(Ok(known)) => Ok(Evaluator::Rules(known)),
+            Some(Err(unanswerable)) => Err(unanswerable.clone()),
+            None => Err(Unanswerable::new("it is not known what is asked about".to_owned())),
+        };
+        let verdict = engine::respond(&self.snapshot, &question, self.head.revision, rules);
+        answered(question, verdict)
+    }
+
+    /// The same by Cedar's own authorizer, which visits every policy.
+    pub fn answer_by_authorizer(
+        &self,
+        query: Query,
+        now: Instant,
+        age: Span,
+    ) -> Result<(Question, Verdict), CheckError> {
+        let (question, _) = self.question(query, now, age)?;
+        let verdict = engine::respond(&self.snapshot, &question, self.head.revision, || Ok(Evaluator::Authorizer));
+        answered(question, verdict)
+    }
+
+    fn question(
+        &self,
+        query: Query,
+        now: Instant,
+        age: Span,
+    ) -> Result<(Question, Option<Result<Known, Unanswerable>>), CheckError> {
         let query = self.snapshot.admit(query)?;
-        let facts = facts::gather(&query, &self.snapshot, &self.directory, now, age);
-        let question = Question { query, facts };
-        match engine::respond(&self.snapshot, &question, self.head.revision) {
-            Ok(verdict) => Ok((question, verdict)),
-            Err(unanswerable) => Err(CheckError::NotReady(unanswerable.to_string())),
-        }
+        let sources = Sources { snapshot: &self.snapshot, directory: &self.directory, prepared: &self.prepared };
+        let (facts, known) = facts::gather(&query, sources, now, age);
+        Ok((Question { query, facts }, known))
+    }
+}
+
+fn answered(question: Question, verdict: Result<Verdict, Unanswerable>) -> Result<(Question, Verdict), CheckError> {
+    match verdict {
+        Ok(verdict) => Ok((question, verdict)),
+        Err(unanswerable) => Err(CheckError::NotReady(unanswerable.to_string())),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Vitals {
     pub capacity: usize,
     /// How long the append under way has taken; zero between appends.
     pub append_lag: Span,
+    /// Decisions compared with Cedar's own authorizer, and how many of them differed.
+    pub compared: (u64, u64),
 }
 
 /// What is served.
@@ -52,6 +54,7 @@ impl Pdp {
             waiting,
             capacity: self.capacity(),
             append_lag,
+            compared: self.comparisons(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Settings};
 use magistrate_ledger::{StreamId, Writer};
-use magistrate_pdp::{Clock as _, Follower, Pdp, Polled, Recorder};
+use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled, Recorder};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ pub(crate) use watch::{refresh, watch_certificates};
 
 use ending::{drain, leave, settle};
 use follow::spawn_follower;
-use watch::watch_readiness;
+use watch::{tell_difference, watch_readiness};
 
 use crate::WORKER_STACK_BYTES;
 use crate::cli::Global;
@@ -46,6 +46,7 @@ pub(crate) struct Server {
     pdp: Arc<Pdp>,
     follower: Follower<Store>,
     recorder: Recorder,
+    comparer: Comparer,
     writer: Writer<Timed<StoreSink>>,
     listener: TcpListener,
     keys: Keys<Store, SystemClock>,
@@ -99,7 +100,7 @@ impl Server {
         let shared = store.postgres().cloned();
         let keys = Keys::load(store.clone(), SystemClock, config.settings.staleness.hard).await?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
-        let (pdp, mut follower, recorder) = Pdp::new(store, config.settings);
+        let (pdp, mut follower, recorder, comparer) = Pdp::new(store, config.settings);
         match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {
                 warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
@@ -138,6 +139,7 @@ impl Server {
             pdp,
             follower,
             recorder,
+            comparer,
             writer,
             listener,
             keys,
@@ -164,6 +166,7 @@ impl Server {
             pdp,
             follower,
             recorder,
+            comparer,
             writer,
             listener,
             keys,
@@ -180,6 +183,7 @@ impl Server {
         let mut upkeep = upkeep.unwrap_or_default();
         let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
         let mut recording = tokio::spawn(recorder.run(writer));
+        let comparing = tokio::spawn(comparer.run(tell_difference));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
         let certificates = transport.certificates.clone();
@@ -223,6 +227,7 @@ impl Server {
         // Whatever holds the decision point must go before the recorder and the follower can end.
         upkeep.shutdown().await;
         known.abort();
+        comparing.abort();
         shown.abort();
         if !watching.is_finished() {
             watching.abort();

@@ -222,7 +222,7 @@ impl Running {
     pub async fn start(dataset: Dataset, settings: Settings, now: Instant) -> Self {
         let store = MemoryStore::of(dataset);
         let sink = MemorySink::default();
-        let (pdp, mut follower, recorder) = Pdp::new(store.clone(), settings);
+        let (pdp, mut follower, recorder, _comparer) = Pdp::new(store.clone(), settings);
         let writer = Writer::new(sink.clone(), StreamId::new(nonce()), nonce);
         let recorder = tokio::spawn(recorder.run(writer));
         follower.poll(&now).await.unwrap();

@@ -166,9 +166,17 @@ impl Ask {
         self
     }
 
-    /// The answer, or why there is none.
+    /// The answer, or why there is none; the same as Cedar's own authorizer gives.
     pub fn answer(self) -> Result<Verdict, CheckError> {
-        self.view.answer(self.query, self.now, Span::ZERO).map(|(_, verdict)| verdict)
+        let Self { view, now, query } = self;
+        let authorizer = view.answer_by_authorizer(query.clone(), now, Span::ZERO);
+        let rules = view.answer(query, now, Span::ZERO);
+        match (&rules, &authorizer) {
+            // In which words nothing can be answered is up to each.
+            (Err(CheckError::NotReady(_)), Err(CheckError::NotReady(_))) => {}
+            (rules, authorizer) => assert_eq!(format!("{rules:?}"), format!("{authorizer:?}")),
+        }
+        rules.map(|(_, verdict)| verdict)
     }
 
     /// The answer; panics if there is none.

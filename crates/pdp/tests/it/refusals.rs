@@ -24,7 +24,7 @@ async fn refusal(running: &Running, world: &World, at: Span) -> Option<CheckErro
 async fn nothing_is_decided_before_policies_are_loaded() {
     let world = world();
     let store = MemoryStore::of(Dataset { policy_set: None, ..world.dataset().clone() });
-    let (pdp, mut follower, _recorder) = Pdp::new(store, Settings::default());
+    let (pdp, mut follower, _recorder, _comparer) = Pdp::new(store, Settings::default());
     let query = world.ask("User::bob", "read", "Doc::d1").query;
     assert_eq!(follower.poll(&world.now()).await, Ok(Polled::Empty));
     let refused = pdp.check(query, world.now(), PATIENCE).await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magistrate_grpc::{Certificates, Health};
-use magistrate_pdp::Readiness;
-use tracing::{info, warn};
+use magistrate_pdp::{Difference, Readiness};
+use tracing::{error, info, warn};
 
 use super::POLL_EVERY;
 use crate::lifecycle::Lifecycle;
@@ -66,4 +66,23 @@ fn tell_readiness(readiness: &Readiness, turned: bool) {
         Readiness::NotReady { reasons } if turned => warn!(reasons = reasons.join("; "), "not ready"),
         Readiness::Ready { .. } | Readiness::NotReady { .. } => {}
     }
+}
+
+/// A decision was made otherwise than Cedar's own authorizer makes it.
+pub(super) fn tell_difference(difference: &Difference) {
+    let Difference { question, answered, authorizer } = difference;
+    let says = |verdict: &magistrate_model::Verdict| {
+        format!("{:?}, determining {:?}, errored {:?}", verdict.cause, verdict.determining, verdict.errored)
+    };
+    error!(
+        principal = %question.query.principal.uid(),
+        action = %question.query.action,
+        resource = %question.query.resource.uid(),
+        revision = %answered.revision,
+        policy_set = %answered.policy_set_digest,
+        instant = question.facts.instant.micros(),
+        answered = says(answered),
+        authorizer = authorizer.as_ref().map_or_else(Clone::clone, says),
+        "a decision differs from Cedar's own authorizer, which answers every request from now on; please report it"
+    );
 }

@@ -50,6 +50,27 @@ pub(super) fn register(meter: &Meter, pdp: &Arc<Pdp>) {
             .build();
     }
     policy_set(meter, Arc::downgrade(pdp));
+    comparisons(meter, pdp);
+}
+
+/// Decisions made a second time by Cedar's own authorizer.
+fn comparisons(meter: &Meter, pdp: &Arc<Pdp>) {
+    type Count = fn((u64, u64)) -> u64;
+    let counters: [(&'static str, &'static str, Count); 2] = [
+        ("magistrate.decisions.compared", "Decisions compared with Cedar's own authorizer", |it| it.0),
+        ("magistrate.decisions.differed", "Decisions that differed from Cedar's own authorizer", |it| it.1),
+    ];
+    for (name, says, count) in counters {
+        let pdp = Arc::downgrade(pdp);
+        let counter = meter.u64_observable_counter(name).with_description(says);
+        let _counter = counter
+            .with_callback(move |counter| {
+                if let Some(vitals) = vitals(&pdp) {
+                    counter.observe(count(vitals.compared), &[]);
+                }
+            })
+            .build();
+    }
 }
 
 /// Which policy set is served, as a label: a digest is no figure.

@@ -49,7 +49,7 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     let config = Config::resolve(&global, serving)?;
     let now = SystemClock.now();
     match verb {
-        Verb::Dev(args) => dev::run(&args, *out).await,
+        Verb::Dev(args) => Box::pin(dev::run(&args, *out)).await,
         Verb::Serve(args) if args.check => doctor::check(&config, *out).await,
         Verb::Serve(_) => Box::pin(serve::run(&config, &global)).await,
         Verb::Migrate(args) => migrate::run(&config, *out, &args).await,

@@ -1,0 +1,95 @@
+//! Cedar's own authorizer: what the index and the prepared conditions are compared with, and the way back from them.
+//!
+//! It visits every policy of the set and builds entities and context anew for each request. Nothing of `rules` is used
+//! here.
+
+use std::collections::HashSet;
+
+use cedar_policy::{AuthorizationError, Authorizer, Context, Entities, Entity, Request};
+use magistrate_model::{EntityData, EntityUid, PolicyId, Record, Value};
+
+use crate::cedar;
+use crate::evaluate::{Parts, Satisfied, Unanswerable};
+use crate::policy::Effect;
+use crate::schema::FACTS;
+use crate::typed;
+
+impl Parts<'_> {
+    /// Cedar's response.
+    pub(crate) fn ask_authorizer(&self) -> Result<Satisfied, Unanswerable> {
+        let entities = self.cedar_entities()?;
+        let request = self.cedar_request()?;
+        let response = Authorizer::new().is_authorized(&request, &self.snapshot.cedar_policies, &entities);
+        let errors = response.diagnostics().errors();
+        let errored = ids(errors.map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id()));
+        let reasons = ids(response.diagnostics().reason());
+        let is_forbid = |id: &PolicyId| self.snapshot.policy(id).is_none_or(|policy| policy.effect == Effect::Forbid);
+        Ok(match response.decision() {
+            cedar_policy::Decision::Deny if !reasons.is_empty() && !reasons.iter().all(is_forbid) => {
+                return Err(Unanswerable::new("Cedar denies by what is no forbid".to_owned()));
+            }
+            cedar_policy::Decision::Deny => Satisfied { permits: Vec::new(), forbids: reasons, errored },
+            cedar_policy::Decision::Allow => Satisfied { permits: reasons, forbids: Vec::new(), errored },
+        })
+    }
+
+    fn cedar_request(&self) -> Result<Request, Unanswerable> {
+        let query = &self.question.query;
+        let mut context = query.context.clone();
+        if let (Some(name), Some(facts)) = (typed::name(FACTS), self.supplied()) {
+            context.insert(name, Value::Record(facts.clone()));
+        }
+        let context = Context::from_pairs(pairs(&context)?).map_err(failed)?;
+        let uid = |uid| cedar::uid(uid).map_err(failed);
+        let (principal, action, resource) =
+            (uid(query.principal.uid())?, uid(query.action.uid())?, uid(query.resource.uid())?);
+        Request::new(principal, action, resource, context, Some(&self.snapshot.cedar_schema)).map_err(failed)
+    }
+
+    /// What was loaded for the request, with the principal a member of its roles and scopes in force.
+    fn cedar_entities(&self) -> Result<Entities, Unanswerable> {
+        let facts = &self.question.facts;
+        let principal = self.question.query.principal.uid();
+        let scopes: Vec<EntityUid> = facts.scopes.keys().filter_map(|name| self.scope_uid(name)).collect();
+        let held: Vec<&EntityUid> = facts
+            .direct_roles
+            .iter()
+            .chain(&scopes)
+            .filter(|uid| self.principal_type.may_hold.contains(uid.type_name()))
+            .collect();
+        let mut entities = Vec::with_capacity(facts.entities.len() + facts.roles.len() + scopes.len());
+        for data in &facts.entities {
+            let overlay: &[&EntityUid] = if data.uid == *principal { &held } else { &[] };
+            entities.push(entity(data, overlay)?);
+        }
+        for role in &facts.roles {
+            entities.push(entity(role, &[])?);
+        }
+        for scope in scopes {
+            entities.push(Entity::new_no_attrs(cedar::uid(&scope).map_err(failed)?, HashSet::new()));
+        }
+        Entities::from_entities(entities, Some(&self.snapshot.cedar_schema)).map_err(failed)
+    }
+}
+
+fn ids<'a>(given: impl Iterator<Item = &'a cedar_policy::PolicyId>) -> Vec<PolicyId> {
+    let mut ids: Vec<PolicyId> = given.filter_map(|id| AsRef::<str>::as_ref(id).parse().ok()).collect();
+    ids.sort();
+    ids
+}
+
+fn entity(data: &EntityData, overlay: &[&EntityUid]) -> Result<Entity, Unanswerable> {
+    let parents = data.parents.iter().chain(overlay.iter().copied()).map(cedar::uid);
+    let parents: HashSet<_> = parents.collect::<Result<_, _>>().map_err(failed)?;
+    let attributes = pairs(&data.attributes)?.into_iter().collect();
+    Entity::new(cedar::uid(&data.uid).map_err(failed)?, attributes, parents).map_err(failed)
+}
+
+fn pairs(record: &Record) -> Result<Vec<(String, cedar_policy::RestrictedExpression)>, Unanswerable> {
+    let pairs = record.iter().map(|(name, value)| Ok((name.to_string(), cedar::expression(value).map_err(failed)?)));
+    pairs.collect()
+}
+
+fn failed(error: impl std::fmt::Display) -> Unanswerable {
+    Unanswerable::new(error.to_string())
+}

@@ -1,0 +1,238 @@
+//! Policies prepared for evaluation: found by scope, with conditions that are only run.
+
+mod asked;
+mod entity;
+mod evaluation;
+mod failure;
+mod index;
+mod names;
+mod node;
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy_core::ast::{self, ActionConstraint, Effect, EntityUID};
+use cedar_policy_core::entities::Entities;
+use foldhash::fast::FixedState;
+
+pub(crate) use asked::Given;
+pub use entity::Entity;
+pub(crate) use failure::Failure;
+
+use asked::Asked;
+pub(crate) use entity::Parts;
+use evaluation::Evaluation;
+use index::{Constraint, Index, Key, Row, keys_of};
+use names::{NameId, Names};
+use node::Node;
+
+/// A rule by its place among the policies, which are in order of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RuleId(u32);
+
+impl RuleId {
+    /// The place.
+    pub(crate) fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Policies of one snapshot, prepared.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    all: Vec<Rule>,
+    index: Index,
+    names: Names,
+    actions: HashMap<EntityUID, Entity>,
+    /// Which rules' actions an action matches: a set of sets, each as bits by number.
+    action_sets: HashMap<EntityUID, Box<[u64]>, FixedState>,
+}
+
+/// One policy, prepared.
+#[derive(Debug)]
+struct Rule {
+    effect: Effect,
+    /// The number of the set of actions that its scope asks for.
+    actions: u32,
+    principal: Constraint,
+    resource: Constraint,
+    /// Its clauses; `None` is true.
+    condition: Option<Node>,
+}
+
+/// What a principal, an action, a resource, a context and what is known of entities are asked of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) principal: &'a Entity,
+    pub(crate) action: &'a EntityUID,
+    pub(crate) resource: &'a Entity,
+    /// Everything known of entities, the parties included.
+    pub(crate) known: &'a [Arc<Entity>],
+    /// Roles and scopes that the principal is made a member of for this request.
+    pub(crate) held: &'a [Arc<Entity>],
+}
+
+/// Cedar's response: what is satisfied, and what fails; each in order.
+#[derive(Debug, Default)]
+pub(crate) struct Response {
+    pub(crate) permits: Vec<RuleId>,
+    pub(crate) forbids: Vec<RuleId>,
+    pub(crate) failed: Vec<(RuleId, Failure)>,
+}
+
+impl Rules {
+    /// Prepares policies, links included; `None` where a slot is not filled. `actions` are the schema's.
+    pub(crate) fn of<'a>(policies: impl Iterator<Item = &'a ast::Policy>, actions: &Entities) -> Option<Self> {
+        let mut names = Names::default();
+        let mut sets = ActionSets::default();
+        let mut rules = Vec::new();
+        for policy in policies {
+            rules.push(Rule {
+                effect: policy.effect(),
+                actions: sets.number(policy.action_constraint()),
+                principal: Constraint::of(policy.principal_constraint().as_inner(), &mut names)?,
+                resource: Constraint::of(policy.resource_constraint().as_inner(), &mut names)?,
+                condition: policy.non_scope_constraints().map(|expr| Node::prepare(expr, &mut names)),
+            });
+        }
+        let place = |at: usize| RuleId(u32::try_from(at).unwrap_or(u32::MAX));
+        let index = Index::of(rules.iter().enumerate().map(|(at, it)| (place(at), it.principal.key, it.resource.key)));
+        let mut prepared = Self { all: rules, index, names, actions: HashMap::new(), action_sets: HashMap::default() };
+        for action in actions.iter() {
+            prepared.action_sets.insert(action.uid().clone(), sets.matched(action));
+            prepared.actions.insert(action.uid().clone(), prepared.entity(Parts::of(action)?));
+        }
+        Some(prepared)
+    }
+
+    /// An entity whose attributes were made Cedar's and whose ancestors are complete.
+    pub(crate) fn entity(&self, parts: Parts) -> Entity {
+        let names = &self.names;
+        let type_id = names.type_id(parts.uid.entity_type());
+        let mut known: Vec<NameId> =
+            std::iter::once(&parts.uid).chain(&parts.ancestors).filter_map(|uid| names.id(uid)).collect();
+        known.sort_unstable();
+        known.dedup();
+        let above = || known.iter().copied().map(Key::within);
+        Entity {
+            value: parts.value(),
+            type_id,
+            rows: self.index.rows(keys_of(names, &parts.uid, type_id, &known)),
+            rows_above: self.index.rows(above()),
+            keys: self.index.keys(keys_of(names, &parts.uid, type_id, &known)),
+            keys_above: self.index.keys(above()),
+            known: known.into(),
+            uid: parts.uid,
+            attributes: parts.attributes,
+            tags: parts.tags,
+            ancestors: parts.ancestors,
+        }
+    }
+
+    /// Cedar's response to a request.
+    pub(crate) fn respond(&self, ask: &Ask<'_>, given: Given<'_>) -> Response {
+        let asked = Asked {
+            principal: Some(ask.principal),
+            action: self.actions.get(ask.action),
+            resource: Some(ask.resource),
+            known: ask.known,
+            by_uid: OnceCell::new(),
+            held: ask.held,
+            actions: Some(&self.actions),
+            given,
+        };
+        let evaluation = Evaluation::of(&asked);
+        let mut response = Response::default();
+        for (id, rule) in self.candidates(ask, &asked) {
+            match rule.condition.as_ref().map_or(Ok(true), |condition| evaluation.truth(condition)) {
+                Ok(true) if rule.effect == Effect::Permit => response.permits.push(id),
+                Ok(true) => response.forbids.push(id),
+                Ok(false) => {}
+                Err(failure) => response.failed.push((id, failure)),
+            }
+        }
+        response
+    }
+
+    /// The rules whose scope is true of a request, in order.
+    fn candidates(&self, ask: &Ask<'_>, asked: &Asked<'_>) -> impl Iterator<Item = (RuleId, &Rule)> {
+        let mut candidates = Vec::new();
+        let (rows, keys): (Vec<Row>, Vec<Key>);
+        let mut rows_asked: &[Row] = &ask.principal.rows;
+        let mut keys_asked: &[Key] = &ask.resource.keys;
+        if !ask.held.is_empty() {
+            rows = merged(rows_asked, ask.held.iter().map(|held| &*held.rows_above));
+            rows_asked = &rows;
+            if asked.is_overlaid(ask.resource) {
+                keys = merged(keys_asked, ask.held.iter().map(|held| &*held.keys_above));
+                keys_asked = &keys;
+            }
+        }
+        self.index.select(rows_asked, keys_asked, &mut candidates);
+        candidates.sort_unstable();
+        let sets = self.action_sets.get(ask.action);
+        let types = (ask.principal.type_id, ask.resource.type_id);
+        candidates.into_iter().filter_map(move |id| {
+            let rule = self.all.get(id.place())?;
+            let is_of = |constraint: &Constraint, found| constraint.type_id.is_none_or(|wanted| found == Some(wanted));
+            let matches = sets.map_or(rule.actions == ActionSets::ANY, |sets| contains(sets, rule.actions))
+                && is_of(&rule.principal, types.0)
+                && is_of(&rule.resource, types.1);
+            matches.then_some((id, rule))
+        })
+    }
+}
+
+/// Everything of some ordered lists, in order and once.
+fn merged<'a, T: Copy + Ord + 'a>(first: &[T], others: impl Iterator<Item = &'a [T]>) -> Vec<T> {
+    let mut all = first.to_vec();
+    others.for_each(|other| all.extend_from_slice(other));
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// What scopes ask of the action, each once, by number.
+#[derive(Debug)]
+struct ActionSets(HashMap<ActionConstraint, u32>);
+
+impl Default for ActionSets {
+    fn default() -> Self {
+        Self(HashMap::from([(ActionConstraint::Any, Self::ANY)]))
+    }
+}
+
+impl ActionSets {
+    /// The number of the set of all actions.
+    const ANY: u32 = 0;
+
+    fn number(&mut self, constraint: &ActionConstraint) -> u32 {
+        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        *self.0.entry(constraint.clone()).or_insert(next)
+    }
+
+    /// The sets that an action belongs to, as bits.
+    fn matched(&self, action: &ast::Entity) -> Box<[u64]> {
+        let is_in = |uid: &Arc<EntityUID>| **uid == *action.uid() || action.is_descendant_of(uid);
+        let mut bits = vec![0_u64; self.0.len().div_ceil(64)];
+        for (constraint, number) in &self.0 {
+            let matches = match constraint {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(uid) => **uid == *action.uid(),
+                ActionConstraint::In(uids) => uids.iter().any(is_in),
+            };
+            if let Some(word) = bits.get_mut(*number as usize / 64).filter(|_| matches) {
+                *word |= 1 << (number % 64);
+            }
+        }
+        bits.into()
+    }
+}
+
+fn contains(bits: &[u64], number: u32) -> bool {
+    bits.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! One set of policies, asked both ways.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, Entity as CedarEntity, EntityId, Policy, PolicySet, SlotId, Template,
+};
+use magistrate_model::{EntityUid, Record, TypeName, Value};
+
+use super::differential::Condition;
+use super::generate::{ACTIONS, GROUPS, Request, TYPES, World};
+use crate::cedar::{self, Types};
+use crate::rules::{Ask, Entity, Given, Parts, RuleId, Rules};
+
+/// What both ways come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) denied: bool,
+    pub(super) reasons: BTreeSet<String>,
+    pub(super) errored: BTreeSet<String>,
+}
+
+pub(super) struct Asking<'a> {
+    world: &'a World,
+    set: PolicySet,
+    rules: Rules,
+    ids: Vec<String>,
+    types: Types,
+    known: HashMap<EntityUid, Arc<Entity>>,
+    /// What is stored, and the actions.
+    stored: Entities,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn of(world: &'a World) -> Self {
+        let set = policies(world);
+        let of_schema = Entities::from_entities(actions(), None).unwrap();
+        let rules = Rules::of(set.as_ref().policies(), of_schema.as_ref()).unwrap();
+        let ids = set.as_ref().policies().map(|policy| policy.id().to_string()).collect();
+        let names: Vec<TypeName> = TYPES.iter().map(|name| TypeName::new(name).unwrap()).collect();
+        let types = Types::of(names.iter());
+        let stored_entities: Vec<_> = world.entities.keys().map(|uid| entity(world, uid, &[])).collect();
+        let stored = Entities::from_entities(stored_entities.clone(), None).unwrap();
+        let stored: &cedar_policy_core::entities::Entities = stored.as_ref();
+        let known = stored.iter().map(|it| {
+            let uid = EntityUid::from_parts(&it.uid().entity_type().to_string(), AsRef::<str>::as_ref(it.uid().eid()));
+            (uid.unwrap(), Arc::new(rules.entity(Parts::of(it).unwrap())))
+        });
+        let known = known.collect();
+        let stored = Entities::from_entities(stored_entities.into_iter().chain(actions()), None).unwrap();
+        Self { world, set, rules, ids, types, known, stored }
+    }
+
+    pub(super) fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
+        self.set.as_ref().policies().map(|policy| {
+            let slots = policy.template().slots().map(|slot| match slot.id.to_string().as_str() {
+                "?principal" => "slot: principal",
+                _ => "slot: resource",
+            });
+            Condition { expr: policy.non_scope_constraints(), slots: slots.collect() }
+        })
+    }
+
+    /// By rules.
+    pub(super) fn rules(&self, request: &Request) -> Answer {
+        let (principal, resource) = (self.entity(&request.principal), self.entity(&request.resource));
+        let held: Vec<_> = held(self.world, request).iter().map(|uid| self.entity(uid)).collect();
+        let others: Vec<_> = self.known.values().cloned().collect();
+        let action = action(request.action).as_ref().clone();
+        let ask = Ask { principal: &principal, action: &action, resource: &resource, known: &others, held: &held };
+        // As facts are: one record comes from elsewhere than the rest.
+        let mut context = request.context.clone();
+        let facts = match context.remove("rec") {
+            Some(Value::Record(record)) => Some(record),
+            Some(other) => {
+                context.insert(magistrate_model::AttributeName::new("rec").unwrap(), other);
+                None
+            }
+            None => None,
+        };
+        let given = Given::new(&context, facts.as_ref().map(|facts| ("rec", facts)), &self.types);
+        let response = self.rules.respond(&ask, given);
+        let ids = |rules: &[RuleId]| rules.iter().map(|rule| self.ids[rule.place()].clone()).collect::<BTreeSet<_>>();
+        let failed: Vec<RuleId> = response.failed.iter().map(|(rule, _)| *rule).collect();
+        let denied = !response.forbids.is_empty() || response.permits.is_empty();
+        let reasons = if response.forbids.is_empty() { ids(&response.permits) } else { ids(&response.forbids) };
+        Answer { denied, reasons, errored: ids(&failed) }
+    }
+
+    /// By Cedar.
+    pub(super) fn authorizer(&self, request: &Request) -> Answer {
+        let held = held(self.world, request);
+        let entities = if held.is_empty() {
+            self.stored.clone()
+        } else {
+            let principal = entity(self.world, &request.principal, &held);
+            self.stored.clone().upsert_entities([principal], None).unwrap()
+        };
+        let uid = |uid| cedar::uid(uid).unwrap();
+        let context = Context::from_pairs(pairs(&request.context)).unwrap();
+        let asked = cedar_policy::Request::new(
+            uid(&request.principal),
+            action(request.action),
+            uid(&request.resource),
+            context,
+            None,
+        );
+        let response = Authorizer::new().is_authorized(&asked.unwrap(), &self.set, &entities);
+        let errors = response.diagnostics().errors();
+        let errored =
+            errors.map(|cedar_policy::AuthorizationError::PolicyEvaluationError(it)| it.policy_id().to_string());
+        Answer {
+            denied: response.decision() == Decision::Deny,
+            errored: errored.collect(),
+            reasons: response.diagnostics().reason().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn entity(&self, uid: &EntityUid) -> Arc<Entity> {
+        self.known.get(uid).cloned().unwrap_or_else(|| {
+            let bare = CedarEntity::new_no_attrs(cedar::uid(uid).unwrap(), HashSet::new());
+            Arc::new(self.rules.entity(Parts::of(bare.as_ref()).unwrap()))
+        })
+    }
+}
+
+/// Roles that count: those of a principal that is known. One that is a role itself might become a member of itself.
+fn held(world: &World, request: &Request) -> Vec<EntityUid> {
+    let may = world.entities.contains_key(&request.principal) && request.principal.type_name().as_str() != "Role";
+    if may { request.held.clone() } else { Vec::new() }
+}
+
+fn policies(world: &World) -> PolicySet {
+    let mut set = PolicySet::new();
+    for (at, given) in world.policies.iter().enumerate() {
+        let id = cedar_policy::PolicyId::new(format!("p{at}"));
+        if given.principal.is_none() && given.resource.is_none() {
+            let policy = Policy::parse(Some(id), &given.text).unwrap_or_else(|e| panic!("{e}: {}", given.text));
+            set.add(policy).unwrap();
+            continue;
+        }
+        let template = cedar_policy::PolicyId::new(format!("t{at}"));
+        let parsed =
+            Template::parse(Some(template.clone()), &given.text).unwrap_or_else(|e| panic!("{e}: {}", given.text));
+        set.add_template(parsed).unwrap();
+        let slots = [(SlotId::principal(), &given.principal), (SlotId::resource(), &given.resource)];
+        let filled = slots.into_iter().filter_map(|(slot, uid)| Some((slot, uid.as_ref()?.parse().unwrap())));
+        set.link(template, id, filled.collect()).unwrap();
+    }
+    set
+}
+
+fn action(id: &str) -> cedar_policy::EntityUid {
+    cedar_policy::EntityUid::from_type_name_and_id("Action".parse().unwrap(), EntityId::new(id))
+}
+
+/// `edit` is in both groups, `read` in one that is in the other, `drop` in none.
+fn actions() -> impl Iterator<Item = CedarEntity> {
+    let parents = |of: &str| match of {
+        "edit" => vec!["writes"],
+        "writes" | "read" => vec!["all"],
+        _ => vec![],
+    };
+    let all = [&ACTIONS[..], &GROUPS[..]].concat();
+    all.into_iter().map(move |id| CedarEntity::new_no_attrs(action(id), parents(id).into_iter().map(action).collect()))
+}
+
+fn entity(world: &World, uid: &EntityUid, overlay: &[EntityUid]) -> CedarEntity {
+    let stored = &world.entities[uid];
+    let parents: HashSet<_> = stored.parents.iter().chain(overlay).map(|uid| cedar::uid(uid).unwrap()).collect();
+    let attributes: HashMap<_, _> = pairs(&stored.attributes).into_iter().collect();
+    CedarEntity::new_with_tags(cedar::uid(uid).unwrap(), attributes, parents, pairs(&stored.tags)).unwrap()
+}
+
+fn pairs(record: &Record) -> Vec<(String, cedar_policy::RestrictedExpression)> {
+    record.iter().map(|(name, value)| (name.to_string(), cedar::expression(value).unwrap())).collect()
+}

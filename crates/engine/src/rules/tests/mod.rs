@@ -1,0 +1,5 @@
+//! Rules against Cedar's authorizer.
+
+mod differential;
+mod generate;
+mod harness;
