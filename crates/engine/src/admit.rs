@@ -117,8 +117,8 @@ impl Admission<'_> {
                 self.check_kind("context", uid);
             });
         });
-        let schema = self.snapshot.cedar_schema.as_ref();
-        typed::context(schema, action.uid(), given, FACTS).unwrap_or_else(|violations| {
+        let Some(declared) = self.snapshot.contexts.get(action) else { return Record::new() };
+        typed::context(declared, given, FACTS).unwrap_or_else(|violations| {
             self.violations.extend(violations);
             Record::new()
         })

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use cedar_policy::{EntityId, EntityTypeName, EntityUid as CedarUid, RestrictedExpression};
 use cedar_policy_core::ast::{self, Eid, EntityType, Literal, PartialValue, ValueKind};
 use cedar_policy_core::extensions::Extensions;
+use foldhash::fast::RandomState;
 use magistrate_model::{EntityUid, ExtensionFunction, InvalidUid, Record, TypeName, Value};
 use smol_str::SmolStr;
 
@@ -63,7 +64,7 @@ pub(crate) const fn extension_type(function: ExtensionFunction) -> &'static str 
 
 /// The entity types of a schema in Cedar's form, made once: values name them over and over.
 #[derive(Debug)]
-pub(crate) struct Types(HashMap<TypeName, EntityType>);
+pub(crate) struct Types(HashMap<TypeName, EntityType, RandomState>);
 
 impl Types {
     pub(crate) fn of<'a>(names: impl Iterator<Item = &'a TypeName>) -> Self {
@@ -98,6 +99,14 @@ impl Types {
     pub(crate) fn attributes(&self, record: &Record) -> Result<BTreeMap<SmolStr, ast::Value>, Failure> {
         record.iter().map(|(name, value)| Ok((name.as_str().into(), self.value(value)?))).collect()
     }
+}
+
+/// Whether Cedar's name of a type is ours.
+pub(crate) fn is_type(core: &EntityType, ours: &TypeName) -> bool {
+    let name: &ast::InternalName = core.name().as_ref();
+    let mut parts = ours.as_str().split("::");
+    let path = name.namespace_components().chain([name.basename()]);
+    path.map(AsRef::<str>::as_ref).all(|part| parts.next() == Some(part)) && parts.next().is_none()
 }
 
 /// Calls an extension's constructor.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cedar_policy::{PolicySet as CedarSet, Schema};
+use cedar_policy_core::validator::types::Attributes;
+use foldhash::fast::RandomState;
 use magistrate_model::{ActionUid, Digest, EntityData, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
 
 use crate::cedar::Types;
@@ -48,8 +50,9 @@ pub struct Snapshot {
     pub(crate) rules: Rules,
     pub(crate) order: Vec<PolicyId>,
     pub(crate) types: Types,
-    /// Actions in Cedar's form.
-    pub(crate) actions: HashMap<ActionUid, cedar_policy_core::ast::EntityUID>,
+    /// Actions in Cedar's form, and what their contexts declare.
+    pub(crate) actions: HashMap<ActionUid, cedar_policy_core::ast::EntityUID, RandomState>,
+    pub(crate) contexts: HashMap<ActionUid, Attributes, RandomState>,
     pub(crate) time_dependent: BTreeSet<ActionUid>,
     vocabulary: Vocabulary,
     schema_text: String,
@@ -156,7 +159,10 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
     let digest = meaning::digest(&parsed_schema.json, parsed.iter().map(|(id, policy)| (id, &policy.json)));
     let types = Types::of(parsed_schema.vocabulary.entity_types().map(|(name, _)| name));
     let actions = parsed_schema.vocabulary.actions();
-    let actions = actions.filter_map(|(action, _)| Some((action.clone(), types.uid(action.uid()).ok()?))).collect();
+    let actions: HashMap<ActionUid, _, RandomState> =
+        actions.filter_map(|(action, _)| Some((action.clone(), types.uid(action.uid()).ok()?))).collect();
+    let context = |uid| typed::declared_context(parsed_schema.cedar.as_ref(), uid);
+    let contexts = actions.iter().filter_map(|(action, uid)| Some((action.clone(), context(uid)?))).collect();
     let rules = rules(&parsed_schema, &parsed).ok_or_else(unprocessable)?;
     let policies: BTreeMap<_, _> = parsed.into_iter().map(|(id, policy)| (id, policy.info)).collect();
     Ok(Snapshot {
@@ -170,6 +176,7 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
         rules,
         types,
         actions,
+        contexts,
         digest,
         dereferences,
     })

@@ -1,26 +1,36 @@
 //! Values against the schema: what a string or record means where the schema wants something else, and
 //! what does not fit, with its path.
 
-use cedar_policy::Context;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use cedar_policy_core::validator::ValidatorSchema;
 use cedar_policy_core::validator::types::{Attributes, EntityKind, Type};
 use magistrate_model::{AttributeName, EntityUid, ExtensionFunction, Record, TypeName, Value, Violation};
 
 use crate::cedar;
 
-/// The typed form of a request's context; `None` where the action has no context type.
-pub(crate) fn context(
+/// What the context of an action declares, if it has one.
+pub(crate) fn declared_context(
     schema: &ValidatorSchema,
-    action: &EntityUid,
-    given: &Record,
-    without: &str,
-) -> Result<Record, Vec<Violation>> {
-    let mut reading = Reading::default();
-    let action = action.to_string().parse().ok();
-    let Some(Type::Record { attrs, .. }) = action.and_then(|action| schema.context_type(&action)) else {
-        return Ok(Record::new());
-    };
-    let record = reading.record(attrs, given, "context", Some(without));
+    action: &cedar_policy_core::ast::EntityUID,
+) -> Option<Attributes> {
+    match schema.context_type(action)? {
+        Type::Record { attrs, .. } => Some(attrs.clone()),
+        Type::Never
+        | Type::Bool(_)
+        | Type::Long
+        | Type::String
+        | Type::Set { .. }
+        | Type::Entity(_)
+        | Type::ExtensionType { .. } => None,
+    }
+}
+
+/// The typed form of a request's context.
+pub(crate) fn context(declared: &Attributes, given: &Record, without: &str) -> Result<Record, Vec<Violation>> {
+    let mut reading = Reading::of("context");
+    let record = reading.record(declared, given, Some(without));
     reading.finish(record)
 }
 
@@ -31,22 +41,34 @@ pub(crate) fn attributes(
     given: &Record,
     path: &str,
 ) -> Result<Record, Vec<Violation>> {
-    let mut reading = Reading::default();
+    let mut reading = Reading::of(path);
     let core = type_name.as_str().parse().ok().and_then(|name| schema.get_entity_type(&name));
     let Some(core) = core else {
-        reading.refuse(path, format!("`{type_name}` is not an entity type of the schema"));
+        reading.refuse(format!("`{type_name}` is not an entity type of the schema"));
         return reading.finish(Record::new());
     };
-    let record = reading.record(core.attributes(), given, path, None);
+    let record = reading.record(core.attributes(), given, None);
     reading.finish(record)
 }
 
-#[derive(Default)]
-struct Reading {
+/// A place below the one that is read: named only where something is wrong with it.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Name(&'a str),
+    Item(usize),
+}
+
+struct Reading<'a> {
+    start: &'a str,
+    path: Vec<Step<'a>>,
     violations: Vec<Violation>,
 }
 
-impl Reading {
+impl<'a> Reading<'a> {
+    fn of(start: &'a str) -> Self {
+        Self { start, path: Vec::new(), violations: Vec::new() }
+    }
+
     fn finish(self, record: Record) -> Result<Record, Vec<Violation>> {
         match self.violations {
             violations if violations.is_empty() => Ok(record),
@@ -54,98 +76,114 @@ impl Reading {
         }
     }
 
-    fn refuse(&mut self, path: &str, description: impl Into<String>) {
-        self.violations.push(Violation { field: path.to_owned(), description: description.into() });
+    fn refuse(&mut self, description: impl Into<String>) {
+        let mut field = self.start.to_owned();
+        for step in &self.path {
+            let written = match step {
+                Step::Name(name) => write!(field, ".{name}"),
+                Step::Item(number) => write!(field, "[{number}]"),
+            };
+            debug_assert!(written.is_ok(), "a string takes everything");
+        }
+        self.violations.push(Violation { field, description: description.into() });
+    }
+
+    fn at<T>(&mut self, step: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step);
+        let read = read(self);
+        self.path.pop();
+        read
     }
 
     /// `supplied` is an attribute that is declared but never sent.
-    fn record(&mut self, declared: &Attributes, given: &Record, path: &str, supplied: Option<&str>) -> Record {
+    fn record(&mut self, declared: &'a Attributes, given: &'a Record, supplied: Option<&str>) -> Record {
         let mut typed = Record::new();
         for (name, value) in given {
-            let inner = format!("{path}.{name}");
-            match declared.get_attr(name.as_str()) {
+            self.at(Step::Name(name.as_str()), |reading| match declared.get_attr(name.as_str()) {
                 Some(attribute) => {
-                    if let Some(value) = self.value(&attribute.attr_type, value, &inner) {
-                        typed.insert(name.clone(), value);
-                    }
+                    typed.extend(reading.value(&attribute.attr_type, value).map(|it| (name.clone(), it)));
                 }
-                None => self.refuse(&inner, unknown_attribute(declared, supplied)),
-            }
+                None => reading.refuse(unknown_attribute(declared, supplied)),
+            });
         }
-        for (name, attribute) in declared.iter() {
-            let absent = !given.contains_key(name.as_str()) && Some(name.as_str()) != supplied;
-            if attribute.is_required && absent {
-                self.refuse(
-                    &format!("{path}.{name}"),
-                    format!("is required and absent; send {}", words(&attribute.attr_type)),
-                );
+        for (name, attribute) in declared.iter().filter(|(_, attribute)| attribute.is_required) {
+            if !given.contains_key(name.as_str()) && Some(name.as_str()) != supplied {
+                let missing = |reading: &mut Self| {
+                    reading.refuse(format!("is required and absent; send {}", words(&attribute.attr_type)));
+                };
+                self.at(Step::Name(name), missing);
             }
         }
         typed
     }
 
-    fn value(&mut self, wanted: &Type, given: &Value, path: &str) -> Option<Value> {
+    fn value(&mut self, wanted: &'a Type, given: &'a Value) -> Option<Value> {
         match (wanted, given) {
             (Type::Bool(_), Value::Bool(_)) | (Type::Long, Value::Long(_)) | (Type::String, Value::String(_)) => {
                 Some(given.clone())
             }
-            (Type::Entity(kind), Value::Entity(uid)) => self.reference(kind, uid, path),
+            (Type::Entity(kind), Value::Entity(uid)) => self.reference(kind, uid),
             (Type::Entity(kind), Value::Record(record)) => {
                 let uid = implicit_reference(record);
                 match uid {
-                    Some(uid) => self.reference(kind, &uid, path),
-                    None => self.mismatch(wanted, given, path),
+                    Some(uid) => self.reference(kind, &uid),
+                    None => self.mismatch(wanted, given),
                 }
             }
-            (Type::ExtensionType { name }, Value::Extension(function, argument))
-                if name.to_string() == cedar::extension_type(*function) =>
-            {
-                self.extension(*function, argument, path)
+            (Type::ExtensionType { name }, Value::Extension(function, argument)) if is_of(name, *function) => {
+                self.extension(*function, argument)
             }
             (Type::ExtensionType { name }, Value::String(argument)) => {
-                let function =
-                    ExtensionFunction::ALL.into_iter().find(|f| cedar::extension_type(*f) == name.to_string());
-                function.and_then(|function| self.extension(function, argument, path))
+                let function = ExtensionFunction::ALL.into_iter().find(|function| is_of(name, *function));
+                function.and_then(|function| self.extension(function, argument))
             }
             (Type::Set { element_type: Some(element) }, Value::Set(items)) => {
                 let items =
-                    items.iter().enumerate().map(|(n, item)| self.value(element, item, &format!("{path}[{n}]")));
+                    items.iter().enumerate().map(|(n, item)| self.at(Step::Item(n), |it| it.value(element, item)));
                 let items: Vec<Option<Value>> = items.collect();
                 items.into_iter().collect::<Option<Vec<_>>>().map(Value::Set)
             }
             (Type::Record { attrs, .. }, Value::Record(record)) => {
-                Some(Value::Record(self.record(attrs, record, path, None)))
+                Some(Value::Record(self.record(attrs, record, None)))
             }
-            _ => self.mismatch(wanted, given, path),
+            _ => self.mismatch(wanted, given),
         }
     }
 
-    fn mismatch(&mut self, wanted: &Type, given: &Value, path: &str) -> Option<Value> {
-        self.refuse(path, format!("is {}; send {}", given.kind(), words(wanted)));
+    fn mismatch(&mut self, wanted: &Type, given: &Value) -> Option<Value> {
+        self.refuse(format!("is {}; send {}", given.kind(), words(wanted)));
         None
     }
 
-    fn reference(&mut self, kind: &EntityKind, uid: &EntityUid, path: &str) -> Option<Value> {
-        let wanted = single_type(kind);
-        if wanted.as_deref().is_some_and(|wanted| wanted != uid.type_name().as_str()) {
-            self.refuse(
-                path,
-                format!("refers to a `{}`; send a reference to a `{}`", uid.type_name(), wanted.unwrap_or_default()),
-            );
+    fn reference(&mut self, kind: &EntityKind, uid: &EntityUid) -> Option<Value> {
+        let fits = match kind {
+            EntityKind::Entity(lub) => {
+                lub.get_single_entity().is_none_or(|wanted| cedar::is_type(wanted, uid.type_name()))
+            }
+            EntityKind::AnyEntity => true,
+        };
+        if !fits {
+            let wanted = single_type(kind).unwrap_or_default();
+            self.refuse(format!("refers to a `{}`; send a reference to a `{wanted}`", uid.type_name()));
             return None;
         }
         Some(Value::Entity(uid.clone()))
     }
 
-    fn extension(&mut self, function: ExtensionFunction, argument: &str, path: &str) -> Option<Value> {
-        let parsed = Context::from_pairs([("value".to_owned(), cedar::extension(function, argument))]);
-        if parsed.is_ok() {
-            return Some(Value::Extension(function, argument.into()));
+    fn extension(&mut self, function: ExtensionFunction, argument: &Arc<str>) -> Option<Value> {
+        if cedar::extension_value(function, argument).is_ok() {
+            return Some(Value::Extension(function, Arc::clone(argument)));
         }
         let (name, example) = (function.name(), example(function));
-        self.refuse(path, format!("is not {name} text; send what Cedar's `{name}()` takes, such as `{example}`"));
+        self.refuse(format!("is not {name} text; send what Cedar's `{name}()` takes, such as `{example}`"));
         None
     }
+}
+
+/// Whether a function makes values of an extension type.
+fn is_of(name: &cedar_policy_core::ast::Name, function: ExtensionFunction) -> bool {
+    let name: &cedar_policy_core::ast::InternalName = name.as_ref();
+    name.is_unqualified() && AsRef::<str>::as_ref(name.basename()) == cedar::extension_type(function)
 }
 
 fn implicit_reference(record: &Record) -> Option<EntityUid> {

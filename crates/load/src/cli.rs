@@ -10,6 +10,7 @@ use magistrate_testkit::Scale;
 use crate::arrivals::Spacing;
 use crate::drive::{Pace, Plan};
 use crate::echo::Echoing;
+use crate::profile::ProfileArgs;
 use crate::report::ReportArgs;
 use crate::target::Spec;
 
@@ -94,6 +95,8 @@ pub(crate) enum Verb {
     },
     /// Make every table of `docs/benchmarks.md` that this tool can make, within 10 minutes
     Report(ReportArgs),
+    /// Sample a server under load with `perf` and tell by layer where its processor time goes
+    Profile(ProfileArgs),
     /// Serve the bare echo, which everything is compared with
     Echo(Echoing),
 }
@@ -246,7 +249,12 @@ mod tests {
         let cli = Cli::try_parse_from([&["magistrate-load", "run", "--program", "echo"], arguments].concat())?;
         match cli.verb {
             Verb::Run { load, .. } => load.scenario.scale().and_then(|_| load.plan()),
-            Verb::Ab { .. } | Verb::Scenario { .. } | Verb::Baselines { .. } | Verb::Report(_) | Verb::Echo(_) => {
+            Verb::Ab { .. }
+            | Verb::Scenario { .. }
+            | Verb::Baselines { .. }
+            | Verb::Report(_)
+            | Verb::Profile(_)
+            | Verb::Echo(_) => {
                 anyhow::bail!("not a run")
             }
         }

@@ -11,6 +11,7 @@ mod figures;
 mod install;
 mod output;
 mod process;
+mod profile;
 mod report;
 mod run;
 mod scenario;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
             install::install(&dir);
             Ok(())
         }
+        Verb::Profile(args) => profile::profile(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Echo(echoing) => echo::serve(&echoing),
     };

@@ -4,7 +4,7 @@ mod loops;
 mod peers;
 mod ratios;
 mod starting;
-mod table;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use clap::Args;
 use magistrate_testkit::Scale;
 use serde_json::json;
 
+use crate::arrivals::Spacing;
 use crate::clock;
 use crate::drive::{Pace, Plan};
 use crate::install;
@@ -128,8 +129,23 @@ fn write(out: &Path, tables: &[Table], pinned: bool) -> anyhow::Result<()> {
 pub(crate) const USUAL: Scale = Scale { policies: 62, assignments: 1_000, entities: 1_000 };
 
 /// Every table is of the same questions, as far as its store has them.
-fn asked(scale: Scale) -> anyhow::Result<Arc<Asked>> {
+pub(crate) fn asked(scale: Scale) -> anyhow::Result<Arc<Asked>> {
     Asked::generate(1, scale, 256, 0.25).map(Arc::new)
+}
+
+/// A closed loop as most tables have it, for so long.
+pub(crate) fn how<'a>(within: Duration) -> How<'a> {
+    let plan = Plan {
+        requests: 10_000_000,
+        within,
+        warm_up: 1_000,
+        connections: 8,
+        streams: 16,
+        threads: 1,
+        pace: None,
+        seed: 1,
+    };
+    How { plan, batch: 1, server_cores: None, refusals_are_fine: false, verify_history: false }
 }
 
 impl Reporter {
@@ -150,17 +166,9 @@ impl Reporter {
 
     /// One run: so many connections and questions on each, for a fixed time.
     fn how(&self, connections: usize, streams: usize, pace: Option<f64>) -> How<'_> {
-        let plan = Plan {
-            requests: 10_000_000,
-            within: Duration::from_secs(if self.short { 2 } else { 5 }),
-            warm_up: 1_000,
-            connections,
-            streams,
-            threads: 1,
-            pace: pace.map(|per_second| Pace { per_second, spacing: crate::arrivals::Spacing::Poisson }),
-            seed: 1,
-        };
-        How { plan, batch: 1, server_cores: self.cores, refusals_are_fine: false, verify_history: false }
+        let usual = how(Duration::from_secs(if self.short { 2 } else { 5 }));
+        let pace = pace.map(|per_second| Pace { per_second, spacing: Spacing::Poisson });
+        How { plan: Plan { connections, streams, pace, ..usual.plan }, server_cores: self.cores, ..usual }
     }
 
     /// How servers are placed, in words.

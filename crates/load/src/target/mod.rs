@@ -200,6 +200,11 @@ impl Running {
         Self { address, ready_after: None, pid, database: None, _server: None }
     }
 
+    /// Its process, if it is known.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// What to ask it.
     pub(crate) fn aim(&self, asked: &Asked, batch: usize, key: Option<String>) -> Aim {
         let (protocol, judge, calls) = match batch {

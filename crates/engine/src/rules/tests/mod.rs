@@ -3,3 +3,4 @@
 mod differential;
 mod generate;
 mod harness;
+mod soundness;
