@@ -7,6 +7,7 @@ mod bulk;
 mod callers;
 mod crates;
 mod durability;
+mod explaining;
 mod first_run;
 mod following;
 mod grpc;

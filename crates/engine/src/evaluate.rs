@@ -9,7 +9,7 @@ use magistrate_model::{
 use crate::entity_types::{ActionInfo, EntityTypeInfo};
 use crate::known::Known;
 use crate::policy::Effect;
-use crate::rules::{Ask, Given, RuleId};
+use crate::rules::{Ask, Examination, Given, RuleId};
 use crate::schema::FACTS;
 use crate::snapshot::Snapshot;
 
@@ -91,7 +91,7 @@ pub(crate) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(snapshot: &'a Snapshot, question: &'a Question) -> Result<Self, Unanswerable> {
+    pub(crate) fn of(snapshot: &'a Snapshot, question: &'a Question) -> Result<Self, Unanswerable> {
         let query = &question.query;
         let action = snapshot.vocabulary().action(&query.action);
         let principal_type = snapshot.vocabulary().entity_type(query.principal.uid().type_name());
@@ -125,7 +125,7 @@ impl<'a> Parts<'a> {
         self.question.facts.supplied.as_ref().filter(|_| self.action.declares_facts)
     }
 
-    fn ask_rules(&self, known: &Known) -> Result<Satisfied, Unanswerable> {
+    fn ask<'k>(&'k self, known: &'k Known) -> Result<(Ask<'k>, Given<'k>), Unanswerable> {
         let query = &self.question.query;
         let action = self.snapshot.actions.get(&query.action);
         let action = action.ok_or_else(|| Unanswerable::new(format!("`{}` is no action", query.action)))?;
@@ -137,6 +137,17 @@ impl<'a> Parts<'a> {
             held: &known.held,
         };
         let given = Given::new(&query.context, self.supplied().map(|facts| (FACTS, facts)), &self.snapshot.types);
+        Ok((ask, given))
+    }
+
+    /// The request, to be looked at rule by rule.
+    pub(crate) fn examine<'k>(&'k self, known: &'k Known) -> Result<Examination<'k>, Unanswerable> {
+        let (ask, given) = self.ask(known)?;
+        Ok(self.snapshot.rules.examine(ask, given))
+    }
+
+    fn ask_rules(&self, known: &Known) -> Result<Satisfied, Unanswerable> {
+        let (ask, given) = self.ask(known)?;
         let response = self.snapshot.rules.respond(&ask, given);
         let ids = |rules: &[RuleId]| rules.iter().filter_map(|rule| self.id(*rule)).collect::<Vec<_>>();
         let permits = if response.forbids.is_empty() { ids(&response.permits) } else { Vec::new() };
@@ -163,6 +174,7 @@ impl<'a> Parts<'a> {
             valid_until: self.valid_until(cause),
             cache_for: Span::ZERO,
             class: asked.unwrap_or(DurabilityClass::Process),
+            explanation: None,
         }
     }
 

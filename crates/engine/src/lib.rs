@@ -9,6 +9,7 @@ mod admit;
 mod cedar;
 mod entity_types;
 mod evaluate;
+mod explain;
 mod finding;
 mod guard;
 mod known;
@@ -25,6 +26,7 @@ mod validate;
 
 pub use entity_types::{ActionInfo, EntitySource, EntityTypeInfo, Vocabulary};
 pub use evaluate::{Evaluator, Unanswerable, respond};
+pub use explain::explain;
 pub use finding::{Finding, Findings, Rule};
 pub use guard::{MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES, MAX_SOURCE_BYTES};
 pub use known::Known;

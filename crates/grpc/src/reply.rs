@@ -1,7 +1,10 @@
 //! Recorded verdicts to responses.
 
 use magistrate_ledger::Receipt;
-use magistrate_model::{Cause, Decision, DurabilityClass, Instant, Malformed, Notice, Span, Verdict};
+use magistrate_model::{
+    Cause, Decision, DurabilityClass, GrantExplained, Instant, Malformed, Notice, Outcome as ExplainedOutcome,
+    PolicyExplained, Span, Verdict,
+};
 use magistrate_pdp::{BatchAnswer, Recorded};
 use magistrate_proto::v1::batch_result::Outcome;
 use magistrate_proto::v1::{self, BatchResult, CheckBatchResponse, CheckResponse, Explanation, ItemError};
@@ -23,7 +26,7 @@ pub(crate) fn check(recorded: &Recorded<Verdict>, explain: bool) -> CheckRespons
         valid_until: verdict.valid_until.map(timestamp),
         advice: verdict.advice.iter().map(advice).collect(),
         obligations: verdict.obligations.iter().map(obligation).collect(),
-        explanation: explain.then(|| Explanation { summary: verdict.summary() }),
+        explanation: explain.then(|| explanation(verdict)),
         policy_set_digest: verdict.policy_set_digest.to_string(),
         grants: verdict.grants.iter().map(|grant| grant.as_str().to_owned()).collect(),
         receipt: Some(receipt(recorded.receipt())),
@@ -42,6 +45,62 @@ pub(crate) fn batch(answer: &BatchAnswer, explain: bool) -> CheckBatchResponse {
         results: outcomes.map(|outcome| BatchResult { outcome: Some(outcome) }).collect(),
         revision: answer.revision.number(),
         policy_set_digest: answer.policy_set_digest.to_string(),
+    }
+}
+
+/// One sentence always; the rest where the decision point explained.
+fn explanation(verdict: &Verdict) -> Explanation {
+    let explained = verdict.explanation.as_deref();
+    let policies = |of: &[PolicyExplained]| of.iter().map(policy_explanation).collect();
+    Explanation {
+        summary: verdict.summary(),
+        policies: explained.map(|it| policies(&it.policies)).unwrap_or_default(),
+        nearest_permits: explained.map(|it| policies(&it.nearest_permits)).unwrap_or_default(),
+        grants: explained.map(|it| it.grants.iter().map(grant_explanation).collect()).unwrap_or_default(),
+    }
+}
+
+fn policy_explanation(policy: &PolicyExplained) -> v1::PolicyExplanation {
+    let (outcome, failure) = explanation_outcome(&policy.outcome);
+    let scope = policy
+        .scope
+        .iter()
+        .map(|(constraint, holds)| v1::ScopeExplanation { constraint: constraint.clone(), holds: *holds });
+    let clauses = policy.clauses.iter().map(|clause| {
+        let (outcome, failure) = explanation_outcome(&clause.outcome);
+        let reads = clause
+            .reads
+            .iter()
+            .map(|(expression, value)| v1::ReadExplanation { expression: expression.clone(), value: value.clone() });
+        v1::ClauseExplanation { clause: clause.text.clone(), outcome, failure, reads: reads.collect() }
+    });
+    v1::PolicyExplanation {
+        policy_id: policy.id.to_string(),
+        permits: policy.permits,
+        outcome,
+        failure,
+        scope: scope.collect(),
+        clauses: clauses.collect(),
+    }
+}
+
+fn explanation_outcome(outcome: &ExplainedOutcome) -> (i32, String) {
+    let (outcome, failure) = match outcome {
+        ExplainedOutcome::Satisfied => (v1::ExplanationOutcome::Satisfied, ""),
+        ExplainedOutcome::NotSatisfied => (v1::ExplanationOutcome::NotSatisfied, ""),
+        ExplainedOutcome::Failed(why) => (v1::ExplanationOutcome::Failed, why.as_str()),
+    };
+    (outcome.into(), failure.to_owned())
+}
+
+fn grant_explanation(grant: &GrantExplained) -> v1::GrantExplanation {
+    v1::GrantExplanation {
+        grant_id: grant.id.as_str().to_owned(),
+        holder: grant.holder.to_string(),
+        confers: grant.confers.iter().map(ToString::to_string).collect(),
+        resource: grant.resource.as_ref().map(ToString::to_string).unwrap_or_default(),
+        expires_at: grant.expires_at.map(timestamp),
+        used: grant.used,
     }
 }
 

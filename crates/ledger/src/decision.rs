@@ -58,7 +58,7 @@ impl DecisionRecord {
             supplied: facts.supplied.clone(),
             missing: facts.missing.clone(),
             entities_digest: entities_digest(facts.entities.iter().map(AsRef::as_ref)),
-            verdict: verdict.clone(),
+            verdict: Verdict { explanation: None, ..verdict.clone() },
         }
     }
 
@@ -287,6 +287,7 @@ fn take_verdict(input: &mut In<'_>) -> Result<Verdict, Error> {
         valid_until,
         cache_for,
         class,
+        explanation: None,
     })
 }
 

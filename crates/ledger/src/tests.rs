@@ -65,6 +65,7 @@ fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
         valid_until: Some(facts.instant),
         cache_for: Span::ZERO,
         class: DurabilityClass::Disk,
+        explanation: None,
     };
     (Question { query, facts }, verdict)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::bundle::PolicyId;
 use crate::class::DurabilityClass;
+use crate::explanation::Explanation;
 use crate::grant::GrantId;
 use crate::instant::{Instant, Span};
 use crate::revision::{Digest, Revision};
@@ -148,6 +149,8 @@ pub struct Verdict {
     pub cache_for: Span,
     /// The durability class the policies and the action ask for.
     pub class: DurabilityClass,
+    /// What led to it, where that was asked for; no part of its record.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 impl Verdict {

@@ -70,7 +70,8 @@ impl Comparison {
     /// Takes a decision to be compared, if one is wanted.
     pub(crate) fn offer(&self, view: &Arc<View>, question: &Question, verdict: &Verdict) {
         if self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed) {
-            let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict: verdict.clone() };
+            let verdict = Verdict { explanation: None, ..verdict.clone() };
+            let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict };
             // Nobody compares any more, or one is waiting already.
             let _not_taken = self.samples.try_send(Box::new(sample));
         }

@@ -50,6 +50,11 @@ impl Held {
         self.on.get(resource).into_iter().flat_map(|here| here.iter())
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.everywhere().chain(self.on.values().flat_map(|here| here.iter()))
+    }
+
     fn is_empty(&self) -> bool {
         self.everywhere.is_empty() && self.on.is_empty()
     }
@@ -117,9 +122,7 @@ impl Default for Directory {
 impl PartialEq for Directory {
     fn eq(&self, other: &Self) -> bool {
         fn grants(of: &Map<EntityUid, Held>) -> Vec<(&EntityUid, &Arc<Grant>)> {
-            let all = of.iter().flat_map(|(holder, held)| {
-                held.everywhere().chain(held.on.values().flat_map(|here| here.iter())).map(move |grant| (holder, grant))
-            });
+            let all = of.iter().flat_map(|(holder, held)| held.all().map(move |grant| (holder, grant)));
             let mut all: Vec<_> = all.collect();
             all.sort_by_key(|(_, grant)| grant.id());
             all

@@ -8,6 +8,7 @@ mod clock;
 mod comparison;
 mod directory;
 mod error;
+mod explanation;
 mod facts;
 mod follower;
 mod ports;

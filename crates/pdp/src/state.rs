@@ -9,6 +9,7 @@ use magistrate_model::{Dataset, Head, Instant, Query, Question, Revision, Span, 
 
 use crate::directory::Directory;
 use crate::error::CheckError;
+use crate::explanation;
 use crate::facts::{self, Sources};
 use crate::prepared::Prepared;
 
@@ -63,7 +64,12 @@ impl View {
             None => Err(Unanswerable::new("it is not known what is asked about".to_owned())),
         };
         let verdict = engine::respond(&self.snapshot, &question, self.head.revision, rules);
-        answered(question, verdict)
+        let (question, mut verdict) = answered(question, verdict)?;
+        if question.query.explain {
+            let explanation = explanation::explain(self, &question, known.and_then(Result::ok).as_ref(), &verdict)?;
+            verdict.explanation = Some(Box::new(explanation));
+        }
+        Ok((question, verdict))
     }
 
     /// The same by Cedar's own authorizer, which visits every policy.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use magistrate_engine::{Snapshot, Source};
 use magistrate_model::{
-    ActionUid, Caller, Channel, Dataset, EntityInput, EntityUid, Environment, Instant, Query, Record, Span, Verdict,
-    json,
+    ActionUid, Caller, Channel, Dataset, EntityInput, EntityUid, Environment, Explanation, Instant, Query, Record,
+    Span, Verdict, json,
 };
 use magistrate_pap::{Data, Known, PolicyFiles, plan};
 use magistrate_pdp::{CheckError, View};
@@ -177,6 +177,13 @@ impl Ask {
             (rules, authorizer) => assert_eq!(format!("{rules:?}"), format!("{authorizer:?}")),
         }
         rules.map(|(_, verdict)| verdict)
+    }
+
+    /// What led to the answer.
+    pub fn explanation(self) -> Explanation {
+        let Self { view, now, query } = self;
+        let (_, verdict) = view.answer(Query { explain: true, ..query }, now, Span::ZERO).unwrap();
+        *verdict.explanation.unwrap()
     }
 
     /// The answer; panics if there is none.

@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 
 use super::entity::Entity;
 use super::failure::Failure;
+use super::names::NameId;
 use super::node::Named;
 use crate::cedar::Types;
 
@@ -83,10 +84,14 @@ impl<'a> Asked<'a> {
         entity.is_in(target) || (self.is_overlaid(entity) && self.held.iter().any(|held| held.is_in(target)))
     }
 
-    /// The same, of an entity that a policy names.
+    /// The same, of an entity by its number.
+    pub(super) fn is_in_named_by(&self, entity: &Entity, id: NameId) -> bool {
+        entity.is_known_as(id) || (self.is_overlaid(entity) && self.held.iter().any(|held| held.is_known_as(id)))
+    }
+
+    /// The same, of any of the entities that a policy names.
     pub(super) fn is_in_named(&self, entity: &Entity, named: &[Named]) -> bool {
-        let is_in = |entity: &Entity| named.iter().any(|it| entity.is_known_as(it.id));
-        is_in(entity) || (self.is_overlaid(entity) && self.held.iter().any(|held| is_in(held)))
+        named.iter().any(|it| self.is_in_named_by(entity, it.id))
     }
 }
 

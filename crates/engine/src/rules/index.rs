@@ -26,6 +26,8 @@ use cedar_policy_core::ast::{EntityReference, EntityUID, PrincipalOrResourceCons
 use foldhash::fast::FixedState;
 
 use super::RuleId;
+use super::asked::Asked;
+use super::entity::Entity;
 use super::names::{NameId, Names, TypeId};
 
 /// What a scope asks of a party, but for a type beside a group.
@@ -51,6 +53,11 @@ impl Key {
     /// One entity.
     pub(super) fn is(id: NameId) -> Self {
         Self(2 << 32 | u64::from(id.0))
+    }
+
+    /// What it asks for, and of which name or type.
+    fn parts(self) -> (u64, u32) {
+        (self.0 >> 32, u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX))
     }
 
     /// An entity and its members.
@@ -83,6 +90,19 @@ impl Constraint {
             }
         };
         Some(Self { key, type_id })
+    }
+}
+
+impl Constraint {
+    /// Whether it is so of an entity of a request. `select` finds the same without looking at each rule.
+    pub(super) fn holds(&self, entity: &Entity, names: &Names, asked: &Asked<'_>) -> bool {
+        let has_key = match self.key.parts() {
+            (0, _) => true,
+            (1, number) => entity.type_id == Some(TypeId(number)),
+            (2, number) => names.id(&entity.uid) == Some(NameId(number)),
+            (_, number) => asked.is_in_named_by(entity, NameId(number)),
+        };
+        has_key && self.type_id.is_none_or(|wanted| entity.type_id == Some(wanted))
     }
 }
 

@@ -3,6 +3,7 @@
 mod asked;
 mod entity;
 mod evaluation;
+mod examine;
 mod failure;
 mod index;
 mod names;
@@ -18,6 +19,7 @@ use foldhash::fast::FixedState;
 
 pub(crate) use asked::Given;
 pub use entity::Entity;
+pub(crate) use examine::{Examination, ScopeHolds};
 pub(crate) use failure::Failure;
 
 use asked::Asked;
@@ -130,9 +132,8 @@ impl Rules {
         }
     }
 
-    /// Cedar's response to a request.
-    pub(crate) fn respond(&self, ask: &Ask<'_>, given: Given<'_>) -> Response {
-        let asked = Asked {
+    fn asked<'a>(&'a self, ask: &Ask<'a>, given: Given<'a>) -> Asked<'a> {
+        Asked {
             principal: Some(ask.principal),
             action: self.actions.get(ask.action),
             resource: Some(ask.resource),
@@ -141,7 +142,12 @@ impl Rules {
             held: ask.held,
             actions: Some(&self.actions),
             given,
-        };
+        }
+    }
+
+    /// Cedar's response to a request.
+    pub(crate) fn respond<'a>(&'a self, ask: &Ask<'a>, given: Given<'a>) -> Response {
+        let asked = self.asked(ask, given);
         let evaluation = Evaluation::of(&asked);
         let mut response = Response::default();
         for (id, rule) in self.candidates(ask, &asked) {

@@ -51,6 +51,24 @@ impl Names {
     }
 }
 
+/// Who knows the numbers of entities that policies name.
+pub(super) trait Naming {
+    /// The number of an entity, if it has one or is given one.
+    fn number(&mut self, uid: &EntityUID) -> Option<NameId>;
+}
+
+impl Naming for Names {
+    fn number(&mut self, uid: &EntityUID) -> Option<NameId> {
+        Some(self.add(uid))
+    }
+}
+
+impl Naming for &Names {
+    fn number(&mut self, uid: &EntityUID) -> Option<NameId> {
+        self.id(uid)
+    }
+}
+
 /// A set has no four billion names: its texts are bounded by less.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)

@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 
 use super::asked::Asked;
 use super::evaluation::Evaluation;
-use super::names::{NameId, Names};
+use super::names::{NameId, Naming};
 
 /// A prepared expression: the shape of Cedar's, with what does not depend on the request already evaluated, and
 /// entities that are named known by number.
@@ -62,7 +62,7 @@ pub(crate) struct Named {
 impl Node {
     /// Prepares an expression, bottom up. What is constant and has a value becomes that value; what is constant and
     /// fails stays as it is, to fail when and if it is evaluated.
-    pub(super) fn prepare(expr: &Expr, names: &mut Names) -> Self {
+    pub(super) fn prepare(expr: &Expr, names: &mut impl Naming) -> Self {
         let node = Self::translate(expr, names);
         if node.is_constant() {
             let value = Evaluation::of(&Asked::nothing()).value(&node).map(Cow::into_owned);
@@ -73,7 +73,7 @@ impl Node {
         node
     }
 
-    fn translate(expr: &Expr, names: &mut Names) -> Self {
+    fn translate(expr: &Expr, names: &mut impl Naming) -> Self {
         let mut one = |expr: &Expr| Self::prepare(expr, names);
         match expr.expr_kind() {
             ExprKind::Lit(literal) => Self::Value(literal.clone().into()),
@@ -117,7 +117,7 @@ impl Node {
         }
     }
 
-    fn binary(op: BinaryOp, operands: Box<(Self, Self)>, names: &mut Names) -> Self {
+    fn binary(op: BinaryOp, operands: Box<(Self, Self)>, names: &mut impl Naming) -> Self {
         match op {
             BinaryOp::Eq => Self::Equal(operands),
             BinaryOp::Less | BinaryOp::LessEq => Self::Order(op, operands),
@@ -168,10 +168,10 @@ fn is_entity(value: &ValueKind) -> bool {
 }
 
 /// The entities that the right side of an `in` names, if it is a constant that holds nothing else.
-fn literals(right: &Node, names: &mut Names) -> Option<Box<[Named]>> {
+fn literals(right: &Node, names: &mut impl Naming) -> Option<Box<[Named]>> {
     let Node::Value(value) = right else { return None };
     let mut one = |kind: &ValueKind| match kind {
-        ValueKind::Lit(Literal::EntityUID(uid)) => Some(Named { id: names.add(uid), uid: Arc::clone(uid) }),
+        ValueKind::Lit(Literal::EntityUID(uid)) => Some(Named { id: names.number(uid)?, uid: Arc::clone(uid) }),
         ValueKind::Lit(_) | ValueKind::Set(_) | ValueKind::Record(_) | ValueKind::ExtensionValue(_) => None,
     };
     if let ValueKind::Set(set) = &value.value {

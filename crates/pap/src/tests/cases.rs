@@ -43,6 +43,7 @@ fn verdict(cause: Cause, determining: &[&str]) -> Verdict {
         valid_until: None,
         cache_for: Span::ZERO,
         class: DurabilityClass::default(),
+        explanation: None,
     }
 }
 

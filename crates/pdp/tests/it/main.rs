@@ -9,6 +9,7 @@
 
 mod admission;
 mod example;
+mod explanation;
 mod following;
 mod grants;
 mod properties;

@@ -212,26 +212,26 @@ fn changed_enum_value_breaks() {
 fn reserved_number_is_for_the_name_reserved_with_it() {
     let take = |name: &'static str, number: i32| {
         breaks(move |set| {
-            message(set, "Explanation", |it| {
-                it.reserved_range.iter_mut().for_each(|range| range.start = Some(3));
-                it.reserved_name.retain(|reserved| reserved != "policies");
+            message(set, "Receipt", |it| {
+                it.reserved_range.iter_mut().for_each(|range| range.start = Some(6));
+                it.reserved_name.retain(|reserved| reserved != "checkpoint");
                 it.field.push(text_field(name, number));
             });
         })
     };
-    assert!(take("policies", 2).is_empty());
+    assert!(take("checkpoint", 5).is_empty());
     assert_eq!(
-        take("other", 2),
+        take("other", 5),
         [
-            "magistrate.v1.Explanation gives the reserved number 2 to `other`, which was not reserved",
-            "magistrate.v1.Explanation no longer reserves the name `policies`",
+            "magistrate.v1.Receipt gives the reserved number 5 to `other`, which was not reserved",
+            "magistrate.v1.Receipt no longer reserves the name `checkpoint`",
         ]
     );
     assert_eq!(
-        take("policies", 9),
+        take("checkpoint", 9),
         [
-            "magistrate.v1.Explanation no longer reserves the number 2",
-            "magistrate.v1.Explanation gives the reserved name `policies` the number 9, which was not reserved",
+            "magistrate.v1.Receipt no longer reserves the number 5",
+            "magistrate.v1.Receipt gives the reserved name `checkpoint` the number 9, which was not reserved",
         ]
     );
 }

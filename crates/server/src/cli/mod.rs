@@ -71,6 +71,8 @@ pub(crate) enum Verb {
     Health(HealthArgs),
     /// Ask a server, or files, whether something is allowed
     Check(Box<CheckArgs>),
+    /// Ask the same, and tell what led to the answer: policies, clauses, values read, grants, and what was lacking
+    Explain(Box<CheckArgs>),
     /// Lint, test and apply policies
     #[command(subcommand)]
     Policy(PolicyVerb),

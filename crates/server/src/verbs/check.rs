@@ -1,4 +1,6 @@
-//! `check`: one question, to a server or to files.
+//! `check` and `explain`: one question, to a server or to files.
+
+mod explanation;
 
 use std::sync::Arc;
 
@@ -20,27 +22,49 @@ use crate::config::{Config, read_secret};
 use crate::exit::Exit;
 use crate::output::Out;
 
-pub(crate) async fn run(config: &Config, out: Out, args: CheckArgs, now: Instant) -> anyhow::Result<Exit> {
+/// How much is told of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// The answer with its reason.
+    Answer,
+    /// What led to it, too.
+    Explanation,
+}
+
+pub(crate) async fn run(
+    config: &Config,
+    out: Out,
+    args: CheckArgs,
+    now: Instant,
+    telling: Telling,
+) -> anyhow::Result<Exit> {
     match &args.offline {
-        Some(dir) => offline(config, out, &args, dir, now),
+        Some(dir) => offline(config, out, &args, dir, now, telling),
         None => {
             let request = request(&args)?;
             let answer = Client::connect_with(&args.server, &options(&args)?).await?.check(request, DEADLINE).await?;
-            let answer = Answer::of_wire(&answer);
+            let answer = Answer::of_wire(&answer).telling(telling);
             answer.tell(out)?;
             Ok(answer.exit())
         }
     }
 }
 
-fn offline(config: &Config, out: Out, args: &CheckArgs, dir: &std::path::Path, now: Instant) -> anyhow::Result<Exit> {
+fn offline(
+    config: &Config,
+    out: Out,
+    args: &CheckArgs,
+    dir: &std::path::Path,
+    now: Instant,
+    telling: Telling,
+) -> anyhow::Result<Exit> {
     let at = args.at.as_deref().map_or(Ok(now), |text| Instant::parse(text, now))?;
     let files = PolicyFiles::read(dir)?;
     let snapshot = Arc::new(files.compile()?);
     let namespace = super::policy::namespace(config, &snapshot);
     let view = View::offline(Arc::clone(&snapshot), files.dataset(&snapshot, now)?);
     let (_, verdict) = view.answer(query(args, &namespace)?, at, Span::ZERO)?;
-    let answer = Answer::of_verdict(&verdict);
+    let answer = Answer::of_verdict(&verdict).telling(telling);
     answer.tell(out)?;
     Ok(answer.exit())
 }
@@ -127,6 +151,7 @@ pub(crate) struct Answer {
     allowed: bool,
     summary: String,
     json: Json,
+    explanation: Option<Json>,
 }
 
 impl Answer {
@@ -150,7 +175,8 @@ impl Answer {
             "decision_id": answer.decision_id,
         });
         let summary = answer.explanation.as_ref().map_or(cause, |explanation| explanation.summary.clone());
-        Self { allowed, summary, json }
+        let explanation = answer.explanation.as_ref().map(explanation::of_wire);
+        Self { allowed, summary, json, explanation }
     }
 
     fn of_verdict(verdict: &Verdict) -> Self {
@@ -171,7 +197,18 @@ impl Answer {
             "valid_until": verdict.valid_until.map(|it| it.to_string()),
             "policy_set_digest": verdict.policy_set_digest.to_string(),
         });
-        Self { allowed: verdict.decision() == Decision::Allow, summary: verdict.summary(), json }
+        let explanation = verdict.explanation.as_deref().map(explanation::of_model);
+        Self { allowed: verdict.decision() == Decision::Allow, summary: verdict.summary(), json, explanation }
+    }
+
+    /// As much of it as is to be told.
+    fn telling(self, telling: Telling) -> Self {
+        let explanation = self.explanation.filter(|_| telling == Telling::Explanation);
+        let mut json = self.json;
+        if let (Some(object), Some(explanation)) = (json.as_object_mut(), &explanation) {
+            object.insert("explanation".to_owned(), explanation.clone());
+        }
+        Self { json, explanation, ..self }
     }
 
     /// Tells the answer: the decision with its reason first, what else it holds below.
@@ -190,7 +227,8 @@ impl Answer {
             let value = self.json.get(*name).and_then(shown)?;
             Some(format!("\n  {label:<12}{value}"))
         });
-        [format!("{decision}  {}", self.summary)].into_iter().chain(details).collect()
+        let explanation = self.explanation.iter().map(|it| format!("\n{}", explanation::text(it)));
+        [format!("{decision}  {}", self.summary)].into_iter().chain(details).chain(explanation).collect()
     }
 }
 

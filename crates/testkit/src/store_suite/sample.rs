@@ -167,6 +167,7 @@ impl Decided {
             valid_until: None,
             cache_for: Span::ZERO,
             class: DurabilityClass::Process,
+            explanation: None,
         }
     }
 }

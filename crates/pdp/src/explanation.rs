@@ -1,0 +1,55 @@
+//! Why an answer is what it is: policies as the engine tells them, and the grants behind roles and scopes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use magistrate_engine::{self as engine, Known};
+use magistrate_model::{Cause, Decision, Explanation, Grant, GrantExplained, GrantId, Question, Verdict};
+
+use crate::directory::Held;
+use crate::error::CheckError;
+use crate::state::View;
+
+/// What led to a verdict of this state. Callers that may not assert what things are like are not told either: the
+/// values that clauses read are left out for them.
+pub(crate) fn explain(
+    view: &View,
+    question: &Question,
+    known: Option<&Known>,
+    verdict: &Verdict,
+) -> Result<Explanation, CheckError> {
+    let evaluated = known.filter(|_| verdict.cause != Cause::ScopeCeiling);
+    let permitted = verdict.decision() == Decision::Allow || verdict.cause == Cause::Forbidden;
+    let mut explanation = match evaluated {
+        Some(known) => engine::explain(&view.snapshot, question, known, permitted)
+            .map_err(|unanswerable| CheckError::NotReady(unanswerable.to_string()))?,
+        None => Explanation::default(),
+    };
+    if !question.query.caller.may_assert() {
+        let policies = explanation.policies.iter_mut().chain(&mut explanation.nearest_permits);
+        policies.flat_map(|policy| &mut policy.clauses).for_each(|clause| clause.reads.clear());
+    }
+    explanation.grants = grants(view, question, verdict);
+    Ok(explanation)
+}
+
+fn grants(view: &View, question: &Question, verdict: &Verdict) -> Vec<GrantExplained> {
+    let principal = question.query.principal.uid();
+    let data = question.facts.entities.iter().find(|entity| entity.uid == *principal);
+    let above = data.map(|data| view.directory.above(data).entities).unwrap_or_default();
+    let holders = std::iter::once(principal).chain(above.iter().map(|entity| &entity.uid));
+    let held = holders.filter_map(|holder| view.directory.held_by(holder)).flat_map(Held::all);
+    let known: HashMap<&GrantId, &Arc<Grant>> = held.map(|grant| (grant.id(), grant)).collect();
+    let explained = question.facts.grants.iter().filter_map(|in_force| {
+        let grant = known.get(&in_force.id)?;
+        Some(GrantExplained {
+            id: in_force.id.clone(),
+            holder: grant.holder().clone(),
+            confers: in_force.confers.iter().cloned().collect(),
+            resource: grant.resource().cloned(),
+            expires_at: grant.term().expires_at(),
+            used: verdict.grants.contains(&in_force.id),
+        })
+    });
+    explained.collect()
+}
