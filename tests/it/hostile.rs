@@ -270,7 +270,7 @@ async fn saturation_is_borne() {
     std::fs::write(message.path(), [0; 5]).unwrap();
     let flood = tokio::task::spawn_blocking(move || {
         let arguments =
-            ["-n", "3000", "-c", "300", "-m", "10", "-H", "te: trailers", "-H", "content-type: application/grpc"];
+            ["-n", "3000", "-c", "100", "-m", "10", "-H", "te: trailers", "-H", "content-type: application/grpc"];
         Command::new("h2load").args(arguments).arg("-d").arg(message.path()).arg(&url).output().unwrap()
     });
     for _ in 0..5 {

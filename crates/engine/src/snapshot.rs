@@ -107,6 +107,12 @@ impl Snapshot {
         self.policies.get(id)
     }
 
+    /// Policies whose scope names neither an entity nor a group, by id: each is evaluated for every request of its
+    /// actions and types, however many entities there are.
+    pub fn unnarrowed(&self) -> impl Iterator<Item = &PolicyId> {
+        self.rules.unnarrowed().filter_map(|rule| self.order.get(rule.place()))
+    }
+
     /// How many attribute hops away from a party its policies read: so far entities must be loaded
     /// (RFC 76 of Cedar, levels).
     pub fn dereferences(&self) -> u32 {

@@ -258,6 +258,20 @@ fn policies_that_read_the_clock_are_known() {
 }
 
 #[test]
+fn policies_that_no_scope_narrows_are_known() {
+    let policies = r#"
+        @id("a") permit (principal, action, resource);
+        @id("b") permit (principal is User, action == Action::"read", resource is Doc);
+        @id("c") permit (principal in Group::"g", action, resource);
+        @id("d") permit (principal, action, resource == Doc::"d");
+        @id("e") permit (principal is User in Group::"g", action, resource is Doc);
+    "#;
+    let snapshot = compile(SCHEMA, policies).unwrap();
+    let unnarrowed: Vec<_> = snapshot.unnarrowed().map(magistrate_model::PolicyId::as_str).collect();
+    assert_eq!(unnarrowed, ["a", "b"]);
+}
+
+#[test]
 fn facts_are_known_however_the_context_comes_to_them() {
     let snapshot = compile(
         "namespace A { type Ctx = Inner; type Inner = { facts: Magistrate::Facts }; }\n\

@@ -60,6 +60,11 @@ impl Key {
         (self.0 >> 32, u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX))
     }
 
+    /// Whether it names an entity, rather than a type or nobody.
+    pub(super) fn names_an_entity(self) -> bool {
+        self.parts().0 >= 2
+    }
+
     /// An entity and its members.
     pub(super) fn within(id: NameId) -> Self {
         Self(3 << 32 | u64::from(id.0))

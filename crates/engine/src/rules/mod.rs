@@ -132,6 +132,13 @@ impl Rules {
         }
     }
 
+    /// Rules whose scope names no principal, no resource and nothing above either, in order: they are candidates for
+    /// every request of their actions and types.
+    pub(crate) fn unnarrowed(&self) -> impl Iterator<Item = RuleId> {
+        let named = |rule: &Rule| rule.principal.key.names_an_entity() || rule.resource.key.names_an_entity();
+        self.all.iter().zip(0..).filter(move |(rule, _)| !named(rule)).map(|(_, at)| RuleId(at))
+    }
+
     fn asked<'a>(&'a self, ask: &Ask<'a>, given: Given<'a>) -> Asked<'a> {
         Asked {
             principal: Some(ask.principal),

@@ -4,9 +4,10 @@ use magistrate_model::{
     ActionUid, Authorship, Change, Conferred, Dataset, Digest, EntityData, EntityUid, Grant, Head, Revision,
     ScopeDeclaration, Span, Term, json,
 };
-use magistrate_pdp::{CheckError, Directory, FollowError, Polled, Readiness, Settings};
+use magistrate_pdp::{CheckError, Directory, FollowError, Polled, Readiness, Settings, View};
 use magistrate_testkit::{FakeClock, Running, World};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::small_world::world;
@@ -96,6 +97,71 @@ proptest! {
                 assert_eq!(view.directory.size(), model.entities.len() + model.grants.len());
             }
             assert_eq!(running.store.loads(), 1, "everything was loaded once, then followed");
+            running.stop().await;
+        });
+    }
+}
+
+/// A change that can alter answers: what entities are members of and what they are like, and who holds what.
+fn matters(world: &World, number: u32) -> Change {
+    let uid = |text: &str| EntityUid::parse_shorthand(text).unwrap();
+    let (kind, variant) = (number % 5, number as usize / 5);
+    let entity = |of: &str, parents: &[&str], attributes: serde_json::Value| {
+        let attributes = json::record_from(&attributes, "").unwrap();
+        Change::PutEntity(EntityData { uid: uid(of), attributes, parents: parents.iter().map(|it| uid(it)).collect() })
+    };
+    let groups = [&["Group::dev"][..], &[], &["Group::staff"]][variant % 3];
+    let folders = [&["Folder::top"][..], &["Folder::secret"], &[], &["Folder::other", "Folder::top"]][variant % 4];
+    match kind {
+        0 => entity("User::ann", groups, serde_json::json!({ "suspended": variant % 4 == 0, "level": variant % 3 })),
+        1 => entity("Group::dev", &["Group::staff"][..usize::from(variant % 2 == 0)], serde_json::json!({})),
+        2 => entity("Folder::mid", folders, serde_json::json!({})),
+        3 => entity("Role::writer", &["Role::reader"][..usize::from(variant % 2 == 0)], serde_json::json!({})),
+        _ => {
+            let holder = ["User::ann", "Group::dev", "Group::staff"][variant % 3];
+            let place = ["Folder::top", "Folder::mid", "Folder::other"][variant / 3 % 3];
+            Change::AddGrant(grant(&format!("n{number}"), holder, Some(place), world))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// What is kept prepared never outlives what it was made of: after each change the answers are those of a state
+    /// that was built from nothing, and those of Cedar's authorizer.
+    #[test]
+    fn answers_follow_every_change(history in prop::collection::vec(0..60_u32, 1..14)) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let world = world();
+            let mut running = Running::start(served(&world), Settings::default(), world.now()).await;
+            let mut model = served(&world);
+            for (at, number) in history.into_iter().enumerate() {
+                let mut change = matters(&world, number);
+                if let Change::AddGrant(it) = &change
+                    && model.grants.iter().any(|known| known.id() == it.id())
+                {
+                    change = Change::RevokeGrant(it.id().clone());
+                }
+                model.apply([change.clone()]);
+                running.store.commit(&[change], &authorship(&world));
+                running.follower.poll(&world.now()).await.unwrap();
+                let kept = running.pdp.served().unwrap();
+                let fresh = View::offline(Arc::clone(&kept.snapshot), Dataset { head: kept.head, ..model.clone() });
+                for (user, action, doc) in [
+                    ("User::ann", "read", "Doc::d1"),
+                    ("User::ann", "write", "Doc::d1"),
+                    ("User::ann", "read", "Doc::d2"),
+                    ("User::bob", "read", "Doc::d1"),
+                ] {
+                    let query = world.ask(user, action, doc).query;
+                    let answer = |view: &View| view.answer(query.clone(), world.now(), Span::ZERO).unwrap();
+                    let by_authorizer = kept.answer_by_authorizer(query.clone(), world.now(), Span::ZERO).unwrap();
+                    assert_eq!(answer(&kept), answer(&fresh), "{user} {action} {doc} after change {at}");
+                    assert_eq!(answer(&kept), by_authorizer, "{user} {action} {doc} after change {at}");
+                }
+            }
             running.stop().await;
         });
     }

@@ -12,6 +12,7 @@ mod example;
 mod explanation;
 mod following;
 mod grants;
+mod hostile_shapes;
 mod properties;
 mod records;
 mod refusals;

@@ -42,15 +42,25 @@ fn lint(out: Out, dir: &Path) -> anyhow::Result<Exit> {
     match compiled {
         Ok(snapshot) => {
             let (policies, digest) = (snapshot.policies().len(), snapshot.digest());
+            let unnarrowed: Vec<&str> = snapshot.unnarrowed().map(PolicyId::as_str).collect();
             out.either(
                 || {
                     format!(
-                        "{policies} policies are valid; digest {}, {} attribute hops",
+                        "{policies} policies are valid; digest {}, {} attribute hops\n{}",
                         digest.short(),
-                        snapshot.dereferences()
+                        snapshot.dereferences(),
+                        narrowing(&unnarrowed)
                     )
                 },
-                || json!({ "valid": true, "policies": policies, "digest": digest.to_string(), "findings": [] }),
+                || {
+                    json!({
+                        "valid": true,
+                        "policies": policies,
+                        "digest": digest.to_string(),
+                        "unnarrowed": unnarrowed,
+                        "findings": [],
+                    })
+                },
             )?;
             Ok(Exit::Ok)
         }
@@ -62,6 +72,24 @@ fn lint(out: Out, dir: &Path) -> anyhow::Result<Exit> {
             Ok(Exit::InvalidPolicy)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Which policies cost something at every request.
+fn narrowing(unnarrowed: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    match unnarrowed {
+        [] => "every policy names a principal, a resource or a group in its scope".to_owned(),
+        ids => {
+            let more = ids.len().saturating_sub(SHOWN);
+            let shown = ids.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!(
+                "{} of them name no principal, resource or group in their scope, and are evaluated for every request of \
+                 their actions: {shown}{more}",
+                ids.len()
+            )
+        }
     }
 }
 

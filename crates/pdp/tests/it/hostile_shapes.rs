@@ -1,0 +1,73 @@
+//! Data that is meant to be expensive: bounded work, or a clear error.
+
+use std::sync::Arc;
+
+use magistrate_model::Cause::{NoPermit, Permitted};
+use magistrate_model::{EntityInput, Query, Span, json};
+use magistrate_pdp::{CheckError, View};
+use magistrate_testkit::World;
+
+use crate::small_world::{check, schema, world};
+
+fn group(n: usize, parents: &[usize]) -> String {
+    let parents: Vec<_> = parents.iter().map(|n| format!(r#""Group::\"g{n}\"""#)).collect();
+    format!(r#"{{"uid":"Group::\"g{n}\"","parents":[{}]}}"#, parents.join(","))
+}
+
+fn user(id: &str, parents: &str) -> String {
+    format!(r#"{{"uid":"User::\"{id}\"","attributes":{{"suspended":false,"level":1}},"parents":[{parents}]}}"#)
+}
+
+/// Administration refuses such data; a store that was changed otherwise may still hold it.
+#[test]
+fn entity_above_itself_is_told_by_name() {
+    let lines = [group(0, &[1]), group(1, &[2]), group(2, &[1]), user("zoe", r#""Group::\"g0\"""#)];
+    let entities = lines.map(|line| json::entity_from(&serde_json::from_str(&line).unwrap()).unwrap());
+    let (world, mut dataset) = (world(), world().dataset().clone());
+    dataset.entities.extend(entities);
+    let view = View::offline(Arc::clone(world.snapshot()), dataset);
+    let query = Query { principal: EntityInput::Reference(r#"User::"zoe""#.parse().unwrap()), ..ann(&world) };
+    let second = view.answer_by_authorizer(query.clone(), world.now(), Span::ZERO);
+    assert!(matches!(second, Err(CheckError::NotReady(_))), "{second:?}");
+    let why = view.answer(query, world.now(), Span::ZERO).unwrap_err().to_string();
+    assert!(why.contains("is a member of itself") && why.contains("Group::\"g"), "{why}");
+    assert!(view.answer(ann(&world), world.now(), Span::ZERO).is_ok(), "others are answered");
+}
+
+fn ann(world: &World) -> Query {
+    world.ask("User::ann", "read", "Doc::d1").query
+}
+
+/// Long chains, and groups that reach a group above them by thousands of ways.
+#[test]
+fn deep_and_dense_hierarchies_are_walked_once() {
+    let deep: Vec<_> = (0..5_000).map(|n| group(n, &[n + 1])).chain([group(5_000, &[])]).collect();
+    let deep = deep.into_iter().chain([user("zoe", r#""Group::\"g0\"""#)]).collect::<Vec<_>>().join("\n");
+    let policies = r#"@id("top") permit (principal in Group::"g5000", action, resource);"#;
+    let base = |lines: &str| World::of(&schema(), policies).with("entities", &format!("{lines}\n{DOC}"));
+    check(base(&deep).ask("User::zoe", "read", "Doc::d"), Permitted);
+    // Twenty layers of ten groups, each a member of all of the next: ten to the twentieth ways up.
+    let layer = |n: usize| ((n / 10 + 1) * 10..(n / 10 + 2) * 10).collect::<Vec<_>>();
+    let dense = (0..190).map(|n| group(n, &layer(n))).chain((190..200).map(|n| group(n, &[5_000])));
+    let dense = dense.chain([group(5_000, &[]), user("zoe", r#""Group::\"g0\"""#)]).collect::<Vec<_>>().join("\n");
+    check(base(&dense).ask("User::zoe", "read", "Doc::d"), Permitted);
+    check(base(&dense).ask("User::owner", "read", "Doc::d"), NoPermit);
+}
+
+const DOC: &str = r#"{"uid":"Doc::\"d\"","attributes":{"owner":{"__entity":{"type":"User","id":"owner"}},"secret":false}}
+{"uid":"User::\"owner\"","attributes":{"suspended":false,"level":1}}"#;
+
+/// Many members cost a member nothing, many policies on one group their evaluation, and many elsewhere nothing.
+#[test]
+fn crowds_are_passed_by() {
+    let members = (0..20_000).map(|n| user(&format!("m{n}"), r#""Group::\"g0\"""#));
+    let lines = members.chain([group(0, &[]), DOC.to_owned()]).collect::<Vec<_>>().join("\n");
+    let here = (0..200).map(|n| format!(r#"@id("here-{n}") permit (principal in Group::"g0", action, resource);"#));
+    let elsewhere =
+        (0..200).map(|n| format!(r#"@id("else-{n}") permit (principal in Group::"x{n}", action, resource);"#));
+    let policies = here.chain(elsewhere).collect::<Vec<_>>().join("\n");
+    let crowd = World::of(&schema(), &policies).with("entities", &lines);
+    let verdict = crowd.ask("User::m19999", "read", "Doc::d").verdict();
+    assert_eq!((verdict.cause, verdict.determining.len()), (Permitted, 200));
+    check(crowd.ask("User::owner", "read", "Doc::d"), NoPermit);
+}
