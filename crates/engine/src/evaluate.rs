@@ -9,6 +9,7 @@ use magistrate_model::{
 use crate::entity_types::{ActionInfo, EntityTypeInfo};
 use crate::known::Known;
 use crate::policy::Effect;
+use crate::reference::{MAX_AUTHORIZER_ENTITIES, entity_count};
 use crate::rules::{Ask, Examination, Given, RuleId};
 use crate::schema::FACTS;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,11 @@ pub enum Evaluator<'a> {
     Rules(&'a Known),
     /// Cedar's own authorizer over all policies, on the facts of the question: the second opinion, at its price.
     Authorizer,
+}
+
+/// Whether Cedar's authorizer can be given a question: it bounds what it takes.
+pub fn is_for_authorizer(question: &Question) -> bool {
+    entity_count(question) <= MAX_AUTHORIZER_ENTITIES
 }
 
 /// Answers a question whose query was admitted by this snapshot.

@@ -25,12 +25,13 @@ mod typed;
 mod validate;
 
 pub use entity_types::{ActionInfo, EntitySource, EntityTypeInfo, Vocabulary};
-pub use evaluate::{Evaluator, Unanswerable, respond};
+pub use evaluate::{Evaluator, Unanswerable, is_for_authorizer, respond};
 pub use explain::explain;
 pub use finding::{Finding, Findings, Rule};
 pub use guard::{MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES, MAX_SOURCE_BYTES};
 pub use known::Known;
 pub use policy::{Effect, PolicyInfo};
+pub use reference::MAX_AUTHORIZER_ENTITIES;
 pub use rules::Entity;
 pub use snapshot::{MAX_DEREFERENCES, Snapshot, Source};
 

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use cedar_policy::{AuthorizationError, Authorizer, Context, Entities, Entity, Request};
-use magistrate_model::{EntityData, EntityUid, PolicyId, Record, Value};
+use magistrate_model::{EntityData, EntityUid, PolicyId, Question, Record, Value};
 
 use crate::cedar;
 use crate::evaluate::{Parts, Satisfied, Unanswerable};
@@ -14,9 +14,22 @@ use crate::policy::Effect;
 use crate::schema::FACTS;
 use crate::typed;
 
+/// Entities of one request, what is above them included, that Cedar's authorizer is given: it closes hierarchies by
+/// recursion, and some thousand levels overflow the stack, which ends the process.
+pub const MAX_AUTHORIZER_ENTITIES: usize = 1_000;
+
+/// How many entities Cedar's authorizer would be given.
+pub(crate) fn entity_count(question: &Question) -> usize {
+    question.facts.entities.len() + question.facts.roles.len() + question.facts.scopes.len()
+}
+
 impl Parts<'_> {
     /// Cedar's response.
     pub(crate) fn ask_authorizer(&self) -> Result<Satisfied, Unanswerable> {
+        if entity_count(self.question) > MAX_AUTHORIZER_ENTITIES {
+            let why = format!("more than {MAX_AUTHORIZER_ENTITIES} entities are too many for Cedar's authorizer");
+            return Err(Unanswerable::new(why));
+        }
         let entities = self.cedar_entities()?;
         let request = self.cedar_request()?;
         let response = Authorizer::new().is_authorized(&request, &self.snapshot.cedar_policies, &entities);

@@ -67,9 +67,12 @@ impl Comparison {
         self.differed.load(Ordering::Relaxed) == 0
     }
 
-    /// Takes a decision to be compared, if one is wanted.
+    /// Takes a decision to be compared, if one is wanted and the authorizer can be given it.
     pub(crate) fn offer(&self, view: &Arc<View>, question: &Question, verdict: &Verdict) {
-        if self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed) {
+        if !self.wanted.load(Ordering::Relaxed) || !engine::is_for_authorizer(question) {
+            return;
+        }
+        if self.wanted.swap(false, Ordering::Relaxed) {
             let verdict = Verdict { explanation: None, ..verdict.clone() };
             let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict };
             // Nobody compares any more, or one is waiting already.

@@ -41,15 +41,22 @@ fn ann(world: &World) -> Query {
 /// Long chains, and groups that reach a group above them by thousands of ways.
 #[test]
 fn deep_and_dense_hierarchies_are_walked_once() {
-    let deep: Vec<_> = (0..5_000).map(|n| group(n, &[n + 1])).chain([group(5_000, &[])]).collect();
+    let deep: Vec<_> = (0..2_000).map(|n| group(n, &[n + 1])).chain([group(2_000, &[])]).collect();
     let deep = deep.into_iter().chain([user("zoe", r#""Group::\"g0\"""#)]).collect::<Vec<_>>().join("\n");
-    let policies = r#"@id("top") permit (principal in Group::"g5000", action, resource);"#;
+    let policies = r#"@id("top") permit (principal in Group::"g2000", action, resource);"#;
     let base = |lines: &str| World::of(&schema(), policies).with("entities", &format!("{lines}\n{DOC}"));
-    check(base(&deep).ask("User::zoe", "read", "Doc::d"), Permitted);
+    // Cedar's authorizer would close a chain like this by recursion, until the stack is gone: it is not given it.
+    let world = base(&deep);
+    let view = View::offline(Arc::clone(world.snapshot()), world.dataset().clone());
+    let query = world.ask("User::zoe", "read", "Doc::d").query;
+    let (_, verdict) = view.answer(query.clone(), world.now(), Span::ZERO).unwrap();
+    assert_eq!(verdict.cause, Permitted);
+    let refused = view.answer_by_authorizer(query, world.now(), Span::ZERO).unwrap_err();
+    assert!(refused.to_string().contains("more than 1000 entities"), "{refused}");
     // Twenty layers of ten groups, each a member of all of the next: ten to the twentieth ways up.
     let layer = |n: usize| ((n / 10 + 1) * 10..(n / 10 + 2) * 10).collect::<Vec<_>>();
-    let dense = (0..190).map(|n| group(n, &layer(n))).chain((190..200).map(|n| group(n, &[5_000])));
-    let dense = dense.chain([group(5_000, &[]), user("zoe", r#""Group::\"g0\"""#)]).collect::<Vec<_>>().join("\n");
+    let dense = (0..190).map(|n| group(n, &layer(n))).chain((190..200).map(|n| group(n, &[2_000])));
+    let dense = dense.chain([group(2_000, &[]), user("zoe", r#""Group::\"g0\"""#)]).collect::<Vec<_>>().join("\n");
     check(base(&dense).ask("User::zoe", "read", "Doc::d"), Permitted);
     check(base(&dense).ask("User::owner", "read", "Doc::d"), NoPermit);
 }
