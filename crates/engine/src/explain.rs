@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::evaluate::{Parts, Unanswerable};
 use crate::known::Known;
 use crate::policy::Effect;
-use crate::rules::{Examination, Failure, RuleId, ScopeHolds};
+use crate::rules::{Examination, Failure, Node, RuleId, ScopeHolds};
 use crate::snapshot::Snapshot;
 
 /// Policies whose scope matches that are told; more are counted out.
@@ -32,6 +32,15 @@ pub fn explain(
     let policies = candidates.iter().take(MOST_POLICIES).filter_map(|rule| explaining.policy(*rule)).collect();
     let nearest_permits = if permitted { Vec::new() } else { explaining.nearest() };
     Ok(Explanation { policies, nearest_permits, grants: Vec::new() })
+}
+
+/// A clause, prepared when it is first explained.
+#[derive(Debug)]
+pub(crate) struct Clause {
+    text: String,
+    condition: Node,
+    /// The attributes it reads, with how they are told.
+    reads: Vec<(String, Node)>,
 }
 
 struct Explaining<'a> {
@@ -73,12 +82,17 @@ impl Explaining<'_> {
             _ if !matches => Outcome::NotSatisfied,
             condition => outcome_of(condition),
         };
-        let clauses = clauses(cedar).iter().filter_map(|json| self.clause(json)).collect();
+        let clauses = self.snapshot.clauses.get(rule.place())?.get_or_init(|| self.prepared(cedar));
+        let clauses = clauses.iter().map(|clause| self.clause(clause)).collect();
         Some(PolicyExplained { id: id.clone(), permits: info.effect == Effect::Permit, outcome, scope, clauses })
     }
 
+    fn prepared(&self, policy: &Policy) -> Vec<Clause> {
+        clauses(policy).iter().filter_map(|json| self.prepare(json)).collect()
+    }
+
     /// One clause, which Cedar is given as a policy of its own.
-    fn clause(&self, json: &Json) -> Option<ClauseExplained> {
+    fn prepare(&self, json: &Json) -> Option<Clause> {
         let any = json!({ "op": "All" });
         let alone =
             json!({ "effect": "permit", "principal": any, "action": any, "resource": any, "conditions": [json] });
@@ -87,21 +101,27 @@ impl Explaining<'_> {
         let expr = core.non_scope_constraints()?;
         let shown = alone.to_cedar()?;
         let (_, text) = shown.split_once(')')?;
-        let outcome = outcome_of(self.examination.value(expr).and_then(|value| {
+        let mut read = Vec::new();
+        reads(expr, &mut read);
+        let prepare = |expr: &Expr| self.examination.prepare(expr);
+        Some(Clause {
+            text: text.trim().trim_end_matches(';').split_whitespace().collect::<Vec<_>>().join(" "),
+            condition: prepare(expr),
+            reads: read.into_iter().map(|expr| (shortened(&expr.to_string()), prepare(expr))).collect(),
+        })
+    }
+
+    fn clause(&self, clause: &Clause) -> ClauseExplained {
+        let outcome = outcome_of(self.examination.value(&clause.condition).and_then(|value| {
             let ValueKind::Lit(Literal::Bool(it)) = value.value else { return Err(Failure::NotEvaluable) };
             Ok(it)
         }));
-        let mut read = Vec::new();
-        reads(expr, &mut read);
-        let reads = read.into_iter().map(|expr| {
-            let value = self.examination.value(expr);
-            (
-                shortened(&expr.to_string()),
-                shortened(&value.map_or_else(|why| format!("nothing: {why}"), |it| it.to_string())),
-            )
+        let reads = clause.reads.iter().map(|(expression, node)| {
+            let value = self.examination.value(node);
+            let value = value.map_or_else(|why| format!("nothing: {why}"), |value| value.to_string());
+            (expression.clone(), shortened(&value))
         });
-        let text = text.trim().trim_end_matches(';').split_whitespace().collect::<Vec<_>>().join(" ");
-        Some(ClauseExplained { text, outcome, reads: reads.collect() })
+        ClauseExplained { text: clause.text.clone(), outcome, reads: reads.collect() }
     }
 }
 

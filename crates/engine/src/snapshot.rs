@@ -1,6 +1,7 @@
 //! Immutable policy snapshots: what is live, or what would be.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use cedar_policy::{PolicySet as CedarSet, Schema};
 use cedar_policy_core::validator::types::Attributes;
@@ -9,6 +10,7 @@ use magistrate_model::{ActionUid, Digest, EntityData, PolicyId, PolicySet, Polic
 
 use crate::cedar::Types;
 use crate::entity_types::Vocabulary;
+use crate::explain::Clause;
 use crate::finding::{Finding, Findings, Rule};
 use crate::guard;
 use crate::meaning;
@@ -49,6 +51,8 @@ pub struct Snapshot {
     /// The policies prepared, and their ids by place.
     pub(crate) rules: Rules,
     pub(crate) order: Vec<PolicyId>,
+    /// What was explained of each before, by place.
+    pub(crate) clauses: Vec<OnceLock<Vec<Clause>>>,
     pub(crate) types: Types,
     /// Actions in Cedar's form, and what their contexts declare.
     pub(crate) actions: HashMap<ActionUid, cedar_policy_core::ast::EntityUID, RandomState>,
@@ -178,6 +182,7 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
         schema_text: schema.text.clone(),
         cedar_policies,
         order: policies.keys().cloned().collect(),
+        clauses: policies.iter().map(|_| OnceLock::new()).collect(),
         policies,
         rules,
         types,

@@ -102,7 +102,9 @@ impl Comparer {
             if let Ok(difference) = compared {
                 comparison.compared.fetch_add(1, Ordering::Relaxed);
                 if let Some(difference) = difference {
-                    comparison.differed.fetch_add(1, Ordering::Relaxed);
+                    // That it cannot say anything is told, and no other answer.
+                    let differs = difference.authorizer.is_ok();
+                    comparison.differed.fetch_add(differs.into(), Ordering::Relaxed);
                     tell(&difference);
                 }
             }

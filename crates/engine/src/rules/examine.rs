@@ -69,9 +69,13 @@ impl Examination<'_> {
         condition.map_or(Ok(true), |condition| Evaluation::of(&self.asked).truth(condition))
     }
 
-    /// The value of any expression for this request.
-    pub(crate) fn value(&self, expr: &Expr) -> Result<Value, Failure> {
-        let node = Node::prepare(expr, &mut &self.rules.names);
-        Evaluation::of(&self.asked).value(&node).map(Cow::into_owned)
+    /// Any expression over what policies name, prepared.
+    pub(crate) fn prepare(&self, expr: &Expr) -> Node {
+        Node::prepare(expr, &mut &self.rules.names)
+    }
+
+    /// Its value for this request.
+    pub(crate) fn value(&self, node: &Node) -> Result<Value, Failure> {
+        Evaluation::of(&self.asked).value(node).map(Cow::into_owned)
     }
 }

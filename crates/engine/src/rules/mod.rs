@@ -27,7 +27,7 @@ pub(crate) use entity::Parts;
 use evaluation::Evaluation;
 use index::{Constraint, Index, Key, Row, keys_of};
 use names::{NameId, Names};
-use node::Node;
+pub(crate) use node::Node;
 
 /// A rule by its place among the policies, which are in order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -68,9 +68,13 @@ fn tell_readiness(readiness: &Readiness, turned: bool) {
     }
 }
 
-/// A decision was made otherwise than Cedar's own authorizer makes it.
+/// A decision was made otherwise than Cedar's own authorizer makes it, or it makes none.
 pub(super) fn tell_difference(difference: &Difference) {
     let Difference { question, answered, authorizer } = difference;
+    if let Err(why) = authorizer {
+        warn!(why, action = %question.query.action, "a decision could not be made a second time; look at what is stored");
+        return;
+    }
     let says = |verdict: &magistrate_model::Verdict| {
         format!("{:?}, determining {:?}, errored {:?}", verdict.cause, verdict.determining, verdict.errored)
     };
