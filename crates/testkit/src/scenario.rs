@@ -39,6 +39,8 @@ pub struct Scenario {
 }
 
 const ROLES: [&str; 2] = ["viewer", "editor"];
+/// Generated policies of one file.
+const A_FILE: usize = 10_000;
 
 impl Scenario {
     /// Generates a scenario.
@@ -50,7 +52,7 @@ impl Scenario {
         let grants = grants(&mut data, &mut random, scale.assignments, &users, &folders);
         let shipped = files.compile().unwrap_or_else(|findings| panic!("{findings}")).policies().len();
         let mut policies = files.policies.clone();
-        policies.push(generated_policies(&mut random, scale.policies.saturating_sub(shipped), &folders));
+        policies.extend(generated_policies(&mut random, scale.policies.saturating_sub(shipped), &folders));
         Self { schema: files.schema, policies, data, generated: [("entities", entities), ("grants", grants)] }
     }
 
@@ -159,8 +161,8 @@ fn grants(data: &mut Data, random: &mut ChaCha8Rng, count: usize, users: &[Strin
 }
 
 /// Policies on single folders: of four, two by group, one by attribute and one forbid.
-fn generated_policies(random: &mut ChaCha8Rng, count: usize, folders: &[String]) -> Source {
-    let mut text = String::new();
+fn generated_policies(random: &mut ChaCha8Rng, count: usize, folders: &[String]) -> Vec<Source> {
+    let mut texts = vec![String::new(); count.div_ceil(A_FILE).max(1)];
     for n in 0..count {
         let folder = folders.choose(random).unwrap();
         let scope = format!("action in Company::Action::\"documents:read\", resource in Company::Folder::\"{folder}\"");
@@ -170,7 +172,11 @@ fn generated_policies(random: &mut ChaCha8Rng, count: usize, folders: &[String])
             2 => format!("permit (principal is Company::User, {scope}) when {{ principal.clearance >= {} }};", n % 5),
             _ => format!("forbid (principal is Company::User, {scope}) when {{ principal.suspended }};"),
         };
-        writeln!(text, "@id(\"generated.policy-{n}\")\n{policy}").unwrap();
+        writeln!(texts[n / A_FILE], "@id(\"generated.policy-{n}\")\n{policy}").unwrap();
     }
-    Source { name: "generated.cedar".into(), text }
+    let source = |(n, text): (usize, String)| match n {
+        0 => Source { name: "generated.cedar".into(), text },
+        n => Source { name: format!("generated-{n}.cedar"), text },
+    };
+    texts.into_iter().enumerate().map(source).collect()
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::generate::{REQUESTS, World, world};
+use super::generate::{Given, REQUESTS, World, world};
 use super::harness::{Answer, Asking};
 
 fn cases() -> u32 {
@@ -26,6 +26,35 @@ fn answers_are_those_of_cedars_authorizer() {
         for request in &world.requests {
             let (ours, theirs) = (asking.rules(request), asking.authorizer(request));
             prop_assert_eq!(ours, theirs, "{:?}", request);
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Policies in another order, and among others that can match nothing that is asked, answer the same.
+#[test]
+fn order_and_strangers_change_nothing() {
+    let config = Config { cases: cases().div_ceil(40), failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&world(), |world| {
+        let stranger = |text: &str| Given { text: text.to_owned(), principal: None, resource: None };
+        let strangers = [
+            stranger(r#"permit(principal == User::"nobody", action, resource);"#),
+            stranger(r#"forbid(principal, action == Action::"unknown", resource);"#),
+            stranger(r#"forbid(principal, action, resource in N::Folder::"nowhere") when { 1 == "a" };"#),
+        ];
+        let policies = strangers.into_iter().chain(world.policies.iter().rev().cloned()).collect();
+        let other = World { policies, ..world.clone() };
+        let (asking, among_others) = (Asking::of(&world), Asking::of(&other));
+        let last = other.policies.len() - 1;
+        let renamed = |ids: &BTreeSet<String>| -> BTreeSet<String> {
+            ids.iter().map(|id| format!("p{}", last - id.trim_start_matches('p').parse::<usize>().unwrap())).collect()
+        };
+        for request in &world.requests {
+            let (ours, theirs) = (asking.rules(request), among_others.rules(request));
+            prop_assert_eq!(ours.denied, theirs.denied);
+            prop_assert_eq!(&ours.reasons, &renamed(&theirs.reasons));
+            prop_assert_eq!(&ours.errored, &renamed(&theirs.errored));
         }
         Ok(())
     });
