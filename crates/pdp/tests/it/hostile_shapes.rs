@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use magistrate_model::Cause::{NoPermit, Permitted};
-use magistrate_model::{EntityInput, Query, Span, json};
+use magistrate_model::{EntityData, EntityInput, Query, Record, Span, json};
 use magistrate_pdp::{CheckError, View};
 use magistrate_testkit::World;
 
@@ -77,4 +77,31 @@ fn crowds_are_passed_by() {
     let verdict = crowd.ask("User::m19999", "read", "Doc::d").verdict();
     assert_eq!((verdict.cause, verdict.determining.len()), (Permitted, 200));
     check(crowd.ask("User::owner", "read", "Doc::d"), NoPermit);
+}
+
+/// What a caller asserts of the resource counts for a principal below it, too, whatever an old row says of it.
+#[test]
+fn assertion_counts_for_what_is_below() {
+    let schema = r#"
+        @source("stored") entity Group;
+        @source("asserted") entity Order in [Order, Group];
+        action poke appliesTo { principal: Order, resource: Order, context: {} };
+    "#;
+    let policies = r#"@id("group") permit (principal in Group::"g", action, resource);"#;
+    let world = World::of(schema, policies).with("entities", r#"{"uid":"Group::\"g\""}"#);
+    let mut dataset = world.dataset().clone();
+    dataset.entities.push(EntityData::bare(r#"Order::"above""#.parse().unwrap()));
+    let view = View::offline(Arc::clone(world.snapshot()), dataset);
+    let asserted = |id: &str, parent: &str| {
+        let uid = format!("Order::\"{id}\"").parse().unwrap();
+        let parents = [parent.parse().unwrap()].into();
+        EntityInput::Asserted(EntityData { uid, attributes: Record::new(), parents })
+    };
+    let ask = world.ask("Order::below", "poke", "Order::above").query;
+    let (principal, resource) = (asserted("below", r#"Order::"above""#), asserted("above", r#"Group::"g""#));
+    let query = Query { principal, resource, ..ask };
+    let (_, rules) = view.answer(query.clone(), world.now(), Span::ZERO).unwrap();
+    let (_, authorizer) = view.answer_by_authorizer(query, world.now(), Span::ZERO).unwrap();
+    assert_eq!(rules.cause, Permitted);
+    assert_eq!(rules, authorizer);
 }
