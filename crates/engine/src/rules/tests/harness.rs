@@ -82,6 +82,8 @@ impl<'a> Asking<'a> {
         let given = Given::new(&context, facts.as_ref().map(|facts| ("rec", facts)), &self.types);
         let response = self.rules.respond(&ask, given);
         let ids = |rules: &[RuleId]| rules.iter().map(|rule| self.ids[rule.place()].clone()).collect::<BTreeSet<_>>();
+        let once = |rules: &[RuleId]| rules.windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(once(&response.permits) && once(&response.forbids), "each once, and in order: {response:?}");
         let failed: Vec<RuleId> = response.failed.iter().map(|(rule, _)| *rule).collect();
         let denied = !response.forbids.is_empty() || response.permits.is_empty();
         let reasons = if response.forbids.is_empty() { ids(&response.permits) } else { ids(&response.forbids) };

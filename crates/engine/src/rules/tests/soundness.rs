@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use magistrate_model::{EntityUid, Record};
+use magistrate_model::{AttributeName, EntityUid, Record, Value};
 
 use super::generate::{Given, Request, Stored, World};
 use super::harness::Asking;
@@ -156,6 +156,16 @@ fn slots_are_filled_before() {
     ];
     check(&world(&entities, &policies), USER, "read", DOC, &[], &["p0", "p1"]);
     check(&world(&entities, &policies), GROUP, "read", FOLDER, &[], &["p2", "p3"]);
+}
+
+/// An entity that a constant names is not constant: what it is like is asked when the request is there.
+#[test]
+fn entity_in_a_constant_is_looked_up() {
+    let policy = r#"permit(principal, action, resource) when { {who: User::"b"} has who.n };"#.to_owned();
+    let mut world = of(&[(OTHER, &[])], &[policy]);
+    let stored = world.entities.values_mut().next().unwrap();
+    stored.attributes.insert(AttributeName::new("n").unwrap(), Value::Long(1));
+    check(&world, USER, "read", DOC, &[], &["p0"]);
 }
 
 /// What is constant keeps its meaning when it is evaluated ahead of time: failing, and never being reached.
