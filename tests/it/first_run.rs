@@ -6,6 +6,7 @@ use magistrate_tests::{Store, magistrate};
 fn dev_gives_an_allow_and_a_deny_with_reasons_and_their_place_in_history() {
     let nowhere = Store::nowhere();
     let ran = magistrate(nowhere.home(), ["dev", "--once", "--port", "0"]).code(0);
+    assert!(!ran.out.contains("Policies whose scope matches"), "answers, and no explanations: {}", ran.out);
     let lines: Vec<&str> = ran.out.lines().collect();
     let after = |start: &str| {
         lines.iter().position(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {}", ran.out))

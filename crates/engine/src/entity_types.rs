@@ -1,7 +1,9 @@
 //! What a schema says in our terms: where entities come from, what actions belong to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 
+use foldhash::fast::RandomState;
 use magistrate_model::{ActionUid, DurabilityClass, EntityUid, TypeName};
 
 /// Where the entities of a type come from.
@@ -73,13 +75,50 @@ pub struct ActionInfo {
 }
 
 /// The types and actions of a schema.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
-    pub(crate) types: BTreeMap<TypeName, EntityTypeInfo>,
-    pub(crate) actions: BTreeMap<ActionUid, ActionInfo>,
+    types: Table<TypeName, EntityTypeInfo>,
+    actions: Table<ActionUid, ActionInfo>,
+    role_types: Vec<TypeName>,
+    scope_type: Option<TypeName>,
+}
+
+/// Rows in the order of their keys, found by hash: every request looks for several.
+#[derive(Debug, Clone)]
+struct Table<K, V> {
+    rows: Vec<(K, V)>,
+    places: HashMap<K, usize, RandomState>,
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), places: HashMap::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Table<K, V> {
+    fn of(rows: BTreeMap<K, V>) -> Self {
+        let places = rows.keys().cloned().zip(0..).collect();
+        Self { rows: rows.into_iter().collect(), places }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        let place = self.places.get(key)?;
+        self.rows.get(*place).map(|(_, value)| value)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.iter().map(|(key, value)| (key, value))
+    }
 }
 
 impl Vocabulary {
+    pub(crate) fn of(types: BTreeMap<TypeName, EntityTypeInfo>, actions: BTreeMap<ActionUid, ActionInfo>) -> Self {
+        let of = |source| types.iter().filter(move |(_, info)| info.source == source).map(|(name, _)| name.clone());
+        let (role_types, scope_type) = (of(EntitySource::Role).collect(), of(EntitySource::Scope).next());
+        Self { types: Table::of(types), actions: Table::of(actions), role_types, scope_type }
+    }
+
     /// The entity type of this name.
     pub fn entity_type(&self, name: &TypeName) -> Option<&EntityTypeInfo> {
         self.types.get(name)
@@ -102,20 +141,16 @@ impl Vocabulary {
 
     /// Role types.
     pub fn role_types(&self) -> impl Iterator<Item = &TypeName> {
-        self.of_source(EntitySource::Role)
+        self.role_types.iter()
     }
 
     /// The scope type, if the schema has one; it has at most one.
     pub fn scope_type(&self) -> Option<&TypeName> {
-        self.of_source(EntitySource::Scope).next()
+        self.scope_type.as_ref()
     }
 
     /// Where entities of this type come from; `None` for a type the schema does not declare.
     pub fn source_of(&self, name: &TypeName) -> Option<EntitySource> {
         self.types.get(name).map(|info| info.source)
-    }
-
-    fn of_source(&self, source: EntitySource) -> impl Iterator<Item = &TypeName> {
-        self.types.iter().filter(move |(_, info)| info.source == source).map(|(name, _)| name)
     }
 }

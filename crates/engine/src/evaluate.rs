@@ -1,14 +1,12 @@
 //! Answering a question.
 
-use std::collections::BTreeSet;
-
 use magistrate_model::{
-    Cause, DurabilityClass, EntityUid, GrantId, Missing, PolicyId, Question, Record, Revision, Span, Verdict,
+    Cause, DurabilityClass, EntityUid, GrantId, Missing, Question, Record, Revision, Span, Verdict,
 };
 
 use crate::entity_types::{ActionInfo, EntityTypeInfo};
 use crate::known::Known;
-use crate::policy::Effect;
+use crate::policy::{Effect, PolicyInfo};
 use crate::reference::{MAX_AUTHORIZER_ENTITIES, entity_count};
 use crate::rules::{Ask, Examination, Given, RuleId};
 use crate::schema::FACTS;
@@ -52,16 +50,17 @@ pub fn respond<'a>(
 ) -> Result<Verdict, Unanswerable> {
     let parts = Parts::of(snapshot, question)?;
     if let Some(missing) = &question.facts.missing {
-        return Ok(parts.verdict(revision, unknown(missing), Vec::new(), Vec::new()));
+        return Ok(parts.verdict(revision, unknown(missing), &[], &[]));
     }
     if parts.above_ceiling() {
-        return Ok(parts.verdict(revision, Cause::ScopeCeiling, Vec::new(), Vec::new()));
+        return Ok(parts.verdict(revision, Cause::ScopeCeiling, &[], &[]));
     }
     let Satisfied { permits, forbids, errored } = match evaluator()? {
         Evaluator::Rules(known) => parts.ask_rules(known)?,
         Evaluator::Authorizer => parts.ask_authorizer()?,
     };
-    let errored_forbids = || errored.iter().filter(|id| parts.is_forbid(id)).cloned().collect::<Vec<_>>();
+    let errored_forbids =
+        || errored.iter().copied().filter(|policy| policy.effect == Effect::Forbid).collect::<Vec<_>>();
     let (cause, determining) = match (forbids.is_empty(), permits.is_empty()) {
         (false, _) => (Cause::Forbidden, forbids),
         (true, no_permit) => match (errored_forbids(), no_permit) {
@@ -70,7 +69,7 @@ pub fn respond<'a>(
             (_, true) => (Cause::NoPermit, Vec::new()),
         },
     };
-    Ok(parts.verdict(revision, cause, determining, errored))
+    Ok(parts.verdict(revision, cause, &determining, &errored))
 }
 
 const fn unknown(missing: &Missing) -> Cause {
@@ -82,11 +81,11 @@ const fn unknown(missing: &Missing) -> Cause {
 }
 
 /// What Cedar says: the satisfied permits only where no forbid is satisfied; what failed. In the order of ids.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Satisfied {
-    pub(crate) permits: Vec<PolicyId>,
-    pub(crate) forbids: Vec<PolicyId>,
-    pub(crate) errored: Vec<PolicyId>,
+#[derive(Debug, Default)]
+pub(crate) struct Satisfied<'a> {
+    pub(crate) permits: Vec<&'a PolicyInfo>,
+    pub(crate) forbids: Vec<&'a PolicyInfo>,
+    pub(crate) errored: Vec<&'a PolicyInfo>,
 }
 
 pub(crate) struct Parts<'a> {
@@ -105,10 +104,6 @@ impl<'a> Parts<'a> {
             (Some(action), Some(principal_type)) => Ok(Self { snapshot, question, action, principal_type }),
             _ => Err(Unanswerable::new(format!("`{}` was not admitted by this schema", query.action))),
         }
-    }
-
-    fn is_forbid(&self, id: &PolicyId) -> bool {
-        self.snapshot.policy(id).is_none_or(|policy| policy.effect == Effect::Forbid)
     }
 
     /// Where scopes are required, the action must belong to a group that a scope in force opens.
@@ -152,29 +147,32 @@ impl<'a> Parts<'a> {
         Ok(self.snapshot.rules.examine(ask, given))
     }
 
-    fn ask_rules(&self, known: &Known) -> Result<Satisfied, Unanswerable> {
+    fn ask_rules(&self, known: &Known) -> Result<Satisfied<'a>, Unanswerable> {
         let (ask, given) = self.ask(known)?;
         let response = self.snapshot.rules.respond(&ask, given);
-        let ids = |rules: &[RuleId]| rules.iter().filter_map(|rule| self.id(*rule)).collect::<Vec<_>>();
-        let permits = if response.forbids.is_empty() { ids(&response.permits) } else { Vec::new() };
-        let errored = response.failed.iter().filter_map(|(rule, _)| self.id(*rule)).collect();
-        Ok(Satisfied { permits, forbids: ids(&response.forbids), errored })
+        let snapshot = self.snapshot;
+        let policies = |rules: &[RuleId]| rules.iter().filter_map(|rule| snapshot.policy_of(*rule)).collect::<Vec<_>>();
+        let permits = if response.forbids.is_empty() { policies(&response.permits) } else { Vec::new() };
+        let errored = response.failed.iter().filter_map(|(rule, _)| snapshot.policy_of(*rule)).collect();
+        Ok(Satisfied { permits, forbids: policies(&response.forbids), errored })
     }
 
-    fn id(&self, rule: RuleId) -> Option<PolicyId> {
-        self.snapshot.order.get(rule.place()).cloned()
-    }
-
-    fn verdict(&self, revision: Revision, cause: Cause, determining: Vec<PolicyId>, errored: Vec<PolicyId>) -> Verdict {
-        let policies: Vec<_> = determining.iter().filter_map(|id| self.snapshot.policy(id)).collect();
-        let asked = policies.iter().map(|policy| policy.class).chain([self.action.class]).max();
+    fn verdict(
+        &self,
+        revision: Revision,
+        cause: Cause,
+        determining: &[&PolicyInfo],
+        errored: &[&PolicyInfo],
+    ) -> Verdict {
+        let ids = |policies: &[&PolicyInfo]| policies.iter().map(|policy| policy.id.clone()).collect();
+        let asked = determining.iter().map(|policy| policy.class).chain([self.action.class]).max();
         Verdict {
             cause,
-            grants: self.grants_used(cause, &determining),
-            advice: policies.iter().flat_map(|policy| policy.advice.iter().cloned()).collect(),
-            obligations: policies.iter().flat_map(|policy| policy.obligations.iter().cloned()).collect(),
-            determining,
-            errored,
+            grants: self.grants_used(cause, determining),
+            advice: determining.iter().flat_map(|policy| policy.advice.iter().cloned()).collect(),
+            obligations: determining.iter().flat_map(|policy| policy.obligations.iter().cloned()).collect(),
+            determining: ids(determining),
+            errored: ids(errored),
             revision,
             policy_set_digest: self.snapshot.digest(),
             valid_until: self.valid_until(cause),
@@ -185,13 +183,15 @@ impl<'a> Parts<'a> {
     }
 
     /// Grants whose roles or scopes the determining policies name, and those that opened the action.
-    fn grants_used(&self, cause: Cause, determining: &[PolicyId]) -> Vec<GrantId> {
-        let policies = determining.iter().filter_map(|id| self.snapshot.policy(id));
-        let mut relevant: BTreeSet<EntityUid> = policies.flat_map(|policy| policy.names.iter().cloned()).collect();
-        if cause == Cause::Permitted && self.principal_type.scopes_required {
-            relevant.extend(self.opening_scopes().filter_map(|name| self.scope_uid(name)));
-        }
-        let grants = self.question.facts.grants.iter().filter(|grant| !grant.confers.is_disjoint(&relevant));
+    fn grants_used(&self, cause: Cause, determining: &[&PolicyInfo]) -> Vec<GrantId> {
+        let opened = cause == Cause::Permitted && self.principal_type.scopes_required;
+        let opening: Vec<EntityUid> = match opened {
+            true => self.opening_scopes().filter_map(|name| self.scope_uid(name)).collect(),
+            false => Vec::new(),
+        };
+        let named = |uid: &EntityUid| determining.iter().any(|policy| policy.names.contains(uid));
+        let is_used = |uid: &EntityUid| opening.contains(uid) || named(uid);
+        let grants = self.question.facts.grants.iter().filter(|grant| grant.confers.iter().any(is_used));
         grants.map(|grant| grant.id.clone()).collect()
     }
 

@@ -66,8 +66,8 @@ impl Explaining<'_> {
     }
 
     fn policy(&self, rule: RuleId) -> Option<PolicyExplained> {
-        let id = self.snapshot.order.get(rule.place())?;
-        let info = self.snapshot.policy(id)?;
+        let info = self.snapshot.policy_of(rule)?;
+        let id = &info.id;
         let cedar = self.snapshot.cedar_policies.policy(&cedar_policy::PolicyId::new(id.as_str()))?;
         let core: &ast::Policy = cedar.as_ref();
         let holds = self.examination.scope(rule);

@@ -6,11 +6,11 @@
 use std::collections::HashSet;
 
 use cedar_policy::{AuthorizationError, Authorizer, Context, Entities, Entity, Request};
-use magistrate_model::{EntityData, EntityUid, PolicyId, Question, Record, Value};
+use magistrate_model::{EntityData, EntityUid, Question, Record, Value};
 
 use crate::cedar;
 use crate::evaluate::{Parts, Satisfied, Unanswerable};
-use crate::policy::Effect;
+use crate::policy::{Effect, PolicyInfo};
 use crate::schema::FACTS;
 use crate::typed;
 
@@ -23,9 +23,9 @@ pub(crate) fn entity_count(question: &Question) -> usize {
     question.facts.entities.len() + question.facts.roles.len() + question.facts.scopes.len()
 }
 
-impl Parts<'_> {
+impl<'a> Parts<'a> {
     /// Cedar's response.
-    pub(crate) fn ask_authorizer(&self) -> Result<Satisfied, Unanswerable> {
+    pub(crate) fn ask_authorizer(&self) -> Result<Satisfied<'a>, Unanswerable> {
         if entity_count(self.question) > MAX_AUTHORIZER_ENTITIES {
             let why = format!("more than {MAX_AUTHORIZER_ENTITIES} entities are too many for Cedar's authorizer");
             return Err(Unanswerable::new(why));
@@ -34,9 +34,9 @@ impl Parts<'_> {
         let request = self.cedar_request()?;
         let response = Authorizer::new().is_authorized(&request, &self.snapshot.cedar_policies, &entities);
         let errors = response.diagnostics().errors();
-        let errored = ids(errors.map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id()));
-        let reasons = ids(response.diagnostics().reason());
-        let is_forbid = |id: &PolicyId| self.snapshot.policy(id).is_none_or(|policy| policy.effect == Effect::Forbid);
+        let errored = self.named(errors.map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id()))?;
+        let reasons = self.named(response.diagnostics().reason())?;
+        let is_forbid = |policy: &&PolicyInfo| policy.effect == Effect::Forbid;
         Ok(match response.decision() {
             cedar_policy::Decision::Deny if !reasons.is_empty() && !reasons.iter().all(is_forbid) => {
                 return Err(Unanswerable::new("Cedar denies by what is no forbid".to_owned()));
@@ -44,6 +44,21 @@ impl Parts<'_> {
             cedar_policy::Decision::Deny => Satisfied { permits: Vec::new(), forbids: reasons, errored },
             cedar_policy::Decision::Allow => Satisfied { permits: reasons, forbids: Vec::new(), errored },
         })
+    }
+
+    /// The policies of these ids, in the order of ids.
+    fn named<'i>(
+        &self,
+        ids: impl Iterator<Item = &'i cedar_policy::PolicyId>,
+    ) -> Result<Vec<&'a PolicyInfo>, Unanswerable> {
+        let snapshot = self.snapshot;
+        let policy = |id: &cedar_policy::PolicyId| {
+            let known = AsRef::<str>::as_ref(id).parse().ok().and_then(|id| snapshot.policy(&id));
+            known.ok_or_else(|| Unanswerable::new(format!("Cedar names `{id}`, which is no policy")))
+        };
+        let mut policies = ids.map(policy).collect::<Result<Vec<_>, _>>()?;
+        policies.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(policies)
     }
 
     fn cedar_request(&self) -> Result<Request, Unanswerable> {
@@ -83,12 +98,6 @@ impl Parts<'_> {
         }
         Entities::from_entities(entities, Some(&self.snapshot.cedar_schema)).map_err(failed)
     }
-}
-
-fn ids<'a>(given: impl Iterator<Item = &'a cedar_policy::PolicyId>) -> Vec<PolicyId> {
-    let mut ids: Vec<PolicyId> = given.filter_map(|id| AsRef::<str>::as_ref(id).parse().ok()).collect();
-    ids.sort();
-    ids
 }
 
 fn entity(data: &EntityData, overlay: &[&EntityUid]) -> Result<Entity, Unanswerable> {

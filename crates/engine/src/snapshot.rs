@@ -16,7 +16,7 @@ use crate::guard;
 use crate::meaning;
 use crate::policy::{self, ParsedPolicy, PolicyInfo};
 use crate::roles;
-use crate::rules::Rules;
+use crate::rules::{RuleId, Rules};
 use crate::schema::{self, ParsedSchema};
 use crate::stack;
 use crate::typed;
@@ -47,10 +47,10 @@ impl Source {
 pub struct Snapshot {
     pub(crate) cedar_schema: Schema,
     pub(crate) cedar_policies: CedarSet,
-    pub(crate) policies: BTreeMap<PolicyId, PolicyInfo>,
-    /// The policies prepared, and their ids by place.
+    /// In id order: a policy's place is its number among the rules.
+    pub(crate) policies: Vec<PolicyInfo>,
+    /// The policies prepared.
     pub(crate) rules: Rules,
-    pub(crate) order: Vec<PolicyId>,
     /// What was explained of each before, by place.
     pub(crate) clauses: Vec<OnceLock<Vec<Clause>>>,
     pub(crate) types: Types,
@@ -87,7 +87,7 @@ impl Snapshot {
         PolicySet {
             digest: self.digest,
             schema: self.schema_text.as_str().into(),
-            policies: self.policies.values().map(text).collect(),
+            policies: self.policies.iter().map(text).collect(),
         }
     }
 
@@ -103,18 +103,24 @@ impl Snapshot {
 
     /// The policies, in id order.
     pub fn policies(&self) -> impl ExactSizeIterator<Item = &PolicyInfo> {
-        self.policies.values()
+        self.policies.iter()
     }
 
     /// The policy of this id.
     pub fn policy(&self, id: &PolicyId) -> Option<&PolicyInfo> {
-        self.policies.get(id)
+        let place = self.policies.binary_search_by(|policy| policy.id.cmp(id)).ok()?;
+        self.policies.get(place)
+    }
+
+    /// The policy that a rule was prepared from.
+    pub(crate) fn policy_of(&self, rule: RuleId) -> Option<&PolicyInfo> {
+        self.policies.get(rule.place())
     }
 
     /// Policies whose scope names neither an entity nor a group, by id: each is evaluated for every request of its
     /// actions and types, however many entities there are.
     pub fn unnarrowed(&self) -> impl Iterator<Item = &PolicyId> {
-        self.rules.unnarrowed().filter_map(|rule| self.order.get(rule.place()))
+        self.rules.unnarrowed().filter_map(|rule| Some(&self.policy_of(rule)?.id))
     }
 
     /// How many attribute hops away from a party its policies read: so far entities must be loaded
@@ -174,14 +180,13 @@ fn compile(schema: &Source, sources: &[Source]) -> Result<Snapshot, Vec<Finding>
     let context = |uid| typed::declared_context(parsed_schema.cedar.as_ref(), uid);
     let contexts = actions.iter().filter_map(|(action, uid)| Some((action.clone(), context(uid)?))).collect();
     let rules = rules(&parsed_schema, &parsed).ok_or_else(unprocessable)?;
-    let policies: BTreeMap<_, _> = parsed.into_iter().map(|(id, policy)| (id, policy.info)).collect();
+    let policies: Vec<PolicyInfo> = parsed.into_values().map(|policy| policy.info).collect();
     Ok(Snapshot {
         time_dependent: time_dependent(&parsed_schema.vocabulary, &policies),
         cedar_schema: parsed_schema.cedar,
         vocabulary: parsed_schema.vocabulary,
         schema_text: schema.text.clone(),
         cedar_policies,
-        order: policies.keys().cloned().collect(),
         clauses: policies.iter().map(|_| OnceLock::new()).collect(),
         policies,
         rules,
@@ -244,8 +249,8 @@ pub(crate) fn unprocessable() -> Vec<Finding> {
 }
 
 /// Actions that some policy decides by `context.facts`.
-fn time_dependent(vocabulary: &Vocabulary, policies: &BTreeMap<PolicyId, PolicyInfo>) -> BTreeSet<ActionUid> {
-    let reading: Vec<_> = policies.values().filter(|policy| policy.reads_facts).collect();
+fn time_dependent(vocabulary: &Vocabulary, policies: &[PolicyInfo]) -> BTreeSet<ActionUid> {
+    let reading: Vec<_> = policies.iter().filter(|policy| policy.reads_facts).collect();
     let depends = |groups: &BTreeSet<magistrate_model::EntityUid>| {
         reading.iter().any(|policy| policy.actions.as_ref().is_none_or(|actions| !actions.is_disjoint(groups)))
     };

@@ -108,7 +108,7 @@ impl Session {
     async fn show(&self, out: Out, question: &DemoQuestion, answer: &CheckResponse) -> anyhow::Result<()> {
         let DemoQuestion { principal, action, resource } = question;
         out.line(&format!("May {}::\"{}\" {action} {}::\"{}\"?", principal.0, principal.1, resource.0, resource.1))?;
-        verbs::Answer::of_wire(answer).tell(out)?;
+        verbs::Answer::of_wire(answer).telling(verbs::Telling::Answer).tell(out)?;
         let id: DecisionId = answer.decision_id.parse()?;
         let found = SqliteStore::open(&self.data).await?.find(id).await?;
         let found = found.context("the decision is not in the history")?;

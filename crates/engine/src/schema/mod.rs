@@ -114,7 +114,7 @@ impl Reading<'_> {
         self.note_memberships(&mut types);
         self.check_assigned_types(&types);
         let actions = self.actions(&types);
-        Vocabulary { types, actions }
+        Vocabulary::of(types, actions)
     }
 
     fn refuse(&mut self, name: &str, rule: Rule, message: String, help: &str) {

@@ -202,7 +202,7 @@ impl Answer {
     }
 
     /// As much of it as is to be told.
-    fn telling(self, telling: Telling) -> Self {
+    pub(crate) fn telling(self, telling: Telling) -> Self {
         let explanation = self.explanation.filter(|_| telling == Telling::Explanation);
         let mut json = self.json;
         if let (Some(object), Some(explanation)) = (json.as_object_mut(), &explanation) {

@@ -19,7 +19,7 @@ mod role;
 mod scope;
 mod store;
 
-pub(crate) use check::Answer;
+pub(crate) use check::{Answer, Telling};
 pub(crate) use decision::row as decision_row;
 pub(crate) use store::authored_by;
 
@@ -55,8 +55,8 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
         Verb::Migrate(args) => migrate::run(&config, *out, &args).await,
         Verb::Doctor => doctor::run(&config, *out).await,
         Verb::Health(args) => health::run(&config, *out, &args).await,
-        Verb::Check(args) => check::run(&config, *out, *args, now, check::Telling::Answer).await,
-        Verb::Explain(args) => check::run(&config, *out, *args, now, check::Telling::Explanation).await,
+        Verb::Check(args) => check::run(&config, *out, *args, now, Telling::Answer).await,
+        Verb::Explain(args) => check::run(&config, *out, *args, now, Telling::Explanation).await,
         Verb::Policy(verb) => policy::run(&config, *out, verb, now).await,
         Verb::Entity(verb) => entity::run(&config, *out, verb, now).await,
         Verb::Role(verb) => role::run(&config, *out, verb, now).await,
