@@ -176,6 +176,17 @@ impl Raw {
         self.frame(kind::DATA, END, stream, bytes)
     }
 
+    /// Waits until everything that was sent has been read: a PING is answered in its turn (RFC 9113, section 6.7).
+    pub fn is_read(&mut self) {
+        self.frame(kind::PING, 0, 0, &[7; 8]);
+        loop {
+            let frame = self.read().unwrap();
+            if frame.kind == kind::PING && frame.flags & END == END {
+                return;
+            }
+        }
+    }
+
     /// Reads until a call was answered or the connection has ended, whatever is said in between.
     pub fn until_answered(&mut self) -> Taken {
         loop {

@@ -60,6 +60,7 @@ async fn call_under_way_is_answered_when_the_server_stops() {
     let (begin, rest) = message.split_at(10);
     raw.begin(1, &[]);
     raw.body(1, &announced(message.len(), begin));
+    raw.is_read();
     node.signal("TERM");
     assert_eq!(raw.taken(), Taken::GoAway(0), "no call is begun any more");
     assert!(std::net::TcpStream::connect(node.address()).is_err(), "nobody is let in any more");
