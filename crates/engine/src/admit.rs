@@ -117,7 +117,7 @@ impl Admission<'_> {
                 self.check_kind("context", uid);
             });
         });
-        let Some(declared) = self.snapshot.contexts.get(action) else { return Record::new() };
+        let Some(declared) = self.snapshot.schema.contexts.get(action) else { return Record::new() };
         typed::context(declared, given, FACTS).unwrap_or_else(|violations| {
             self.violations.extend(violations);
             Record::new()

@@ -1,7 +1,7 @@
 //! Answering a question.
 
 use magistrate_model::{
-    Cause, DurabilityClass, EntityUid, GrantId, Missing, Question, Record, Revision, Span, Verdict,
+    Cause, DurabilityClass, EntityUid, GrantId, Instant, Missing, Question, Record, Revision, Span, Verdict,
 };
 
 use crate::entity_types::{ActionInfo, EntityTypeInfo};
@@ -50,12 +50,12 @@ pub fn respond<'a>(
 ) -> Result<Verdict, Unanswerable> {
     let parts = Parts::of(snapshot, question)?;
     if let Some(missing) = &question.facts.missing {
-        return Ok(parts.verdict(revision, unknown(missing), &[], &[]));
+        return Ok(parts.verdict(revision, unknown(missing), &[], &[], None));
     }
     if parts.above_ceiling() {
-        return Ok(parts.verdict(revision, Cause::ScopeCeiling, &[], &[]));
+        return Ok(parts.verdict(revision, Cause::ScopeCeiling, &[], &[], None));
     }
-    let Satisfied { permits, forbids, errored } = match evaluator()? {
+    let Satisfied { permits, forbids, errored, next_change } = match evaluator()? {
         Evaluator::Rules(known) => parts.ask_rules(known)?,
         Evaluator::Authorizer => parts.ask_authorizer()?,
     };
@@ -69,7 +69,7 @@ pub fn respond<'a>(
             (_, true) => (Cause::NoPermit, Vec::new()),
         },
     };
-    Ok(parts.verdict(revision, cause, &determining, &errored))
+    Ok(parts.verdict(revision, cause, &determining, &errored, next_change))
 }
 
 const fn unknown(missing: &Missing) -> Cause {
@@ -86,6 +86,8 @@ pub(crate) struct Satisfied<'a> {
     pub(crate) permits: Vec<&'a PolicyInfo>,
     pub(crate) forbids: Vec<&'a PolicyInfo>,
     pub(crate) errored: Vec<&'a PolicyInfo>,
+    /// When time alone can first change this, with everything else as it is.
+    pub(crate) next_change: Option<Instant>,
 }
 
 pub(crate) struct Parts<'a> {
@@ -128,7 +130,7 @@ impl<'a> Parts<'a> {
 
     fn ask<'k>(&'k self, known: &'k Known) -> Result<(Ask<'k>, Given<'k>), Unanswerable> {
         let query = &self.question.query;
-        let action = self.snapshot.actions.get(&query.action);
+        let action = self.snapshot.schema.actions.get(&query.action);
         let action = action.ok_or_else(|| Unanswerable::new(format!("`{}` is no action", query.action)))?;
         let ask = Ask {
             principal: &known.principal,
@@ -137,7 +139,8 @@ impl<'a> Parts<'a> {
             known: &known.others,
             held: &known.held,
         };
-        let given = Given::new(&query.context, self.supplied().map(|facts| (FACTS, facts)), &self.snapshot.types);
+        let given =
+            Given::new(&query.context, self.supplied().map(|facts| (FACTS, facts)), &self.snapshot.schema.types);
         Ok((ask, given))
     }
 
@@ -149,12 +152,14 @@ impl<'a> Parts<'a> {
 
     fn ask_rules(&self, known: &Known) -> Result<Satisfied<'a>, Unanswerable> {
         let (ask, given) = self.ask(known)?;
-        let response = self.snapshot.rules.respond(&ask, given);
+        let response = self.snapshot.rules.respond(&ask, given, self.question.facts.instant);
         let snapshot = self.snapshot;
         let policies = |rules: &[RuleId]| rules.iter().filter_map(|rule| snapshot.policy_of(*rule)).collect::<Vec<_>>();
         let permits = if response.forbids.is_empty() { policies(&response.permits) } else { Vec::new() };
         let errored = response.failed.iter().filter_map(|(rule, _)| snapshot.policy_of(*rule)).collect();
-        Ok(Satisfied { permits, forbids: policies(&response.forbids), errored })
+        // Where an action declares no facts, none of its policies can read the time.
+        let next_change = response.next_change.filter(|_| self.action.declares_facts);
+        Ok(Satisfied { permits, forbids: policies(&response.forbids), errored, next_change })
     }
 
     fn verdict(
@@ -163,6 +168,7 @@ impl<'a> Parts<'a> {
         cause: Cause,
         determining: &[&PolicyInfo],
         errored: &[&PolicyInfo],
+        next_change: Option<Instant>,
     ) -> Verdict {
         let ids = |policies: &[&PolicyInfo]| policies.iter().map(|policy| policy.id.clone()).collect();
         let asked = determining.iter().map(|policy| policy.class).chain([self.action.class]).max();
@@ -175,7 +181,7 @@ impl<'a> Parts<'a> {
             errored: ids(errored),
             revision,
             policy_set_digest: self.snapshot.digest(),
-            valid_until: self.valid_until(cause),
+            valid_until: self.question.facts.next_change.into_iter().chain(next_change).min(),
             cache_for: Span::ZERO,
             class: asked.unwrap_or(DurabilityClass::Process),
             explanation: None,
@@ -195,14 +201,12 @@ impl<'a> Parts<'a> {
         grants.map(|grant| grant.id.clone()).collect()
     }
 
-    /// When time alone can change the inputs: at once where a policy reads the clock, else when the
-    /// next grant begins or ends.
-    fn valid_until(&self, cause: Cause) -> Option<magistrate_model::Instant> {
-        let facts = &self.question.facts;
-        let evaluated = facts.missing.is_none() && cause != Cause::ScopeCeiling;
-        match evaluated && self.snapshot.time_dependent.contains(&self.question.query.action) {
-            true => Some(facts.instant),
-            false => facts.next_change,
-        }
+    /// When time alone can first change what the policies come to, where nothing but their actions is known: at once,
+    /// if any of them reads it.
+    pub(crate) fn next_change_of_action(&self) -> Option<Instant> {
+        let action = self.snapshot.schema.actions.get(&self.question.query.action);
+        let reads = |uid| self.snapshot.rules.read_the_clock(uid);
+        let may_change = self.action.declares_facts && action.is_none_or(reads);
+        may_change.then_some(self.question.facts.instant)
     }
 }

@@ -68,8 +68,7 @@ impl Explaining<'_> {
     fn policy(&self, rule: RuleId) -> Option<PolicyExplained> {
         let info = self.snapshot.policy_of(rule)?;
         let id = &info.id;
-        let cedar = self.snapshot.cedar_policies.policy(&cedar_policy::PolicyId::new(id.as_str()))?;
-        let core: &ast::Policy = cedar.as_ref();
+        let core: &ast::Policy = self.snapshot.policies.get(rule.place())?.cedar.as_ref();
         let holds = self.examination.scope(rule);
         let party = |constraint: &ast::PrincipalOrResourceConstraint, which| constraint.display(which);
         let scope = vec![
@@ -82,7 +81,7 @@ impl Explaining<'_> {
             _ if !matches => Outcome::NotSatisfied,
             condition => outcome_of(condition),
         };
-        let clauses = self.snapshot.clauses.get(rule.place())?.get_or_init(|| self.prepared(cedar));
+        let clauses = self.snapshot.clauses_of(rule, |policy| self.prepared(policy))?;
         let clauses = clauses.iter().map(|clause| self.clause(clause)).collect();
         Some(PolicyExplained { id: id.clone(), permits: info.effect == Effect::Permit, outcome, scope, clauses })
     }

@@ -35,10 +35,10 @@ impl Snapshot {
         above: impl Iterator<Item = &'a EntityUid>,
     ) -> Result<Entity, Unanswerable> {
         let failed = |why: &dyn std::fmt::Display| Unanswerable::new(format!("`{}`: {why}", data.uid));
-        let uid = self.types.uid(&data.uid).map_err(|e| failed(&e))?;
-        let attributes = self.types.attributes(&data.attributes).map_err(|e| failed(&e))?;
+        let uid = self.schema.types.uid(&data.uid).map_err(|e| failed(&e))?;
+        let attributes = self.schema.types.attributes(&data.attributes).map_err(|e| failed(&e))?;
         let ancestors: HashSet<_> =
-            above.map(|uid| self.types.uid(uid)).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
+            above.map(|uid| self.schema.types.uid(uid)).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
         let whole = CedarEntity::new_with_attr_partial_value(
             uid,
             attributes.into_iter().map(|(name, value)| (name, PartialValue::Value(value))),
@@ -46,7 +46,7 @@ impl Snapshot {
             ancestors,
             BTreeMap::new(),
         );
-        let schema = CoreSchema::new(self.cedar_schema.as_ref());
+        let schema = CoreSchema::new(self.schema.cedar.as_ref());
         let checker = EntitySchemaConformanceChecker::new(&schema, Extensions::all_available());
         checker.validate_entity(&whole).map_err(|e| failed(&e))?;
         let parts = Parts::of(&whole).ok_or_else(|| failed(&"it holds what is not known"))?;

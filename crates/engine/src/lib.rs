@@ -7,6 +7,7 @@
 
 mod admit;
 mod cedar;
+mod compile;
 mod entity_types;
 mod evaluate;
 mod explain;

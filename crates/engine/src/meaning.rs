@@ -6,14 +6,14 @@ use sha2::{Digest as _, Sha256};
 
 const DOMAIN: &[u8] = b"magistrate/policy-set/1";
 
-/// Digest over a schema and policies in id order, each in Cedar's JSON form with sorted keys.
-pub(crate) fn digest<'a>(schema: &Json, policies: impl Iterator<Item = (&'a PolicyId, &'a Json)>) -> Digest {
+/// Digest over a schema and policies in id order, each [`canonical`].
+pub(crate) fn digest<'a>(schema: &str, policies: impl Iterator<Item = (&'a PolicyId, &'a str)>) -> Digest {
     let mut hash = Sha256::new();
     hash.update(DOMAIN);
-    add(&mut hash, &canonical(schema));
+    add(&mut hash, schema);
     for (id, policy) in policies {
         add(&mut hash, id.as_str());
-        add(&mut hash, &canonical(policy));
+        add(&mut hash, policy);
     }
     Digest::new(hash.finalize().into())
 }
@@ -23,8 +23,8 @@ fn add(hash: &mut Sha256, text: &str) {
     hash.update(text);
 }
 
-/// JSON with the keys of every object in byte order.
-fn canonical(json: &Json) -> String {
+/// Cedar's JSON of a schema or a policy, with the keys of every object in byte order.
+pub(crate) fn canonical(json: &Json) -> String {
     sorted(json).to_string()
 }
 

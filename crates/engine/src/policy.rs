@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Policy, PolicySet};
+use cedar_policy::{Policy, PolicySet};
 use magistrate_model::{DurabilityClass, EntityUid, Notice, PolicyId};
 use serde_json::Value as Json;
 
 use crate::cedar;
 use crate::finding::{Finding, Rule};
-use crate::schema::{FACTS, RESERVED};
+use crate::meaning;
+use crate::schema::RESERVED;
 use crate::snapshot::Source;
 
 /// What a policy does when it matches.
@@ -38,10 +39,6 @@ pub struct PolicyInfo {
     pub class: DurabilityClass,
     /// Entities it names; roles and scopes among them tell which grants it rests on.
     pub names: BTreeSet<EntityUid>,
-    /// Whether it reads `context.facts`, or the context as a whole.
-    pub reads_facts: bool,
-    /// Actions its scope names; `None` is any.
-    pub actions: Option<BTreeSet<EntityUid>>,
 }
 
 /// A policy with everything the checks of a set need.
@@ -56,6 +53,22 @@ pub(crate) struct ParsedPolicy {
     pub(crate) source: Arc<Source>,
     /// Where it starts in its source, and how long its text is.
     pub(crate) place: (usize, usize),
+}
+
+/// A policy that passed the checks. Snapshots that hold it share it.
+#[derive(Debug)]
+pub(crate) struct CheckedPolicy {
+    pub(crate) info: PolicyInfo,
+    pub(crate) cedar: Policy,
+    /// What it means, as [`meaning::digest`] takes it.
+    pub(crate) canonical: Box<str>,
+}
+
+impl CheckedPolicy {
+    pub(crate) fn of(parsed: ParsedPolicy) -> Self {
+        let canonical = meaning::canonical(&parsed.json).into();
+        Self { info: parsed.info, cedar: parsed.cedar, canonical }
+    }
 }
 
 impl ParsedPolicy {
@@ -165,21 +178,10 @@ fn parse_one(shared: &Arc<Source>, policy: &Policy) -> Result<ParsedPolicy, Vec<
         obligations,
         class: class.unwrap_or_default(),
         names,
-        reads_facts: reads_facts(json.get("conditions").unwrap_or(&Json::Null)),
-        actions: actions(&policy.action_constraint()),
         id,
     };
     let cedar = policy.new_id(cedar_policy::PolicyId::new(info.id.as_str()));
     Ok(ParsedPolicy { info, cedar, json, negative_role, source: Arc::clone(shared), place })
-}
-
-fn actions(constraint: &ActionConstraint) -> Option<BTreeSet<EntityUid>> {
-    let ours = |uids: &[cedar_policy::EntityUid]| uids.iter().filter_map(|uid| cedar::our_uid(uid).ok()).collect();
-    match constraint {
-        ActionConstraint::Any => None,
-        ActionConstraint::In(uids) => Some(ours(uids)),
-        ActionConstraint::Eq(uid) => Some(ours(std::slice::from_ref(uid))),
-    }
 }
 
 /// `name=value` pairs separated by `;`.
@@ -191,19 +193,6 @@ fn notices(id: &PolicyId, annotation: &str, text: Option<&str>) -> Result<Vec<No
         ok.then(|| Notice { policy_id: id.clone(), name: name.to_owned(), value: value.to_owned() })
     };
     pairs.map(|pair| notice(pair).ok_or_else(|| format!("`@{annotation}` of `{id}` holds `{}`", pair.trim()))).collect()
-}
-
-/// Whether an expression reads `context.facts`, or uses the context in a way that might.
-fn reads_facts(json: &Json) -> bool {
-    let is_context = |json: &Json| json.get("Var").and_then(Json::as_str) == Some("context");
-    match json {
-        Json::Object(map) => map.iter().any(|(key, inner)| match inner.get("left").filter(|left| is_context(left)) {
-            Some(_) if key == "." || key == "has" => inner.get("attr").and_then(Json::as_str) == Some(FACTS),
-            _ => (key == "Var" && inner.as_str() == Some("context")) || reads_facts(inner),
-        }),
-        Json::Array(items) => items.iter().any(reads_facts),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
-    }
 }
 
 /// A finding at the first place Cedar points to, in Cedar's words.

@@ -32,17 +32,20 @@ impl<'a> Parts<'a> {
         }
         let entities = self.cedar_entities()?;
         let request = self.cedar_request()?;
-        let response = Authorizer::new().is_authorized(&request, &self.snapshot.cedar_policies, &entities);
+        let policies = self.snapshot.authorizer_policies();
+        let policies = policies.ok_or_else(|| Unanswerable::new("Cedar does not take the policies".to_owned()))?;
+        let response = Authorizer::new().is_authorized(&request, policies, &entities);
         let errors = response.diagnostics().errors();
         let errored = self.named(errors.map(|AuthorizationError::PolicyEvaluationError(error)| error.policy_id()))?;
         let reasons = self.named(response.diagnostics().reason())?;
+        let next_change = self.next_change_of_action();
         let is_forbid = |policy: &&PolicyInfo| policy.effect == Effect::Forbid;
         Ok(match response.decision() {
             cedar_policy::Decision::Deny if !reasons.is_empty() && !reasons.iter().all(is_forbid) => {
                 return Err(Unanswerable::new("Cedar denies by what is no forbid".to_owned()));
             }
-            cedar_policy::Decision::Deny => Satisfied { permits: Vec::new(), forbids: reasons, errored },
-            cedar_policy::Decision::Allow => Satisfied { permits: reasons, forbids: Vec::new(), errored },
+            cedar_policy::Decision::Deny => Satisfied { permits: Vec::new(), forbids: reasons, errored, next_change },
+            cedar_policy::Decision::Allow => Satisfied { permits: reasons, forbids: Vec::new(), errored, next_change },
         })
     }
 
@@ -71,7 +74,7 @@ impl<'a> Parts<'a> {
         let uid = |uid| cedar::uid(uid).map_err(failed);
         let (principal, action, resource) =
             (uid(query.principal.uid())?, uid(query.action.uid())?, uid(query.resource.uid())?);
-        Request::new(principal, action, resource, context, Some(&self.snapshot.cedar_schema)).map_err(failed)
+        Request::new(principal, action, resource, context, Some(&self.snapshot.schema.cedar)).map_err(failed)
     }
 
     /// What was loaded for the request, with the principal a member of its roles and scopes in force.
@@ -96,7 +99,7 @@ impl<'a> Parts<'a> {
         for scope in scopes {
             entities.push(Entity::new_no_attrs(cedar::uid(&scope).map_err(failed)?, HashSet::new()));
         }
-        Entities::from_entities(entities, Some(&self.snapshot.cedar_schema)).map_err(failed)
+        Entities::from_entities(entities, Some(&self.snapshot.schema.cedar)).map_err(failed)
     }
 }
 

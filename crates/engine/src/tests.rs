@@ -1,3 +1,5 @@
+mod following;
+
 use crate::*;
 
 const SCHEMA: &str = r#"
@@ -247,14 +249,6 @@ fn attribute_hops_are_counted_and_bounded() {
     };
     assert_eq!(hops(&chain(2)).unwrap(), 4);
     assert_eq!(hops(&chain(3)).unwrap_err().as_slice()[0].rule, Rule::Depth);
-}
-
-#[test]
-fn policies_that_read_the_clock_are_known() {
-    let snapshot = compile(SCHEMA, "@id(\"a\") permit(principal, action == Action::\"edit\", resource) when { context.facts.now < datetime(\"2030-01-01\") };\n@id(\"b\") permit(principal, action == Action::\"read\", resource) when { context has n && context.n > 1 };").unwrap();
-    let reading: Vec<&str> =
-        snapshot.policies().filter(|policy| policy.reads_facts).map(|policy| policy.id.as_str()).collect();
-    assert_eq!(reading, ["a"]);
 }
 
 #[test]

@@ -159,6 +159,35 @@ impl Verdict {
         self.cause.decision()
     }
 
+    /// Whether another verdict says the same, though perhaps for another while.
+    pub fn says_as(&self, other: &Self) -> bool {
+        let Self {
+            cause,
+            determining,
+            errored,
+            grants,
+            advice,
+            obligations,
+            revision,
+            policy_set_digest,
+            valid_until: _,
+            cache_for,
+            class,
+            explanation,
+        } = self;
+        *cause == other.cause
+            && *determining == other.determining
+            && *errored == other.errored
+            && *grants == other.grants
+            && *advice == other.advice
+            && *obligations == other.obligations
+            && *revision == other.revision
+            && *policy_set_digest == other.policy_set_digest
+            && *cache_for == other.cache_for
+            && *class == other.class
+            && *explanation == other.explanation
+    }
+
     /// Why, in one sentence for people.
     pub fn summary(&self) -> String {
         let policies = quoted(&self.determining);

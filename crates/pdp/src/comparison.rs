@@ -121,7 +121,8 @@ impl Sample {
         let Self { view, question, verdict } = *self;
         let second = engine::respond(&view.snapshot, &question, view.head.revision, || Ok(Evaluator::Authorizer));
         let authorizer = second.map_err(|error| error.to_string());
-        (authorizer.as_ref() != Ok(&verdict)).then_some(Difference { question, answered: verdict, authorizer })
+        let agrees = authorizer.as_ref().is_ok_and(|second| second.says_as(&verdict));
+        (!agrees).then_some(Difference { question, answered: verdict, authorizer })
     }
 }
 

@@ -243,13 +243,17 @@ fn rewritten(served: Head, found: Head) -> bool {
 fn snapshot_of(set: &PolicySet, served: Option<&Arc<Snapshot>>) -> Result<Arc<Snapshot>, FollowError> {
     match served.filter(|served| served.digest() == set.digest) {
         Some(served) => Ok(Arc::clone(served)),
-        None => Ok(Arc::new(compiled(set)?)),
+        None => Ok(Arc::new(compiled(set, served)?)),
     }
 }
 
-fn compiled(set: &PolicySet) -> Result<Snapshot, FollowError> {
+fn compiled(set: &PolicySet, served: Option<&Arc<Snapshot>>) -> Result<Snapshot, FollowError> {
     let unusable = |why: String| FollowError::Unusable { digest: set.digest.to_string(), why };
-    let snapshot = Snapshot::of(set).map_err(|findings| unusable(findings.to_string()))?;
+    let snapshot = match served {
+        Some(served) => served.followed_by(set),
+        None => Snapshot::of(set),
+    };
+    let snapshot = snapshot.map_err(|findings| unusable(findings.to_string()))?;
     match snapshot.digest() {
         digest if digest == set.digest => Ok(snapshot),
         other => Err(unusable(mismatch(other))),

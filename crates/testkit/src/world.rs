@@ -172,6 +172,12 @@ impl Ask {
         let authorizer = view.answer_by_authorizer(query.clone(), now, Span::ZERO);
         let rules = view.answer(query, now, Span::ZERO);
         match (&rules, &authorizer) {
+            (Ok((_, rules)), Ok((_, authorizer))) => {
+                assert!(rules.says_as(authorizer), "{rules:?}\nby Cedar's authorizer: {authorizer:?}");
+                // For how long: the authorizer does not tell which policies were candidates.
+                let until = |verdict: &Verdict| verdict.valid_until.map_or(i64::MAX, Instant::micros);
+                assert!(until(authorizer) <= until(rules), "{rules:?}\nby Cedar's authorizer: {authorizer:?}");
+            }
             // In which words nothing can be answered is up to each.
             (Err(CheckError::NotReady(_)), Err(CheckError::NotReady(_))) => {}
             (rules, authorizer) => assert_eq!(format!("{rules:?}"), format!("{authorizer:?}")),

@@ -20,7 +20,7 @@
 //!
 //! Each of these has a test in `rules/tests` that fails when it is broken.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy_core::ast::{EntityReference, EntityUID, PrincipalOrResourceConstraint};
 use foldhash::fast::FixedState;
@@ -134,17 +134,17 @@ struct Column {
 const FEW: usize = 32;
 
 impl Index {
-    pub(super) fn of(rules: impl Iterator<Item = (RuleId, Key, Key)>) -> Self {
-        let mut by_keys: BTreeMap<Key, BTreeMap<Key, Vec<RuleId>>> = BTreeMap::new();
-        for (rule, principal, resource) in rules {
-            by_keys.entry(principal).or_default().entry(resource).or_default().push(rule);
-        }
+    pub(super) fn of(rules: impl Iterator<Item = (Key, Key, RuleId)>) -> Self {
+        let mut rules: Vec<_> = rules.collect();
+        rules.sort_unstable();
         let mut index = Self::default();
-        for (principal, places) in by_keys {
+        for column in rules.chunk_by(|(one, ..), (other, ..)| one == other) {
+            let Some((principal, ..)) = column.first() else { continue };
             let row = Row(u32::try_from(index.columns.len()).unwrap_or(u32::MAX));
-            index.places.extend(places.keys());
-            index.rows.insert(principal, row);
-            index.columns.push(Column::of(places));
+            let column = Column::of(column);
+            index.places.extend(column.places.iter().map(|(key, ..)| *key));
+            index.rows.insert(*principal, row);
+            index.columns.push(column);
         }
         index
     }
@@ -168,18 +168,19 @@ impl Index {
 }
 
 impl Column {
-    fn of(by_key: BTreeMap<Key, Vec<RuleId>>) -> Self {
-        let mut rules = Vec::new();
-        let mut places = Vec::with_capacity(by_key.len());
-        let position = |rules: &Vec<RuleId>| u32::try_from(rules.len()).unwrap_or(u32::MAX);
-        for (key, here) in by_key {
-            let from = position(&rules);
-            rules.extend(here);
-            places.push((key, from, position(&rules)));
+    /// Of the rules of one row, in order.
+    fn of(rules: &[(Key, Key, RuleId)]) -> Self {
+        let mut places = Vec::new();
+        let mut from = 0;
+        for place in rules.chunk_by(|(_, one, _), (_, other, _)| one == other) {
+            let Some((_, key, _)) = place.first() else { continue };
+            let to = from + u32::try_from(place.len()).unwrap_or(u32::MAX);
+            places.push((*key, from, to));
+            from = to;
         }
         let many = places.len() > FEW;
         let by_key = many.then(|| places.iter().map(|(key, from, to)| (*key, (*from, *to))).collect());
-        Self { rules: rules.into(), places: places.into(), by_key }
+        Self { rules: rules.iter().map(|(.., rule)| *rule).collect(), places: places.into(), by_key }
     }
 
     fn select(&self, keys: &[Key], candidates: &mut Vec<RuleId>) {

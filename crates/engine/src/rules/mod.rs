@@ -1,6 +1,7 @@
 //! Policies prepared for evaluation: found by scope, with conditions that are only run.
 
 mod asked;
+mod clock;
 mod entity;
 mod evaluation;
 mod examine;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use cedar_policy_core::ast::{self, ActionConstraint, Effect, EntityUID};
 use cedar_policy_core::entities::Entities;
 use foldhash::fast::FixedState;
+use magistrate_model::Instant;
 
 pub(crate) use asked::Given;
 pub use entity::Entity;
@@ -23,6 +25,7 @@ pub(crate) use examine::{Examination, ScopeHolds};
 pub(crate) use failure::Failure;
 
 use asked::Asked;
+use clock::Clock;
 pub(crate) use entity::Parts;
 use evaluation::Evaluation;
 use index::{Constraint, Index, Key, Row, keys_of};
@@ -34,6 +37,11 @@ pub(crate) use node::Node;
 pub(crate) struct RuleId(u32);
 
 impl RuleId {
+    /// Of a place. A set has no four billion policies: its texts are bounded by less.
+    pub(crate) fn at(place: usize) -> Self {
+        Self(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
     /// The place.
     pub(crate) fn place(self) -> usize {
         self.0 as usize
@@ -41,15 +49,21 @@ impl RuleId {
 }
 
 /// Policies of one snapshot, prepared.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Rules {
-    all: Vec<Rule>,
+    all: Vec<Arc<Rule>>,
     index: Index,
     names: Names,
+    sets: ActionSets,
+    /// Rules prepared since names and sets were numbered: some of what they number may be gone.
+    added: usize,
     actions: HashMap<EntityUID, Entity>,
     /// Which rules' actions an action matches: a set of sets, each as bits by number.
     action_sets: HashMap<EntityUID, Box<[u64]>, FixedState>,
 }
+
+/// So many rules may be added before names and sets are numbered anew; more where there are more rules.
+const MOST_ADDED: usize = 1_000;
 
 /// One policy, prepared.
 #[derive(Debug)]
@@ -61,6 +75,23 @@ struct Rule {
     resource: Constraint,
     /// Its clauses; `None` is true.
     condition: Option<Node>,
+    /// When time alone can change what they come to.
+    clock: Clock,
+}
+
+impl Rule {
+    /// `None` where a slot is not filled.
+    fn of(policy: &ast::Policy, names: &mut Names, sets: &mut ActionSets) -> Option<Self> {
+        let condition = policy.non_scope_constraints().map(|expr| Node::prepare(expr, names));
+        Some(Self {
+            effect: policy.effect(),
+            actions: sets.number(policy.action_constraint()),
+            principal: Constraint::of(policy.principal_constraint().as_inner(), names)?,
+            resource: Constraint::of(policy.resource_constraint().as_inner(), names)?,
+            clock: Clock::of(condition.as_ref()),
+            condition,
+        })
+    }
 }
 
 /// What a principal, an action, a resource, a context and what is known of entities are asked of.
@@ -81,31 +112,43 @@ pub(crate) struct Response {
     pub(crate) permits: Vec<RuleId>,
     pub(crate) forbids: Vec<RuleId>,
     pub(crate) failed: Vec<(RuleId, Failure)>,
+    /// When time alone can first change this, with everything else as it is.
+    pub(crate) next_change: Option<Instant>,
 }
 
 impl Rules {
-    /// Prepares policies, links included; `None` where a slot is not filled. `actions` are the schema's.
-    pub(crate) fn of<'a>(policies: impl Iterator<Item = &'a ast::Policy>, actions: &Entities) -> Option<Self> {
-        let mut names = Names::default();
-        let mut sets = ActionSets::default();
-        let mut rules = Vec::new();
-        for policy in policies {
-            rules.push(Rule {
-                effect: policy.effect(),
-                actions: sets.number(policy.action_constraint()),
-                principal: Constraint::of(policy.principal_constraint().as_inner(), &mut names)?,
-                resource: Constraint::of(policy.resource_constraint().as_inner(), &mut names)?,
-                condition: policy.non_scope_constraints().map(|expr| Node::prepare(expr, &mut names)),
-            });
+    /// Prepares policies, links included; `None` where a slot is not filled. Those that have a place among the rules
+    /// before are taken over from there. `actions` are the schema's.
+    pub(crate) fn following<'a>(
+        before: Option<&Self>,
+        policies: impl ExactSizeIterator<Item = (&'a ast::Policy, Option<RuleId>)>,
+        actions: &Entities,
+    ) -> Option<Self> {
+        let before = before.filter(|before| before.added < MOST_ADDED.max(policies.len()));
+        let mut next = before.map_or_else(Self::default, |before| Self {
+            names: before.names.clone(),
+            sets: before.sets.clone(),
+            added: before.added,
+            ..Self::default()
+        });
+        for (policy, place) in policies {
+            let known = place.zip(before).and_then(|(place, before)| before.all.get(place.place()));
+            let rule = match known {
+                Some(rule) => Arc::clone(rule),
+                None => {
+                    next.added += 1;
+                    Arc::new(Rule::of(policy, &mut next.names, &mut next.sets)?)
+                }
+            };
+            next.all.push(rule);
         }
-        let place = |at: usize| RuleId(u32::try_from(at).unwrap_or(u32::MAX));
-        let index = Index::of(rules.iter().enumerate().map(|(at, it)| (place(at), it.principal.key, it.resource.key)));
-        let mut prepared = Self { all: rules, index, names, actions: HashMap::new(), action_sets: HashMap::default() };
+        let keys = next.all.iter().enumerate();
+        next.index = Index::of(keys.map(|(at, it)| (it.principal.key, it.resource.key, RuleId::at(at))));
         for action in actions.iter() {
-            prepared.action_sets.insert(action.uid().clone(), sets.matched(action));
-            prepared.actions.insert(action.uid().clone(), prepared.entity(Parts::of(action)?));
+            next.action_sets.insert(action.uid().clone(), next.sets.matched(action));
+            next.actions.insert(action.uid().clone(), next.entity(Parts::of(action)?));
         }
-        Some(prepared)
+        Some(next)
     }
 
     /// An entity whose attributes were made Cedar's and whose ancestors are complete.
@@ -135,7 +178,7 @@ impl Rules {
     /// Rules whose scope names no principal, no resource and nothing above either, in order: they are candidates for
     /// every request of their actions and types.
     pub(crate) fn unnarrowed(&self) -> impl Iterator<Item = RuleId> {
-        let named = |rule: &Rule| rule.principal.key.names_an_entity() || rule.resource.key.names_an_entity();
+        let named = |rule: &Arc<Rule>| rule.principal.key.names_an_entity() || rule.resource.key.names_an_entity();
         self.all.iter().zip(0..).filter(move |(rule, _)| !named(rule)).map(|(_, at)| RuleId(at))
     }
 
@@ -152,12 +195,14 @@ impl Rules {
         }
     }
 
-    /// Cedar's response to a request.
-    pub(crate) fn respond<'a>(&'a self, ask: &Ask<'a>, given: Given<'a>) -> Response {
+    /// Cedar's response to a request that is made at `now`.
+    pub(crate) fn respond<'a>(&'a self, ask: &Ask<'a>, given: Given<'a>, now: Instant) -> Response {
         let asked = self.asked(ask, given);
         let evaluation = Evaluation::of(&asked);
         let mut response = Response::default();
         for (id, rule) in self.candidates(ask, &asked) {
+            let next_change = rule.clock.next_change(now);
+            response.next_change = response.next_change.into_iter().chain(next_change).min();
             match rule.condition.as_ref().map_or(Ok(true), |condition| evaluation.truth(condition)) {
                 Ok(true) if rule.effect == Effect::Permit => response.permits.push(id),
                 Ok(true) => response.forbids.push(id),
@@ -166,6 +211,13 @@ impl Rules {
             }
         }
         response
+    }
+
+    /// Whether some rule of an action reads the time.
+    pub(crate) fn read_the_clock(&self, action: &EntityUID) -> bool {
+        let sets = self.action_sets.get(action);
+        let is_asked = |rule: &Rule| sets.is_none_or(|sets| contains(sets, rule.actions));
+        self.all.iter().any(|rule| !rule.clock.is_unread() && is_asked(rule))
     }
 
     /// The rules whose scope is true of a request, in order.
@@ -187,7 +239,7 @@ impl Rules {
         let sets = self.action_sets.get(ask.action);
         let types = (ask.principal.type_id, ask.resource.type_id);
         candidates.into_iter().filter_map(move |id| {
-            let rule = self.all.get(id.place())?;
+            let rule = &**self.all.get(id.place())?;
             let is_of = |constraint: &Constraint, found| constraint.type_id.is_none_or(|wanted| found == Some(wanted));
             let matches = sets.map_or(rule.actions == ActionSets::ANY, |sets| contains(sets, rule.actions))
                 && is_of(&rule.principal, types.0)
@@ -207,7 +259,7 @@ fn merged<'a, T: Copy + Ord + 'a>(first: &[T], others: impl Iterator<Item = &'a 
 }
 
 /// What scopes ask of the action, each once, by number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ActionSets(HashMap<ActionConstraint, u32>);
 
 impl Default for ActionSets {

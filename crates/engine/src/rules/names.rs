@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use cedar_policy_core::ast::{EntityType, EntityUID};
+use foldhash::fast::RandomState;
 
 /// The number of an entity type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,10 +14,10 @@ pub(crate) struct TypeId(pub(super) u32);
 pub(crate) struct NameId(pub(super) u32);
 
 /// Types and named entities by number. Equal names have equal numbers; grows only.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Names {
-    types: HashMap<EntityType, TypeId>,
-    entities: HashMap<EntityUID, NameId>,
+    types: HashMap<EntityType, TypeId, RandomState>,
+    entities: HashMap<EntityUID, NameId, RandomState>,
 }
 
 impl Names {
@@ -48,6 +49,13 @@ impl Names {
     /// The number of an entity; `None` where no policy names it.
     pub(super) fn id(&self, uid: &EntityUID) -> Option<NameId> {
         self.entities.get(uid).copied()
+    }
+}
+
+#[cfg(test)]
+impl Names {
+    pub(super) fn count(&self) -> usize {
+        self.entities.len()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Parsing a schema and reading our model of entity sources out of it.
 
 mod actions;
+mod compiled;
 mod expansion;
 mod types;
 
@@ -15,6 +16,8 @@ use serde_json::Value as Json;
 use crate::entity_types::{EntityTypeInfo, Vocabulary};
 use crate::finding::{Finding, Rule};
 use crate::policy::finding_of;
+
+pub(crate) use compiled::CompiledSchema;
 
 /// The namespace that belongs to the product.
 pub(crate) const RESERVED: &str = "Magistrate";

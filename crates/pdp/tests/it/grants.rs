@@ -85,7 +85,9 @@ fn valid_until_is_when_time_alone_can_change_the_answer() {
     assert_eq!(until(&pending, "read"), Some(end), "a beginning in sight");
     let standing = granted(r#""role":"reader","standing":true"#);
     assert_eq!(until(&standing, "read"), None, "nothing in sight");
-    assert_eq!(until(&standing, "close"), Some(standing.now()), "a policy reads the clock");
+    let closing = instant("2026-06-01T18:00:00Z");
+    assert_eq!(until(&standing, "close"), Some(closing), "a policy compares the time with a constant");
+    assert_eq!(until(&standing.at(closing), "close"), None, "and will not come to anything else again");
 }
 
 #[test]

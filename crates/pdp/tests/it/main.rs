@@ -18,3 +18,5 @@ mod records;
 mod refusals;
 mod small_world;
 mod strict;
+mod traps;
+mod validity;

@@ -251,7 +251,7 @@ fn action() -> BoxedStrategy<String> {
 }
 
 /// A policy, or a template with what its slots are filled with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) text: String,
     pub(super) principal: Option<String>,

@@ -34,10 +34,19 @@ pub(super) struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     pub(super) fn of(world: &'a World) -> Self {
+        Self::following(None, world)
+    }
+
+    /// With the rules taken over that another set has, too.
+    pub(super) fn following(before: Option<&Asking<'_>>, world: &'a World) -> Self {
         let set = policies(world);
         let of_schema = Entities::from_entities(actions(), None).unwrap();
-        let rules = Rules::of(set.as_ref().policies(), of_schema.as_ref()).unwrap();
-        let ids = set.as_ref().policies().map(|policy| policy.id().to_string()).collect();
+        let ids: Vec<String> = set.as_ref().policies().map(|policy| policy.id().to_string()).collect();
+        let place = |id: &str| before.and_then(|before| before.place(&world.policies[number(id)]));
+        let places: Vec<_> = ids.iter().map(|id| place(id).map(RuleId::at)).collect();
+        let parts: Vec<_> = set.as_ref().policies().zip(places).collect();
+        let before = before.map(|before| &before.rules);
+        let rules = Rules::following(before, parts.into_iter(), of_schema.as_ref()).unwrap();
         let names: Vec<TypeName> = TYPES.iter().map(|name| TypeName::new(name).unwrap()).collect();
         let types = Types::of(names.iter());
         let stored_entities: Vec<_> = world.entities.keys().map(|uid| entity(world, uid, &[])).collect();
@@ -50,6 +59,16 @@ impl<'a> Asking<'a> {
         let known = known.collect();
         let stored = Entities::from_entities(stored_entities.into_iter().chain(actions()), None).unwrap();
         Self { world, set, rules, ids, types, known, stored }
+    }
+
+    /// Where a policy stands among the rules.
+    fn place(&self, given: &super::generate::Given) -> Option<usize> {
+        self.ids.iter().position(|id| self.world.policies[number(id)] == *given)
+    }
+
+    /// How many entities its rules know by number.
+    pub(super) fn names(&self) -> usize {
+        self.rules.names.count()
     }
 
     pub(super) fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
@@ -80,7 +99,7 @@ impl<'a> Asking<'a> {
             None => None,
         };
         let given = Given::new(&context, facts.as_ref().map(|facts| ("rec", facts)), &self.types);
-        let response = self.rules.respond(&ask, given);
+        let response = self.rules.respond(&ask, given, magistrate_model::Instant::EPOCH);
         let ids = |rules: &[RuleId]| rules.iter().map(|rule| self.ids[rule.place()].clone()).collect::<BTreeSet<_>>();
         let once = |rules: &[RuleId]| rules.windows(2).all(|pair| pair[0] < pair[1]);
         assert!(once(&response.permits) && once(&response.forbids), "each once, and in order: {response:?}");
@@ -131,6 +150,11 @@ impl<'a> Asking<'a> {
 fn held(world: &World, request: &Request) -> Vec<EntityUid> {
     let may = world.entities.contains_key(&request.principal) && request.principal.type_name().as_str() != "Role";
     if may { request.held.clone() } else { Vec::new() }
+}
+
+/// Of a policy among those of its world.
+fn number(id: &str) -> usize {
+    id.trim_start_matches('p').parse().unwrap()
 }
 
 fn policies(world: &World) -> PolicySet {
