@@ -16,7 +16,11 @@ const ROOMS: [(&str, &[&str], &[&str]); 14] = [
     ),
     ("identity", &["model"], &["data-encoding", "sha2", "subtle", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
-    ("pdp", &["model", "engine", "ledger"], &["arc-swap", "foldhash", "moka", "rpds", "tokio", "thiserror"]),
+    (
+        "pdp",
+        &["model", "engine", "ledger"],
+        &["arc-swap", "foldhash", "hashbrown", "moka", "rpds", "tokio", "thiserror"],
+    ),
     (
         "pap",
         &["model", "engine", "identity", "ledger"],
@@ -37,6 +41,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 14] = [
             "hmac",
             "pbkdf2",
             "base64",
+            "tokio-stream",
             "rand",
             "futures-util",
             "thiserror",

@@ -12,6 +12,8 @@ mod entity_types;
 mod evaluate;
 mod explain;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod guard;
 mod known;
 mod meaning;

@@ -8,6 +8,8 @@ mod batch;
 mod deadline;
 mod entity;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod health;
 mod observe;
 mod query;

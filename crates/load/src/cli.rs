@@ -12,6 +12,7 @@ use crate::drive::{Pace, Plan};
 use crate::echo::Echoing;
 use crate::profile::ProfileArgs;
 use crate::report::ReportArgs;
+use crate::scale::ScaleArgs;
 use crate::target::Spec;
 
 /// Loads a Magistrate server, bounded in count and time, and tells what it took.
@@ -95,6 +96,8 @@ pub(crate) enum Verb {
     },
     /// Make every table of `docs/benchmarks.md` that this tool can make, within 10 minutes
     Report(ReportArgs),
+    /// Measure a large store on PostgreSQL: starts, memory, and how soon changes are answered by
+    Scale(ScaleArgs),
     /// Sample a server under load with `perf` and tell by layer where its processor time goes
     Profile(ProfileArgs),
     /// Serve the bare echo, which everything is compared with
@@ -252,6 +255,7 @@ mod tests {
             Verb::Ab { .. }
             | Verb::Scenario { .. }
             | Verb::Baselines { .. }
+            | Verb::Scale(_)
             | Verb::Report(_)
             | Verb::Profile(_)
             | Verb::Echo(_) => {

@@ -14,6 +14,7 @@ mod process;
 mod profile;
 mod report;
 mod run;
+mod scale;
 mod scenario;
 mod target;
 mod wire;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Verb::Profile(args) => profile::profile(&args),
+        Verb::Scale(args) => scale::scale(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Echo(echoing) => echo::serve(&echoing),
     };

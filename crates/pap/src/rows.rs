@@ -1,12 +1,13 @@
 //! Rows as every store keeps them, and the values they must be. A row is a tuple of its columns in the order
 //! of its statement.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 
 use magistrate_identity::{ApiKey, KeyHash, ListedKey, UnknownKind};
 use magistrate_model::{
-    ActionUid, Authorship, Conferred, Digest, EntityData, EntityUid, Grant, Instant, InvalidInstant, LoggedChange,
-    PolicyText, Revision, ScopeDeclaration, Term, json,
+    ActionUid, Authorship, Conferred, Digest, EntityData, EntityId, EntityUid, Grant, Instant, InvalidInstant,
+    InvalidUid, LoggedChange, PolicyText, Revision, ScopeDeclaration, Term, TypeName, json,
 };
 
 use crate::ports::{PolicyMigration, StoreError};
@@ -65,38 +66,103 @@ pub type MigrationRow = (i64, String, Option<Vec<u8>>, Vec<u8>, i64, String, Str
 
 /// An entity with its direct parents.
 pub fn entity((type_name, id, attributes, parents): &EntityRow) -> Result<EntityData, InconsistentRow> {
+    let mut reader = Reader::default();
+    let mut entity = reader.entity(type_name, id, attributes)?;
     let refused = |why: &dyn Display| InconsistentRow::new("entity", format_args!("{type_name}::\"{id}\""), why);
-    let attributes = json::parse(attributes).and_then(|json| json::record_from(&json, "attributes"));
     let parents: Vec<(String, String)> = serde_json::from_str(parents).map_err(|why| refused(&why))?;
-    let parents = parents.iter().map(|(parent, id)| EntityUid::from_parts(parent, id));
-    Ok(EntityData {
-        uid: EntityUid::from_parts(type_name, id).map_err(|why| refused(&why))?,
-        attributes: attributes.map_err(|why| refused(&why))?,
-        parents: parents.collect::<Result<_, _>>().map_err(|why| refused(&why))?,
-    })
+    for (parent_type, parent_id) in &parents {
+        let parent = reader.parent(&entity.uid, parent_type, parent_id)?;
+        entity.parents.insert(parent);
+    }
+    Ok(entity)
 }
 
 /// A role or scope assignment.
 pub fn grant(row: GrantRow) -> Result<Grant, InconsistentRow> {
     let (id, holder_type, holder_id, role_type, role_id, resource_type, resource_id, scope, begin, end, reason) = row;
-    let refused = |why: &dyn Display| InconsistentRow::new("grant_range", &id, why);
-    let uid = |type_name: &str, id: &str| EntityUid::from_parts(type_name, id).map_err(|why| refused(&why));
-    let conferred = match (role_type, role_id, scope) {
-        (Some(role_type), Some(role_id), None) => Conferred::Role {
-            role: uid(&role_type, &role_id)?,
-            resource: resource_type.zip(resource_id).map(|(t, id)| uid(&t, &id)).transpose()?,
-        },
-        (None, None, Some(pattern)) => Conferred::Scope(pattern.parse().map_err(|why| refused(&why))?),
-        _ => return Err(refused(&"it confers neither a role nor a scope")),
-    };
-    let begin = instant(begin).map_err(|why| refused(&why))?;
-    let term = match instant(end).map_err(|why| refused(&why))? {
-        Some(end) => Term::until(begin, end).map_err(|why| refused(&why))?,
-        None => Term::standing(begin),
-    };
-    let holder = uid(&holder_type, &holder_id)?;
-    let grant_id = id.parse().map_err(|why| refused(&why))?;
-    Grant::new(grant_id, holder, conferred, term, &reason).map_err(|why| refused(&why))
+    Reader::default().grant(&GrantColumns {
+        id: &id,
+        holder: (&holder_type, &holder_id),
+        role: role_type.as_deref().zip(role_id.as_deref()),
+        resource: resource_type.as_deref().zip(resource_id.as_deref()),
+        scope: scope.as_deref(),
+        not_before: begin,
+        expires_at: end,
+        reason: &reason,
+    })
+}
+
+/// A row of a grant, by column. Uids are type and id.
+#[derive(Debug, Clone, Copy)]
+pub struct GrantColumns<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Who holds it.
+    pub holder: (&'a str, &'a str),
+    /// The role.
+    pub role: Option<(&'a str, &'a str)>,
+    /// Where the role is held.
+    pub resource: Option<(&'a str, &'a str)>,
+    /// The scopes, as a pattern.
+    pub scope: Option<&'a str>,
+    /// When it begins, in microseconds.
+    pub not_before: Option<i64>,
+    /// When it ends, in microseconds.
+    pub expires_at: Option<i64>,
+    /// Why it was given.
+    pub reason: &'a str,
+}
+
+/// Reads many rows: types that come again and again are checked once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    types: HashMap<Box<str>, TypeName>,
+}
+
+impl Reader {
+    /// A role or scope assignment.
+    pub fn grant(&mut self, row: &GrantColumns<'_>) -> Result<Grant, InconsistentRow> {
+        let refused = |why: &dyn Display| InconsistentRow::new("grant_range", row.id, why);
+        let mut uid = |of: (&str, &str)| self.uid(of.0, of.1).map_err(|why| refused(&why));
+        let conferred = match (row.role, row.scope) {
+            (Some(role), None) => {
+                Conferred::Role { role: uid(role)?, resource: row.resource.map(&mut uid).transpose()? }
+            }
+            (None, Some(pattern)) => Conferred::Scope(pattern.parse().map_err(|why| refused(&why))?),
+            _ => return Err(refused(&"it confers neither a role nor a scope")),
+        };
+        let begin = instant(row.not_before).map_err(|why| refused(&why))?;
+        let term = match instant(row.expires_at).map_err(|why| refused(&why))? {
+            Some(end) => Term::until(begin, end).map_err(|why| refused(&why))?,
+            None => Term::standing(begin),
+        };
+        let holder = uid(row.holder)?;
+        let grant_id = row.id.parse().map_err(|why| refused(&why))?;
+        Grant::new(grant_id, holder, conferred, term, row.reason).map_err(|why| refused(&why))
+    }
+
+    /// An entity without its parents.
+    pub fn entity(&mut self, type_name: &str, id: &str, attributes: &str) -> Result<EntityData, InconsistentRow> {
+        let refused = |why: &dyn Display| InconsistentRow::new("entity", format_args!("{type_name}::\"{id}\""), why);
+        let uid = self.uid(type_name, id).map_err(|why| refused(&why))?;
+        let attributes = json::parse(attributes).and_then(|json| json::record_from(&json, "attributes"));
+        Ok(EntityData { attributes: attributes.map_err(|why| refused(&why))?, ..EntityData::bare(uid) })
+    }
+
+    /// A parent of an entity.
+    pub fn parent(&mut self, of: &EntityUid, type_name: &str, id: &str) -> Result<EntityUid, InconsistentRow> {
+        self.uid(type_name, id).map_err(|why| InconsistentRow::new("entity", of, why))
+    }
+
+    fn uid(&mut self, type_name: &str, id: &str) -> Result<EntityUid, InvalidUid> {
+        let Some(known) = self.types.get(type_name) else {
+            let uid = EntityUid::from_parts(type_name, id)?;
+            self.types.insert(type_name.into(), uid.type_name().clone());
+            return Ok(uid);
+        };
+        let id = EntityId::new(id).map_err(|why| InvalidUid::Id { type_name: type_name.to_owned(), why })?;
+        Ok(EntityUid::new(known.clone(), id))
+    }
 }
 
 /// A scope of the catalogue.

@@ -1,12 +1,11 @@
 //! Why an answer is what it is: policies as the engine tells them, and the grants behind roles and scopes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use magistrate_engine::{self as engine, Known};
-use magistrate_model::{Cause, Decision, Explanation, Grant, GrantExplained, GrantId, Question, Verdict};
+use magistrate_model::{Cause, Decision, Explanation, GrantExplained, GrantId, Question, Verdict};
 
-use crate::directory::Held;
+use crate::directory::{self, GrantView};
 use crate::error::CheckError;
 use crate::state::View;
 
@@ -35,19 +34,20 @@ pub(crate) fn explain(
 
 fn grants(view: &View, question: &Question, verdict: &Verdict) -> Vec<GrantExplained> {
     let principal = question.query.principal.uid();
+    let directory = &view.directory;
     let data = question.facts.entities.iter().find(|entity| entity.uid == *principal);
-    let above = data.map(|data| view.directory.above(data).entities).unwrap_or_default();
-    let holders = std::iter::once(principal).chain(above.iter().map(|entity| &entity.uid));
-    let held = holders.filter_map(|holder| view.directory.held_by(holder)).flat_map(Held::all);
-    let known: HashMap<&GrantId, &Arc<Grant>> = held.map(|grant| (grant.id(), grant)).collect();
+    let above = data.map(|data| directory::above(data, |uid| directory.entity(uid)).entities).unwrap_or_default();
+    let holders = std::iter::once(principal).chain(above.iter().map(|(entity, _)| &entity.uid));
+    let held = holders.flat_map(|holder| directory.all_held_by(holder));
+    let known: HashMap<GrantId, GrantView<'_>> = held.filter_map(|grant| Some((grant.id()?, grant))).collect();
     let explained = question.facts.grants.iter().filter_map(|in_force| {
         let grant = known.get(&in_force.id)?;
         Some(GrantExplained {
             id: in_force.id.clone(),
-            holder: grant.holder().clone(),
+            holder: grant.holder()?,
             confers: in_force.confers.iter().cloned().collect(),
-            resource: grant.resource().cloned(),
-            expires_at: grant.term().expires_at(),
+            resource: grant.resource(),
+            expires_at: grant.term()?.expires_at(),
             used: verdict.grants.contains(&in_force.id),
         })
     });

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use magistrate_engine::{EntitySource, Known, Snapshot, Unanswerable};
 use magistrate_model::{
-    AttributeName, Conferred, EntityInput, EntityUid, ExtensionFunction, Facts, Grant, GrantInForce, Instant, Missing,
-    Query, Record, ScopeName, Span, TypeName, Value,
+    AttributeName, EntityInput, EntityUid, ExtensionFunction, Facts, GrantInForce, Instant, Missing, Query, Record,
+    ScopeName, Span, TypeName, Value,
 };
 
-use crate::directory::Directory;
+use crate::directory::{Confers, Directory, GrantView};
 use crate::prepared::{Kept, Prepared};
 
 /// Facts, and the same as policies see it; `None` where an entity is missing, so that no policy is asked.
@@ -50,11 +50,13 @@ pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Spa
     };
     let may_hold = snapshot.vocabulary().entity_type(query.principal.uid().type_name()).map(|info| &info.may_hold);
     let mut assignments = Assignments { sources, now, roles: BTreeMap::new(), held: Vec::new(), may_hold };
-    let holders = std::iter::once(&principal.data).chain(&principal.above).map(|entity| &entity.uid);
-    for held in holders.filter_map(|holder| directory.held_by(holder)) {
+    let places: Vec<_> =
+        std::iter::once(&resource.data).chain(resource.above()).map(|entity| directory.place(&entity.uid)).collect();
+    for holder in std::iter::once(&principal.data).chain(principal.above()) {
+        let held = directory.held_by(&holder.uid);
         held.everywhere().for_each(|grant| assignments.add(grant, &mut facts));
-        for place in std::iter::once(&resource.data).chain(&resource.above) {
-            held.on(&place.uid).for_each(|grant| assignments.add(grant, &mut facts));
+        for place in &places {
+            held.on(*place).for_each(|grant| assignments.add(grant, &mut facts));
         }
     }
     facts.grants.sort_by(|a, b| a.id.cmp(&b.id));
@@ -111,11 +113,11 @@ impl Slice<'_> {
     fn believe_assertions(&mut self) {
         let asserted = [&self.query.principal, &self.query.resource].into_iter().filter_map(EntityInput::asserted);
         for data in asserted {
-            let is_above = |kept: &Arc<Kept>| kept.above.iter().any(|above| above.uid == data.uid);
+            let is_above = |kept: &Arc<Kept>| kept.above().any(|above| above.uid == data.uid);
             if self.loaded.iter().any(is_above) {
                 let directory = self.sources.directory.with(data.clone());
                 for kept in self.loaded.iter_mut().filter(|kept| is_above(kept)) {
-                    *kept = Arc::new(Kept::of(Arc::clone(&kept.data), self.sources.snapshot, &directory));
+                    *kept = Arc::new(kept.within(self.sources.snapshot, &directory));
                 }
             }
         }
@@ -129,11 +131,11 @@ impl Slice<'_> {
         let Sources { snapshot, directory, prepared } = self.sources;
         let asserted = [&self.query.principal, &self.query.resource].into_iter().find(|party| party.uid() == uid);
         if let Some(EntityInput::Asserted(data)) = asserted {
-            self.loaded.push(Arc::new(Kept::of(Arc::new(data.clone()), snapshot, directory)));
+            self.loaded.push(prepared.asserted(data.clone(), snapshot, directory));
             return;
         }
         if self.is_enumerated(uid) {
-            self.loaded.push(prepared.declared(uid, snapshot, directory));
+            self.loaded.push(prepared.declared(uid, snapshot));
             return;
         }
         let is_stored = snapshot.vocabulary().source_of(uid.type_name()) == Some(EntitySource::Stored);
@@ -162,7 +164,7 @@ impl Slice<'_> {
     /// All of it with all that is above it, in the order of uids and each once.
     fn entities(&self) -> Vec<Arc<magistrate_model::EntityData>> {
         let loaded = || self.loaded.iter().filter(|kept| !kept.declared);
-        let above = loaded().flat_map(|kept| &kept.above);
+        let above = loaded().flat_map(|kept| kept.above());
         let mut entities: Vec<_> = loaded().map(|kept| &kept.data).chain(above).cloned().collect();
         // Where an entity is asserted and stored, too, what is asserted counts: it comes first, and sorting keeps that.
         entities.sort_by(|a, b| a.uid.cmp(&b.uid));
@@ -182,17 +184,19 @@ struct Assignments<'a> {
 }
 
 impl<'a> Assignments<'a> {
-    fn add(&mut self, grant: &Grant, facts: &mut Facts) {
-        if !self.concerns(grant) {
+    fn add(&mut self, grant: GrantView<'_>, facts: &mut Facts) {
+        // What was loaded is whole: nothing is passed over here.
+        let Some((confers, term)) = grant.confers().zip(grant.term()) else { return };
+        if !self.concerns(&confers) {
             return;
         }
-        facts.next_change = facts.next_change.into_iter().chain(grant.term().next_change(self.now)).min();
-        if !grant.term().in_force(self.now) {
+        facts.next_change = facts.next_change.into_iter().chain(term.next_change(self.now)).min();
+        if !term.in_force(self.now) {
             return;
         }
-        let confers = match grant.conferred() {
-            Conferred::Role { role, .. } => self.add_role(role, facts),
-            Conferred::Scope(pattern) => {
+        let confers = match &*confers {
+            Confers::Role(role) => self.add_role(role, facts),
+            Confers::Scopes(pattern) => {
                 let covered = self.sources.directory.scopes().iter().filter(|scope| pattern.covers(&scope.name));
                 let covered: Vec<_> = covered.map(|scope| (scope.name.clone(), scope.action_group.clone())).collect();
                 let uids: BTreeSet<_> = covered.iter().filter_map(|(name, _)| self.scope_uid(name)).collect();
@@ -201,16 +205,16 @@ impl<'a> Assignments<'a> {
                 uids
             }
         };
-        if !confers.is_empty() {
-            facts.grants.push(GrantInForce { id: grant.id().clone(), confers });
+        if let Some(id) = grant.id().filter(|_| !confers.is_empty()) {
+            facts.grants.push(GrantInForce { id, confers });
         }
     }
 
-    /// Whether principals of this type can hold what the grant confers.
-    fn concerns(&self, grant: &Grant) -> bool {
-        let type_name = match grant.conferred() {
-            Conferred::Role { role, .. } => Some(role.type_name()),
-            Conferred::Scope(_) => self.scope_type(),
+    /// Whether principals of this type can hold what a grant confers.
+    fn concerns(&self, confers: &Confers) -> bool {
+        let type_name = match confers {
+            Confers::Role(role) => Some(role.type_name()),
+            Confers::Scopes(_) => self.scope_type(),
         };
         type_name.zip(self.may_hold).is_some_and(|(type_name, may_hold)| may_hold.contains(type_name))
     }
@@ -219,11 +223,11 @@ impl<'a> Assignments<'a> {
         let Some(kept) = self.load_role(role) else { return BTreeSet::new() };
         if facts.direct_roles.insert(role.clone()) {
             self.held.push(Arc::clone(&kept));
-            for above in &kept.above {
+            for above in kept.above() {
                 self.load_role(&above.uid);
             }
         }
-        std::iter::once(&kept.data).chain(&kept.above).map(|role| role.uid.clone()).collect()
+        std::iter::once(&kept.data).chain(kept.above()).map(|role| role.uid.clone()).collect()
     }
 
     fn load_role(&mut self, role: &EntityUid) -> Option<Arc<Kept>> {
@@ -240,8 +244,8 @@ impl<'a> Assignments<'a> {
         if self.held.iter().any(|held| held.data.uid == *uid) {
             return;
         }
-        let Sources { snapshot, directory, prepared } = self.sources;
-        self.held.push(prepared.declared(uid, snapshot, directory));
+        let Sources { snapshot, prepared, .. } = self.sources;
+        self.held.push(prepared.declared(uid, snapshot));
     }
 
     fn scope_type(&self) -> Option<&'a TypeName> {

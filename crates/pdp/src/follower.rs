@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use magistrate_engine::Snapshot;
 use magistrate_ledger::lineage;
-use magistrate_model::{Digest, Effect, Head, Instant, LoggedChange, PolicySet, Revision, Span};
+use magistrate_model::{
+    Digest, Effect, EntityData, Grant, Head, Instant, LoggedChange, PolicySet, Revision, ScopeDeclaration, Span,
+};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::directory::Directory;
-use crate::ports::{LoadError, PolicySource, Since};
+use crate::directory::Builder;
+use crate::ports::{Intake, LoadError, PolicySource, Since};
 use crate::state::{Shared, View};
 
 /// How far the clock here may be apart from the store's, or behind what it said before.
@@ -54,6 +57,9 @@ pub enum FollowError {
         /// How far.
         apart: Span,
     },
+    /// The store holds more than can be numbered.
+    #[error("the policy store holds more than four billion entities, grants or bytes of them, which is too much")]
+    TooLarge,
     /// The stored policy set does not compile, or is not what its digest says.
     #[error("the stored policy set `{digest}` cannot be served: {why}")]
     Unusable {
@@ -195,25 +201,57 @@ impl<S: PolicySource> Follower<S> {
         for effect in effects {
             directory.apply(effect);
         }
-        self.shared.publish(View::new(head, snapshot, directory, Some(served)), now);
+        self.shared.publish(View::new(head, snapshot, directory.tidied(), Some(served)), now);
         Ok(Polled::Advanced(head.revision))
     }
 
     async fn load(&mut self, served: Option<Arc<View>>, now: Instant) -> Result<Polled, FollowError> {
-        let mut dataset = self.source.load().await?;
+        let mut loading = Loading { served: served.clone(), ..Loading::default() };
+        let head = self.source.load_into(&mut loading).await?;
         if let Some(served) = &served
-            && rewritten(served.head, dataset.head)
+            && rewritten(served.head, head)
         {
-            return Err(self.refuse(served.head, dataset.head));
+            return Err(self.refuse(served.head, head));
         }
-        let Some(set) = dataset.policy_set.take() else {
+        let Some(compiling) = loading.compiling else {
             return Ok(Polled::Empty);
         };
-        let head = dataset.head;
-        let snapshot = snapshot_of(&set, served.as_ref().map(|served| &served.snapshot))?;
-        let view = View::new(head, snapshot, Directory::of(dataset), served.as_deref());
+        let directory = tokio::task::spawn_blocking(|| loading.directory.finish());
+        let unfinished = |why: &dyn std::fmt::Display| LoadError::Unreachable(format!("what was read got lost: {why}"));
+        let snapshot = compiling.await.map_err(|why| unfinished(&why))??;
+        let directory = directory.await.map_err(|why| unfinished(&why))?.ok_or(FollowError::TooLarge)?;
+        let view = View::new(head, snapshot, directory, served.as_deref());
         self.shared.publish(view, now);
         Ok(Polled::Advanced(head.revision))
+    }
+}
+
+/// What is read of a store: policies are compiled while entities and grants still come.
+#[derive(Debug, Default)]
+struct Loading {
+    served: Option<Arc<View>>,
+    compiling: Option<JoinHandle<Result<Arc<Snapshot>, FollowError>>>,
+    directory: Builder,
+}
+
+impl Intake for Loading {
+    fn policy_set(&mut self, set: Option<PolicySet>) {
+        let served = self.served.clone();
+        self.compiling = set.map(|set| {
+            tokio::task::spawn_blocking(move || snapshot_of(&set, served.as_ref().map(|served| &served.snapshot)))
+        });
+    }
+
+    fn scope(&mut self, scope: ScopeDeclaration) {
+        self.directory.scope(scope);
+    }
+
+    fn entity(&mut self, entity: EntityData) {
+        self.directory.entity(&entity);
+    }
+
+    fn grant(&mut self, grant: Grant) {
+        self.directory.grant(&grant);
     }
 }
 

@@ -3,7 +3,10 @@
 use std::future::Future;
 
 use magistrate_ledger::{DamagedDecision, DecisionId, RecordedDecision};
-use magistrate_model::{Cause, Dataset, Decision, Head, Instant, LoggedChange, PolicyId, PolicySet, RequestId};
+use magistrate_model::{
+    Cause, Dataset, Decision, EntityData, Grant, Head, Instant, LoggedChange, PolicyId, PolicySet, RequestId,
+    ScopeDeclaration,
+};
 
 /// Administrative state could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,13 +56,58 @@ pub enum Since {
     Forked(Head),
 }
 
+/// Takes what a store holds.
+pub trait Intake: Send {
+    /// The live policy set, if there is one.
+    fn policy_set(&mut self, set: Option<PolicySet>);
+
+    /// A scope of the catalogue.
+    fn scope(&mut self, scope: ScopeDeclaration);
+
+    /// A stored entity, roles among them.
+    fn entity(&mut self, entity: EntityData);
+
+    /// A role or scope assignment, whatever its term.
+    fn grant(&mut self, grant: Grant);
+}
+
+impl Intake for Dataset {
+    fn policy_set(&mut self, set: Option<PolicySet>) {
+        self.policy_set = set;
+    }
+
+    fn scope(&mut self, scope: ScopeDeclaration) {
+        self.scopes.push(scope);
+    }
+
+    fn entity(&mut self, entity: EntityData) {
+        self.entities.push(entity);
+    }
+
+    fn grant(&mut self, grant: Grant) {
+        self.grants.push(grant);
+    }
+}
+
 /// Where policies, entities and grants come from. Each answer is of one state of the store.
 pub trait PolicySource: Send + Sync + 'static {
     /// Where the store stands now; cheap enough to ask several times a second.
     fn standing(&self) -> impl Future<Output = Result<Standing, LoadError>> + Send;
 
-    /// Everything, as of one revision.
-    fn load(&self) -> impl Future<Output = Result<Dataset, LoadError>> + Send;
+    /// Everything, as of one revision: the policy set is given first, then scopes, entities and grants, one by one, so
+    /// that a store need not hold them all at once. After a failure what was given counts for nothing.
+    fn load_into(&self, intake: &mut impl Intake) -> impl Future<Output = Result<Head, LoadError>> + Send;
+
+    /// Everything at once.
+    fn load(&self) -> impl Future<Output = Result<Dataset, LoadError>> + Send {
+        async {
+            let mut dataset = Dataset::empty();
+            dataset.head = self.load_into(&mut dataset).await?;
+            // In the order of keys, in whatever order they came.
+            dataset.apply([]);
+            Ok(dataset)
+        }
+    }
 
     /// What was changed since `served`, if it is at most `at_most` changes.
     fn since(&self, served: Head, at_most: u32) -> impl Future<Output = Result<Since, LoadError>> + Send;

@@ -8,22 +8,30 @@ use magistrate_model::{EntityData, EntityUid};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::directory::{Above, Directory, Hierarchy};
+use crate::directory::{self, Above, Directory, Version, VersionCell};
 
 /// Bytes that prepared entities may take, about.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes that entities above prepared ones may take, about.
+const MOST_BYTES_ABOVE: u64 = 16 * 1024 * 1024;
+
 /// Prepared entities by uid, for one snapshot. What is kept is used only for a directory of which it is true, so that
 /// states of different revisions may share it.
 #[derive(Debug)]
-pub(crate) struct Prepared(Cache<EntityUid, Arc<Kept>, RandomState>);
+pub(crate) struct Prepared {
+    kept: Cache<EntityUid, Arc<Kept>, RandomState>,
+    /// Entities that others are below, unpacked: many are below the same.
+    above: Cache<EntityUid, (Arc<EntityData>, Version), RandomState>,
+}
 
 /// An entity, what is above it, and what policies see of it.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) data: Arc<EntityData>,
+    version: Version,
     /// Everything stored that it is a member of, directly or through others.
-    pub(crate) above: Vec<Arc<EntityData>>,
+    above: Vec<(Arc<EntityData>, Version)>,
     /// What it would be a member of, too, and is not stored.
     pub(crate) missing: Vec<EntityUid>,
     /// Whether it exists by a declaration, and has nothing of its own.
@@ -32,56 +40,92 @@ pub(crate) struct Kept {
     pub(crate) references: Vec<EntityUid>,
     /// As policies see it.
     pub(crate) entity: Result<Arc<Entity>, Unanswerable>,
-    /// The hierarchy it was made of.
-    hierarchy: Hierarchy,
+    /// A hierarchy of which all this is true.
+    hierarchy: VersionCell,
 }
 
 impl Default for Prepared {
     fn default() -> Self {
-        let cache = Cache::builder()
+        let kept = Cache::builder()
             .weigher(|_, kept: &Arc<Kept>| kept.weight())
             .max_capacity(MOST_BYTES)
             .eviction_policy(EvictionPolicy::tiny_lfu());
-        Self(cache.build_with_hasher(RandomState::default()))
+        let above = Cache::builder()
+            .weigher(|_, (data, _): &(Arc<EntityData>, Version)| weight_of(data))
+            .max_capacity(MOST_BYTES_ABOVE)
+            .eviction_policy(EvictionPolicy::tiny_lfu());
+        Self {
+            kept: kept.build_with_hasher(RandomState::default()),
+            above: above.build_with_hasher(RandomState::default()),
+        }
     }
 }
 
 impl Prepared {
     /// A stored entity; `None` if there is none.
     pub(crate) fn stored(&self, uid: &EntityUid, snapshot: &Snapshot, directory: &Directory) -> Option<Arc<Kept>> {
-        let kept = self.0.get(uid);
-        if let Some(kept) = kept.as_ref().filter(|kept| !kept.declared && kept.hierarchy == directory.hierarchy()) {
-            return Some(Arc::clone(kept));
+        let hierarchy = directory.hierarchy();
+        if let Some(kept) = self.kept.get(uid).filter(|kept| !kept.declared) {
+            if kept.hierarchy.get() == hierarchy {
+                return Some(kept);
+            }
+            if kept.holds(directory) {
+                kept.hierarchy.set(hierarchy);
+                return Some(kept);
+            }
         }
-        let data = directory.entity(uid)?;
-        let kept = match kept.filter(|kept| kept.holds(data, directory)) {
-            Some(kept) => kept.renewed(directory),
-            None => Kept::of(Arc::clone(data), snapshot, directory),
-        };
-        let kept = Arc::new(kept);
-        self.0.insert(uid.clone(), Arc::clone(&kept));
+        let (data, version) = directory.entity(uid)?;
+        let kept = Arc::new(Kept::of(data, version, snapshot, hierarchy, |uid| self.find(uid, directory)));
+        self.kept.insert(uid.clone(), Arc::clone(&kept));
         Some(kept)
     }
 
     /// A scope, or an entity of an enumerated type: it exists by its declaration and has nothing of its own.
-    pub(crate) fn declared(&self, uid: &EntityUid, snapshot: &Snapshot, directory: &Directory) -> Arc<Kept> {
-        self.0.get(uid).filter(|kept| kept.declared).unwrap_or_else(|| {
-            let bare = Kept::of(Arc::new(EntityData::bare(uid.clone())), snapshot, directory);
+    pub(crate) fn declared(&self, uid: &EntityUid, snapshot: &Snapshot) -> Arc<Kept> {
+        self.kept.get(uid).filter(|kept| kept.declared).unwrap_or_else(|| {
+            let bare = Arc::new(EntityData::bare(uid.clone()));
+            let bare = Kept::of(bare, Version::new(), snapshot, Version::new(), |_| None);
             let kept = Arc::new(Kept { declared: true, ..bare });
-            self.0.insert(uid.clone(), Arc::clone(&kept));
+            self.kept.insert(uid.clone(), Arc::clone(&kept));
             kept
         })
+    }
+
+    /// An entity that is asserted, among those that are stored.
+    pub(crate) fn asserted(&self, data: EntityData, snapshot: &Snapshot, directory: &Directory) -> Arc<Kept> {
+        let find = |uid: &EntityUid| self.find(uid, directory);
+        Arc::new(Kept::of(Arc::new(data), Version::new(), snapshot, directory.hierarchy(), find))
+    }
+
+    /// An entity that others are below.
+    fn find(&self, uid: &EntityUid, directory: &Directory) -> Option<(Arc<EntityData>, Version)> {
+        let version = directory.version(uid)?;
+        if let Some(kept) = self.kept.get(uid).filter(|kept| kept.version == version && !kept.declared) {
+            return Some((Arc::clone(&kept.data), version));
+        }
+        if let Some(found) = self.above.get(uid).filter(|(_, known)| *known == version) {
+            return Some(found);
+        }
+        let found = directory.entity(uid)?;
+        self.above.insert(uid.clone(), found.clone());
+        Some(found)
     }
 }
 
 impl Kept {
-    /// An entity prepared anew.
-    pub(crate) fn of(data: Arc<EntityData>, snapshot: &Snapshot, directory: &Directory) -> Self {
-        let Above { entities: above, missing, cycle } = directory.above(&data);
+    /// An entity prepared anew, for a hierarchy in which entities are found by `find`.
+    fn of(
+        data: Arc<EntityData>,
+        version: Version,
+        snapshot: &Snapshot,
+        hierarchy: Version,
+        find: impl Fn(&EntityUid) -> Option<(Arc<EntityData>, Version)>,
+    ) -> Self {
+        let Above { entities: above, missing, cycle } = directory::above(&data, find);
         let entity = match cycle {
             Some(uid) => Err(Unanswerable::new(format!("`{uid}` is a member of itself; correct its parents"))),
             None => {
-                let above = above.iter().map(|entity| &entity.uid).chain(&missing);
+                let above = above.iter().map(|(entity, _)| &entity.uid).chain(&missing);
                 snapshot.prepare(&data, above).map(Arc::new)
             }
         };
@@ -89,37 +133,40 @@ impl Kept {
         data.each_reference(&mut |uid| references.push(uid.clone()));
         references.sort_unstable();
         references.dedup();
-        Self { data, above, missing, declared: false, references, entity, hierarchy: directory.hierarchy() }
+        let hierarchy = VersionCell::new(hierarchy);
+        Self { data, version, above, missing, declared: false, references, entity, hierarchy }
+    }
+
+    /// The same entity in a directory where another is something else.
+    pub(crate) fn within(&self, snapshot: &Snapshot, directory: &Directory) -> Self {
+        let find = |uid: &EntityUid| directory.entity(uid);
+        Self::of(Arc::clone(&self.data), self.version, snapshot, directory.hierarchy(), find)
+    }
+
+    /// Everything stored that it is a member of, directly or through others.
+    pub(crate) fn above(&self) -> impl Iterator<Item = &Arc<EntityData>> {
+        self.above.iter().map(|(entity, _)| entity)
     }
 
     /// Whether it would be made of the same things again.
-    fn holds(&self, data: &Arc<EntityData>, directory: &Directory) -> bool {
-        let is_there =
-            |above: &Arc<EntityData>| directory.entity(&above.uid).is_some_and(|found| Arc::ptr_eq(found, above));
-        Arc::ptr_eq(&self.data, data)
-            && self.above.iter().all(is_there)
-            && self.missing.iter().all(|uid| directory.entity(uid).is_none())
-    }
-
-    fn renewed(&self, directory: &Directory) -> Self {
-        Self {
-            data: Arc::clone(&self.data),
-            above: self.above.clone(),
-            missing: self.missing.clone(),
-            declared: self.declared,
-            references: self.references.clone(),
-            entity: self.entity.clone(),
-            hierarchy: directory.hierarchy(),
-        }
+    fn holds(&self, directory: &Directory) -> bool {
+        directory.version(&self.data.uid) == Some(self.version)
+            && self.above.iter().all(|(above, version)| directory.version(&above.uid) == Some(*version))
+            && self.missing.iter().all(|uid| directory.version(uid).is_none())
     }
 
     /// Bytes, about: what it holds of its own.
     fn weight(&self) -> u32 {
-        const BASE: usize = 600;
-        const ATTRIBUTE: usize = 160;
-        const LINK: usize = 96;
-        let attributes: usize = self.data.attributes.len();
-        let bytes = BASE + attributes * ATTRIBUTE + (self.above.len() + self.references.len()) * LINK;
-        u32::try_from(bytes).unwrap_or(u32::MAX)
+        const BASE: u32 = 600;
+        const LINK: usize = 104;
+        let links = u32::try_from((self.above.len() + self.references.len()) * LINK).unwrap_or(u32::MAX);
+        BASE.saturating_add(weight_of(&self.data)).saturating_add(links)
     }
+}
+
+/// Bytes, about, that an unpacked entity takes.
+fn weight_of(data: &EntityData) -> u32 {
+    const BASE: usize = 200;
+    const ATTRIBUTE: usize = 160;
+    u32::try_from(BASE + data.attributes.len() * ATTRIBUTE + data.parents.len() * ATTRIBUTE).unwrap_or(u32::MAX)
 }

@@ -1,7 +1,7 @@
 //! What is being served, and whether it may still be.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use magistrate_engine::{self as engine, Evaluator, Known, Snapshot, Unanswerable};
@@ -123,6 +123,8 @@ pub enum Readiness {
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     view: ArcSwapOption<View>,
+    /// What was served before, until no request holds it: taking a large state down is no work for a request.
+    retired: Mutex<Vec<Arc<View>>>,
     /// Why the store's state cannot be served although it was read.
     fault: ArcSwapOption<String>,
     /// Why nothing may be answered although everything was read, as the owner of the process sees it.
@@ -149,13 +151,19 @@ impl Shared {
     }
 
     pub(crate) fn publish(&self, view: View, now: Instant) {
-        self.view.store(Some(Arc::new(view)));
+        let before = self.view.swap(Some(Arc::new(view)));
+        self.retired().extend(before);
         self.confirm(now);
+    }
+
+    fn retired(&self) -> MutexGuard<'_, Vec<Arc<View>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn confirm(&self, now: Instant) {
         self.confirmed_at.store(now.micros(), Ordering::Release);
         self.fault.store(None);
+        self.retired().retain(|view| Arc::strong_count(view) > 1);
     }
 
     pub(crate) fn fail(&self, why: String) {

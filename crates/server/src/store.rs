@@ -3,13 +3,13 @@
 use anyhow::Context as _;
 use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord, Sink, StreamId};
-use magistrate_model::{
-    Authorship, Change, Dataset, DurabilityClass, EntityData, Grant, Head, KeyId, LoggedChange, Revision,
-};
+use magistrate_model::{Authorship, Change, DurabilityClass, EntityData, Grant, Head, KeyId, LoggedChange, Revision};
 use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
-use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, LoadError, Page, PolicySource, Since, Standing};
+use magistrate_pdp::{
+    DecisionFilter, DecisionHistory, HistoryError, Intake, LoadError, Page, PolicySource, Since, Standing,
+};
 use magistrate_storage_postgres::{PostgresSink, PostgresStore};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
 
@@ -78,8 +78,8 @@ impl PolicySource for Store {
         on_either!(self, Self, store => Box::pin(store.standing()).await)
     }
 
-    async fn load(&self) -> Result<Dataset, LoadError> {
-        on_either!(self, Self, store => Box::pin(store.load()).await)
+    async fn load_into(&self, intake: &mut impl Intake) -> Result<Head, LoadError> {
+        on_either!(self, Self, store => Box::pin(store.load_into(intake)).await)
     }
 
     async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {

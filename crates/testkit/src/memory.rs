@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId, Writer, lineage};
 use magistrate_model::{Authorship, Change, Dataset, DurabilityClass, Head, Instant, LoggedChange, Span};
 use magistrate_pap::commit::Touched;
-use magistrate_pdp::{Clock, Follower, LoadError, Pdp, PolicySource, Settings, Since, Standing};
+use magistrate_pdp::{Clock, Follower, Intake, LoadError, Pdp, PolicySource, Settings, Since, Standing};
 use tokio::task::JoinHandle;
 
 /// A clock that moves when told to.
@@ -99,10 +99,17 @@ impl PolicySource for MemoryStore {
         kept.state.clone().map(|dataset| Standing { head: dataset.head, clock: kept.clock })
     }
 
-    async fn load(&self) -> Result<Dataset, LoadError> {
-        let mut kept = self.0.lock().unwrap();
-        kept.loads += 1;
-        kept.state.clone()
+    async fn load_into(&self, intake: &mut impl Intake) -> Result<Head, LoadError> {
+        let dataset = {
+            let mut kept = self.0.lock().unwrap();
+            kept.loads += 1;
+            kept.state.clone()?
+        };
+        intake.policy_set(dataset.policy_set);
+        dataset.scopes.into_iter().for_each(|scope| intake.scope(scope));
+        dataset.entities.into_iter().for_each(|entity| intake.entity(entity));
+        dataset.grants.into_iter().for_each(|grant| intake.grant(grant));
+        Ok(dataset.head)
     }
 
     async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {

@@ -299,5 +299,8 @@ fn contains(bits: &[u64], number: u32) -> bool {
     bits.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+pub(crate) use tests::fuzzed;
+
+#[cfg(any(test, fuzzing))]
 mod tests;

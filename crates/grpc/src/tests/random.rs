@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use crate::batch::batch;
+use crate::fuzzed::fits;
 use crate::query::query;
-use crate::status::{Refusal, status};
 use crate::tests::{far, near, plain};
 
 fn value() -> impl Strategy<Value = Value> {
@@ -30,12 +30,6 @@ fn structure(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Struc
     let key = prop_oneof![".{0,6}", "__entity", "__extn", "type|id|fn|arg"];
     let entry = (key, prop::option::of(inner)).prop_map(|(key, value)| Entry { key, value });
     prop::collection::vec(entry, 0..4).prop_map(|fields| Struct { fields })
-}
-
-/// The status fits into the headers that common clients accept.
-fn fits(refusal: &Refusal) -> bool {
-    let status = status(refusal);
-    status.message().len() * 3 + status.details().len() * 4 / 3 < 8 * 1024
 }
 
 proptest! {

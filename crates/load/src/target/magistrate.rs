@@ -1,5 +1,6 @@
 //! Magistrate itself, on a fresh store that was filled by its own commands.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,15 @@ use crate::wire::framed;
 
 pub(crate) const CHECK: &str = "/magistrate.v1.AuthorizationService/Check";
 pub(crate) const BATCH: &str = "/magistrate.v1.AuthorizationService/CheckBatch";
+
+/// A change to a store that serves.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// By a command.
+    Command(Vec<String>),
+    /// The policy set with this text besides.
+    Policy(String),
+}
 
 /// A filled store.
 #[derive(Debug)]
@@ -40,11 +50,10 @@ impl Magistrate {
         let cluster = match spec.store {
             StoreKind::Sqlite => None,
             // Its data on the disk and synchronised, as in production.
-            StoreKind::Postgres => Some(Cluster::private(&Options {
-                durable: true,
-                data_on: Some(std::env::temp_dir()),
-                ..Options::default()
-            })),
+            StoreKind::Postgres => Some(Cluster::private(
+                &Options { durable: true, data_on: Some(std::env::temp_dir()), ..Options::default() }
+                    .set("track_commit_timestamp", "on"),
+            )),
         };
         let prepared = Self { program, spec: spec.clone(), home: home.to_owned(), cluster };
         let files = home.join("scenario");
@@ -68,6 +77,33 @@ impl Magistrate {
         command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]).args(&self.spec.arguments);
         command.envs(self.spec.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Makes a change, as an administrator would.
+    pub(crate) fn change(&self, change: &Change) -> anyhow::Result<()> {
+        let files = self.home.join("scenario");
+        let arguments = match change {
+            Change::Command(arguments) => arguments.clone(),
+            Change::Policy(text) => {
+                std::fs::write(files.join("changing.cedar"), text)?;
+                vec!["policy".into(), "apply".into(), files.to_string_lossy().into_owned()]
+            }
+        };
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--reason", "load"]).collect();
+        self.run(&arguments)
+    }
+
+    /// When PostgreSQL committed each revision, by the clock of the wall, in seconds.
+    pub(crate) fn commits(&self) -> anyhow::Result<BTreeMap<u64, f64>> {
+        let cluster = self.cluster.as_ref().context("only PostgreSQL tells when it committed what")?;
+        let sql =
+            "SELECT revision, extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM magistrate.revision_lineage";
+        let rows = cluster.try_sql("postgres", sql).map_err(anyhow::Error::msg)?;
+        let commit = |row: &str| -> Option<(u64, f64)> {
+            let (revision, at) = row.split_once('|')?;
+            Some((revision.parse().ok()?, at.parse().ok()?))
+        };
+        Ok(rows.lines().filter_map(commit).collect())
     }
 
     /// Where decisions are found again.
@@ -145,7 +181,7 @@ pub(crate) fn batches(asked: &Asked, size: usize) -> Vec<Call> {
     (0..asked.questions.len()).step_by(8).map(batch).collect()
 }
 
-fn check(question: &Question) -> CheckRequest {
+pub(super) fn check(question: &Question) -> CheckRequest {
     let entity = |uid: &magistrate_model::EntityUid| {
         let uid = EntityRef { r#type: uid.type_name().as_str().into(), id: uid.id().as_str().into() };
         Some(Entity { uid: Some(uid), ..Entity::default() })

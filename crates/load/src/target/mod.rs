@@ -8,6 +8,7 @@ mod history;
 mod magistrate;
 mod spec;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use magistrate_proto::v1::CheckRequest;
 use tempfile::TempDir;
 use tokio::task::LocalSet;
 
@@ -32,6 +34,7 @@ use magistrate::Magistrate;
 pub(crate) use cedar_agent::PROGRAM as CEDAR_AGENT;
 pub(crate) use cerbos::PROGRAM as CERBOS;
 pub(crate) use history::{History, compare as compare_history};
+pub(crate) use magistrate::Change;
 pub(crate) use spec::Spec;
 
 /// A program with all it needs, to be started as often as one likes.
@@ -160,6 +163,21 @@ impl Prepared {
         let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
         let debian = debian.filter_map(|version| Some(version.ok()?.path().join("bin")));
         std::env::split_paths(&in_path).chain(debian).any(|directory| directory.join("initdb").is_file())
+    }
+
+    /// Makes a change to the store of a Magistrate.
+    pub(crate) fn change(&self, change: &Change) -> anyhow::Result<()> {
+        self.magistrate().context("only Magistrate is changed")?.change(change)
+    }
+
+    /// When each revision was committed, by the clock of the wall, in seconds.
+    pub(crate) fn commits(&self) -> anyhow::Result<BTreeMap<u64, f64>> {
+        self.magistrate().context("only Magistrate has revisions")?.commits()
+    }
+
+    /// One of its questions.
+    pub(crate) fn question(&self) -> anyhow::Result<CheckRequest> {
+        Ok(magistrate::check(self.asked.questions.first().context("there are no questions")?))
     }
 
     fn database(&self) -> Option<u32> {

@@ -22,7 +22,7 @@ impl Polls {
             Err(FollowError::Load(_)) => "unreadable",
             Err(FollowError::Rewritten { .. }) => "rewritten",
             Err(FollowError::Skewed { .. }) => "skewed",
-            Err(FollowError::Unusable { .. }) => "unusable",
+            Err(FollowError::Unusable { .. } | FollowError::TooLarge) => "unusable",
         };
         self.0.add(1, &[KeyValue::new("outcome", outcome)]);
     }

@@ -2,15 +2,13 @@
 
 use magistrate_model::{EntityData, EntityUid, Revision, TypeName, Value, json};
 use magistrate_pap::EntityFilter;
-use magistrate_pap::rows::{self, EntityRow, stored};
+use magistrate_pap::rows::{self, EntityRow, Reader, stored};
 
+use super::copy;
 use super::read_error::ReadError;
 use super::rows::{id_of, limit, type_of};
-use super::statements::{ENTITIES, ENTITIES_AFTER, ENTITIES_AS_OF, ENTITIES_LISTED};
+use super::statements::{ENTITIES, ENTITIES_AS_OF, ENTITIES_LISTED, LIVE_ENTITIES};
 use crate::connect::Session;
-
-/// Rows that are held at once while everything is read.
-const CHUNK: i64 = 10_000;
 
 /// Live entities that match, in (type, id) order.
 pub(crate) async fn matching(session: &mut Session, filter: &EntityFilter) -> Result<Vec<EntityData>, ReadError> {
@@ -33,27 +31,26 @@ pub(crate) async fn matching(session: &mut Session, filter: &EntityFilter) -> Re
     Ok(rows.iter().map(rows::entity).collect::<Result<_, _>>()?)
 }
 
-/// All live entities, in (type, id) order. They are read piece by piece.
-pub(crate) async fn live(session: &mut Session) -> Result<Vec<EntityData>, ReadError> {
-    let mut entities: Vec<EntityData> = Vec::new();
-    loop {
-        let after = entities.last().map(|last| (type_of(&last.uid), id_of(&last.uid)));
-        let (type_name, id) = after.unwrap_or_default();
-        let rows: Vec<EntityRow> = sqlx::query_as(ENTITIES_AFTER)
-            .persistent(session.prepares)
-            .bind(type_name)
-            .bind(id)
-            .bind(CHUNK)
-            .fetch_all(&mut session.connection)
-            .await?;
-        for row in &rows {
-            entities.push(rows::entity(row)?);
+/// Gives all live entities.
+pub(crate) async fn live(session: &mut Session, mut give: impl FnMut(EntityData)) -> Result<(), ReadError> {
+    let mut reader = Reader::default();
+    let mut open: Option<EntityData> = None;
+    copy::each_row(session, LIVE_ENTITIES, |fields| {
+        let (type_name, id, attributes) = (fields.text()?, fields.text()?, fields.text()?);
+        let parent = fields.optional_text()?.zip(fields.optional_text()?);
+        // The rows of an entity follow one another, a parent each.
+        let goes_on = open.as_ref().is_some_and(|open| type_of(&open.uid) == type_name && id_of(&open.uid) == id);
+        if !goes_on {
+            open.replace(reader.entity(type_name, id, attributes)?).into_iter().for_each(&mut give);
         }
-        if rows.is_empty() {
-            entities.shrink_to_fit();
-            return Ok(entities);
+        if let (Some((parent_type, parent_id)), Some(open)) = (parent, &mut open) {
+            open.parents.insert(reader.parent(&open.uid, parent_type, parent_id)?);
         }
-    }
+        Ok(())
+    })
+    .await?;
+    open.into_iter().for_each(give);
+    Ok(())
 }
 
 /// Entities as of a revision, in (type, id) order.

@@ -2,15 +2,13 @@
 
 use magistrate_model::{Grant, GrantId, Instant, Revision};
 use magistrate_pap::GrantFilter;
-use magistrate_pap::rows::{self, GrantRow, stored};
+use magistrate_pap::rows::{self, GrantColumns, GrantRow, Reader, stored};
 
+use super::copy;
 use super::read_error::ReadError;
 use super::rows::{id_of, limit, type_of};
-use super::statements::{GRANTS, GRANTS_AFTER, GRANTS_AS_OF, GRANTS_LISTED};
+use super::statements::{GRANTS, GRANTS_AS_OF, GRANTS_LISTED, LIVE_GRANTS};
 use crate::connect::Session;
-
-/// Rows that are held at once while everything is read.
-const CHUNK: i64 = 20_000;
 
 /// Live grants that match, in id order.
 pub(crate) async fn matching(session: &mut Session, filter: &GrantFilter) -> Result<Vec<Grant>, ReadError> {
@@ -36,24 +34,24 @@ pub(crate) async fn matching(session: &mut Session, filter: &GrantFilter) -> Res
     Ok(rows.into_iter().map(rows::grant).collect::<Result<_, _>>()?)
 }
 
-/// All live grants, in id order. They are read piece by piece.
-pub(crate) async fn live(session: &mut Session) -> Result<Vec<Grant>, ReadError> {
-    let mut grants: Vec<Grant> = Vec::new();
-    loop {
-        let rows: Vec<GrantRow> = sqlx::query_as(GRANTS_AFTER)
-            .persistent(session.prepares)
-            .bind(grants.last().map_or("", |last| last.id().as_str()))
-            .bind(CHUNK)
-            .fetch_all(&mut session.connection)
-            .await?;
-        if rows.is_empty() {
-            grants.shrink_to_fit();
-            return Ok(grants);
-        }
-        for row in rows {
-            grants.push(rows::grant(row)?);
-        }
-    }
+/// Gives all live grants.
+pub(crate) async fn live(session: &mut Session, mut give: impl FnMut(Grant)) -> Result<(), ReadError> {
+    let mut reader = Reader::default();
+    copy::each_row(session, LIVE_GRANTS, |fields| {
+        let columns = GrantColumns {
+            id: fields.text()?,
+            holder: (fields.text()?, fields.text()?),
+            role: fields.optional_text()?.zip(fields.optional_text()?),
+            resource: fields.optional_text()?.zip(fields.optional_text()?),
+            scope: fields.optional_text()?,
+            not_before: fields.optional_bigint()?,
+            expires_at: fields.optional_bigint()?,
+            reason: fields.text()?,
+        };
+        give(reader.grant(&columns)?);
+        Ok(())
+    })
+    .await
 }
 
 /// Grants as of a revision, in id order.

@@ -3,6 +3,7 @@
 mod change_log;
 mod changes;
 mod commit;
+mod copy;
 mod entities;
 mod grants;
 mod keys;

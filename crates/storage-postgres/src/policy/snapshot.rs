@@ -3,7 +3,7 @@
 use magistrate_ledger::lineage;
 use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
 use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
-use magistrate_pdp::{LoadError, PolicySource, Since, Standing};
+use magistrate_pdp::{Intake, LoadError, PolicySource, Since, Standing};
 
 use super::read_error::ReadError;
 use super::{change_log, entities, grants, policy_sets, revision, scopes};
@@ -41,8 +41,8 @@ impl PolicySource for PostgresStore {
         Ok(read!(self.following(), Purpose::Glance, session => revision::standing(session))?)
     }
 
-    async fn load(&self) -> Result<Dataset, LoadError> {
-        Ok(read!(self.following(), Purpose::Read, session => live_dataset(session))?)
+    async fn load_into(&self, intake: &mut impl Intake) -> Result<Head, LoadError> {
+        Ok(read!(self.following(), Purpose::Read, session => live(session, intake))?)
     }
 
     async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
@@ -73,15 +73,13 @@ async fn base(session: &mut Session) -> Result<Base, ReadError> {
     })
 }
 
-async fn live_dataset(session: &mut Session) -> Result<Dataset, ReadError> {
+async fn live(session: &mut Session, intake: &mut impl Intake) -> Result<Head, ReadError> {
     let head = revision::head(session).await?;
-    Ok(Dataset {
-        head,
-        policy_set: policy_sets::as_of(session, head.revision).await?,
-        scopes: scopes::live(session).await?,
-        entities: entities::live(session).await?,
-        grants: grants::live(session).await?,
-    })
+    intake.policy_set(policy_sets::as_of(session, head.revision).await?);
+    scopes::live(session).await?.into_iter().for_each(|scope| intake.scope(scope));
+    entities::live(session, |entity| intake.entity(entity)).await?;
+    grants::live(session, |grant| intake.grant(grant)).await?;
+    Ok(head)
 }
 
 async fn dataset_at(session: &mut Session, wanted: Revision) -> Result<Option<Dataset>, ReadError> {

@@ -102,12 +102,10 @@ statements! {
             FROM unnest($1::text[], $2::text[]) AS w (type, id)) w
             JOIN magistrate.entity e ON e.type = w.type AND e.id = w.id", "true"
     );
-    /// The next live entities, in the order of their keys.
-    ENTITIES_AFTER = concat!(entity!(
-        "magistrate.entity e",
-        "p.valid_to IS NULL",
-        "e.valid_to IS NULL AND (e.type, e.id) > ($1, $2)"
-    ), " LIMIT $3");
+    /// All live entities, each once for every parent it has.
+    LIVE_ENTITIES = "SELECT e.type, e.id, e.attributes, p.parent_type, p.parent_id FROM magistrate.entity e
+        LEFT JOIN magistrate.entity_parent p ON p.type = e.type AND p.id = e.id AND p.valid_to IS NULL
+        WHERE e.valid_to IS NULL ORDER BY e.type, e.id";
     /// Entities as of a revision.
     ENTITIES_AS_OF = entity!(
         "magistrate.entity e",
@@ -125,8 +123,10 @@ statements! {
     GRANTS = matching_grants!("$1::text[] IS NULL");
     /// Live grants by filter, among those listed.
     GRANTS_LISTED = matching_grants!("id = ANY ($1::text[])");
-    /// The next live grants, in the order of their ids.
-    GRANTS_AFTER = concat!(grant!("valid_to IS NULL AND id > $1"), " LIMIT $2");
+    /// All live grants.
+    LIVE_GRANTS = "SELECT id, holder_type, holder_id, role_type, role_id, resource_type, resource_id, scope,
+            not_before, expires_at, reason
+        FROM magistrate.grant_range WHERE valid_to IS NULL";
     /// Grants as of a revision.
     GRANTS_AS_OF = grant!("valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)");
 

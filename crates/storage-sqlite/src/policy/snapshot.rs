@@ -3,7 +3,7 @@
 use magistrate_ledger::lineage;
 use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
 use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
-use magistrate_pdp::{LoadError, PolicySource, Since, Standing};
+use magistrate_pdp::{Intake, LoadError, PolicySource, Since, Standing};
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
@@ -25,11 +25,11 @@ impl SqliteStore {
         read.await.map_err(|error: ReadError| error.into())
     }
 
-    async fn load_live(&self) -> Result<Dataset, ReadError> {
+    async fn load_live(&self, intake: &mut impl Intake) -> Result<Head, ReadError> {
         let mut transaction = self.policy.begin().await?;
-        let dataset = live_dataset(&mut transaction).await?;
+        let head = live(&mut transaction, intake).await?;
         transaction.commit().await?;
-        Ok(dataset)
+        Ok(head)
     }
 
     async fn read_since(&self, served: Head, at_most: u32) -> Result<Since, ReadError> {
@@ -72,8 +72,8 @@ impl PolicySource for SqliteStore {
         }
     }
 
-    async fn load(&self) -> Result<Dataset, LoadError> {
-        Ok(self.load_live().await?)
+    async fn load_into(&self, intake: &mut impl Intake) -> Result<Head, LoadError> {
+        Ok(self.load_live(intake).await?)
     }
 
     async fn since(&self, served: Head, at_most: u32) -> Result<Since, LoadError> {
@@ -95,15 +95,28 @@ impl Records for SqliteStore {
     }
 }
 
-async fn live_dataset(connection: &mut SqliteConnection) -> Result<Dataset, ReadError> {
+/// Rows that are held at once while everything is read.
+const CHUNK: u32 = 10_000;
+
+async fn live(connection: &mut SqliteConnection, intake: &mut impl Intake) -> Result<Head, ReadError> {
     let head = revision::head(connection).await?;
-    Ok(Dataset {
-        head,
-        policy_set: policy_sets::as_of(connection, head.revision).await?,
-        scopes: scopes::live(connection).await?,
-        entities: entities::matching(connection, &EntityFilter::default()).await?,
-        grants: grants::matching(connection, &GrantFilter::default()).await?,
-    })
+    intake.policy_set(policy_sets::as_of(connection, head.revision).await?);
+    scopes::live(connection).await?.into_iter().for_each(|scope| intake.scope(scope));
+    let mut next = EntityFilter { limit: Some(CHUNK), ..EntityFilter::default() };
+    loop {
+        let entities = entities::matching(connection, &next).await?;
+        let Some(last) = entities.last() else { break };
+        next.after = Some(last.uid.clone());
+        entities.into_iter().for_each(|entity| intake.entity(entity));
+    }
+    let mut next = GrantFilter { limit: Some(CHUNK), ..GrantFilter::default() };
+    loop {
+        let grants = grants::matching(connection, &next).await?;
+        let Some(last) = grants.last() else { break };
+        next.after = Some(last.id().clone());
+        grants.into_iter().for_each(|grant| intake.grant(grant));
+    }
+    Ok(head)
 }
 
 async fn dataset_at(connection: &mut SqliteConnection, wanted: Revision) -> Result<Option<Dataset>, ReadError> {
