@@ -18,18 +18,22 @@ const NEAREST: usize = 5;
 /// Characters of a value that are told.
 const LONGEST: usize = 200;
 
-/// What led to the answer to a question whose query was admitted by this snapshot: the policies. `permitted` is whether
-/// a permit matched: where none did, those that came nearest are told.
-pub fn explain(
-    snapshot: &Snapshot,
-    question: &Question,
-    known: &Known,
-    permitted: bool,
-) -> Result<Explanation, Unanswerable> {
+/// What led to the answer to a question whose query was admitted by this snapshot: the policies. Where no permit is
+/// satisfied, those that came nearest are told.
+pub fn explain(snapshot: &Snapshot, question: &Question, known: &Known) -> Result<Explanation, Unanswerable> {
     let parts = Parts::of(snapshot, question)?;
     let explaining = Explaining { snapshot, examination: parts.examine(known)? };
-    let candidates = explaining.examination.candidates();
-    let policies = candidates.iter().take(MOST_POLICIES).filter_map(|rule| explaining.policy(*rule)).collect();
+    let (mut matter, others): (Vec<_>, Vec<_>) =
+        explaining.examination.candidates().into_iter().partition(|rule| explaining.matters(*rule));
+    let permits = |rule: &RuleId| snapshot.policy_of(*rule).is_some_and(|policy| policy.effect == Effect::Permit);
+    let is_satisfied = |rule: &RuleId| matches!(explaining.examination.condition(*rule), Ok(true));
+    let permitted = matter.iter().any(|rule| permits(rule) && is_satisfied(rule));
+    // What is satisfied or fails is told in any case, of the others as many as there is room for.
+    matter.truncate(MOST_POLICIES);
+    let room = MOST_POLICIES - matter.len();
+    matter.extend(others.into_iter().take(room));
+    matter.sort();
+    let policies = matter.into_iter().filter_map(|rule| explaining.policy(rule)).collect();
     let nearest_permits = if permitted { Vec::new() } else { explaining.nearest() };
     Ok(Explanation { policies, nearest_permits, grants: Vec::new() })
 }
@@ -65,6 +69,11 @@ impl Explaining<'_> {
         nearest
     }
 
+    /// Whether a policy is satisfied, or fails.
+    fn matters(&self, rule: RuleId) -> bool {
+        !matches!(self.examination.condition(rule), Ok(false))
+    }
+
     fn policy(&self, rule: RuleId) -> Option<PolicyExplained> {
         let info = self.snapshot.policy_of(rule)?;
         let id = &info.id;
@@ -82,7 +91,14 @@ impl Explaining<'_> {
             condition => outcome_of(condition),
         };
         let clauses = self.snapshot.clauses_of(rule, |policy| self.prepared(policy))?;
-        let clauses = clauses.iter().map(|clause| self.clause(clause)).collect();
+        let mut reached = true;
+        let clauses = clauses.iter().map(|clause| {
+            let clause = self.clause(clause, reached);
+            // They are joined by `&&`: behind one that is not satisfied none is evaluated.
+            reached &= clause.holds();
+            clause
+        });
+        let clauses = clauses.collect();
         Some(PolicyExplained { id: id.clone(), permits: info.effect == Effect::Permit, outcome, scope, clauses })
     }
 
@@ -104,17 +120,20 @@ impl Explaining<'_> {
         reads(expr, &mut read);
         let prepare = |expr: &Expr| self.examination.prepare(expr);
         Some(Clause {
-            text: text.trim().trim_end_matches(';').split_whitespace().collect::<Vec<_>>().join(" "),
+            text: one_line(text.trim().trim_end_matches(';')),
             condition: prepare(expr),
             reads: read.into_iter().map(|expr| (shortened(&expr.to_string()), prepare(expr))).collect(),
         })
     }
 
-    fn clause(&self, clause: &Clause) -> ClauseExplained {
+    /// A clause that is not reached tells what it would come to, unless it would fail: it does not.
+    fn clause(&self, clause: &Clause, reached: bool) -> ClauseExplained {
         let outcome = outcome_of(self.examination.value(&clause.condition).and_then(|value| {
             let ValueKind::Lit(Literal::Bool(it)) = value.value else { return Err(Failure::NotEvaluable) };
             Ok(it)
         }));
+        let fails = matches!(outcome, Outcome::Failed(_));
+        let outcome = if fails && !reached { Outcome::NotReached } else { outcome };
         let reads = clause.reads.iter().map(|(expression, node)| {
             let value = self.examination.value(node);
             let value = value.map_or_else(|why| format!("nothing: {why}"), |value| value.to_string());
@@ -122,6 +141,11 @@ impl Explaining<'_> {
         });
         ClauseExplained { text: clause.text.clone(), outcome, reads: reads.collect() }
     }
+}
+
+/// Lines as one; what stands within a line stays as it is, literals among it.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn outcome_of(outcome: Result<bool, Failure>) -> Outcome {

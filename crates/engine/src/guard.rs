@@ -89,6 +89,9 @@ impl<'a> Scan<'a> {
             '/' if self.peek() == Some('/') => self.skip_line(),
             '&' | '|' | '+' | '-' | '*' | '.' | '!' | '=' | '<' | '>' => Token::Operator,
             'i' if !is_word(self.previous) && self.peek() == Some('f') => Token::Operator,
+            // Clauses are joined to one expression.
+            'w' if !is_word(self.previous) && self.follows("hen") => Token::Operator,
+            'u' if !is_word(self.previous) && self.follows("nless") => Token::Operator,
             _ => Token::Other,
         };
         self.previous = c;
@@ -97,6 +100,11 @@ impl<'a> Scan<'a> {
 
     fn peek(&mut self) -> Option<char> {
         self.chars.peek().map(|(_, c)| *c)
+    }
+
+    fn follows(&self, rest: &str) -> bool {
+        let ahead: String = self.chars.clone().map(|(_, c)| c).take(rest.len()).collect();
+        ahead == rest
     }
 
     fn skip_string(&mut self) -> Token {

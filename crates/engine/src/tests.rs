@@ -193,6 +193,9 @@ fn deep_or_long_sources_are_refused_before_the_parser() {
     refused(&schema, "", Rule::Size, 1, "400 operators");
     let schema = format!("@source(\"stored\") entity A {}{};", "{ x: {".repeat(250), "}}".repeat(250));
     refused(&schema, "", Rule::Size, 1, "64 levels");
+    let clauses = "@id(\"a\") permit(principal, action, resource) ".to_owned() + &"when { true } ".repeat(200);
+    accepted(&format!("{clauses};"));
+    policy(&format!("{clauses}{};", "unless{false}".repeat(201)), Rule::Size, "400 operators");
     accepted(&condition(&format!("{}principal.level{} > 1", "(".repeat(50), ")".repeat(50))));
     let types: Vec<_> = (0..500).map(|n| format!("@source(\"stored\") entity T{n} {{ ids: Set<String> }};")).collect();
     let types = types.join("\n");

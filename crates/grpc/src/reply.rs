@@ -88,6 +88,7 @@ fn explanation_outcome(outcome: &ExplainedOutcome) -> (i32, String) {
     let (outcome, failure) = match outcome {
         ExplainedOutcome::Satisfied => (v1::ExplanationOutcome::Satisfied, ""),
         ExplainedOutcome::NotSatisfied => (v1::ExplanationOutcome::NotSatisfied, ""),
+        ExplainedOutcome::NotReached => (v1::ExplanationOutcome::NotReached, ""),
         ExplainedOutcome::Failed(why) => (v1::ExplanationOutcome::Failed, why.as_str()),
     };
     (outcome.into(), failure.to_owned())

@@ -25,6 +25,8 @@ pub enum Outcome {
     NotSatisfied,
     /// It could not be evaluated, and why.
     Failed(String),
+    /// It was not evaluated: what stands before it is not satisfied.
+    NotReached,
 }
 
 /// One policy on one request.

@@ -160,8 +160,9 @@ impl Pdp {
         Ok((answers, outline))
     }
 
-    /// How many decisions were compared with Cedar's own authorizer, and how many of them differed.
-    pub(crate) fn comparisons(&self) -> (u64, u64) {
+    /// How many decisions were compared with Cedar's own authorizer, how many of them differed, and of how many
+    /// it said nothing.
+    pub(crate) fn comparisons(&self) -> (u64, u64, u64) {
         self.comparison.counts()
     }
 

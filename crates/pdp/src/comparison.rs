@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use magistrate_engine::{self as engine, Evaluator};
-use magistrate_model::{Question, Verdict};
+use magistrate_model::{Cause, Question, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -29,6 +29,8 @@ pub(crate) struct Comparison {
     samples: mpsc::Sender<Box<Sample>>,
     compared: AtomicU64,
     differed: AtomicU64,
+    /// Of which Cedar's authorizer did not say anything.
+    undecided: AtomicU64,
 }
 
 /// Compares decisions as they are made; runs beside serving, on at most one part in a hundred of a core.
@@ -56,6 +58,7 @@ pub(crate) fn comparison() -> (Arc<Comparison>, Comparer) {
         samples: sender,
         compared: AtomicU64::new(0),
         differed: AtomicU64::new(0),
+        undecided: AtomicU64::new(0),
     };
     let comparison = Arc::new(comparison);
     (Arc::clone(&comparison), Comparer { comparison, samples })
@@ -69,7 +72,9 @@ impl Comparison {
 
     /// Takes a decision to be compared, if one is wanted and the authorizer can be given it.
     pub(crate) fn offer(&self, view: &Arc<View>, question: &Question, verdict: &Verdict) {
-        if !self.wanted.load(Ordering::Relaxed) || !engine::is_for_authorizer(question) {
+        // Where no policy was asked there is nothing to compare.
+        let asked = question.facts.missing.is_none() && verdict.cause != Cause::ScopeCeiling;
+        if !self.wanted.load(Ordering::Relaxed) || !asked || !engine::is_for_authorizer(question) {
             return;
         }
         if self.wanted.swap(false, Ordering::Relaxed) {
@@ -80,9 +85,10 @@ impl Comparison {
         }
     }
 
-    /// How many decisions were compared, and how many of them differed.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.compared.load(Ordering::Relaxed), self.differed.load(Ordering::Relaxed))
+    /// How many decisions were compared, how many of them differed, and how many could not be compared.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.compared), count(&self.differed), count(&self.undecided))
     }
 }
 
@@ -99,14 +105,21 @@ impl Comparer {
             let compared = tokio::task::spawn_blocking(move || sample.compare()).await;
             let taken = begun.elapsed();
             let Some(comparison) = shared.upgrade() else { return };
-            if let Ok(difference) = compared {
-                comparison.compared.fetch_add(1, Ordering::Relaxed);
-                if let Some(difference) = difference {
+            match compared {
+                Ok(None) => drop(comparison.compared.fetch_add(1, Ordering::Relaxed)),
+                Ok(Some(difference)) => {
                     // That it cannot say anything is told, and no other answer.
-                    let differs = difference.authorizer.is_ok();
-                    comparison.differed.fetch_add(differs.into(), Ordering::Relaxed);
+                    let counter = if difference.authorizer.is_ok() {
+                        comparison.compared.fetch_add(1, Ordering::Relaxed);
+                        &comparison.differed
+                    } else {
+                        &comparison.undecided
+                    };
+                    counter.fetch_add(1, Ordering::Relaxed);
                     tell(&difference);
                 }
+                // The comparison did not come to an end; whatever panicked has said so.
+                Err(_) => drop(comparison.undecided.fetch_add(1, Ordering::Relaxed)),
             }
             drop(comparison);
             tokio::time::sleep(taken * (SHARE - 1)).await;
@@ -131,7 +144,9 @@ mod tests {
     use std::sync::Mutex;
 
     use magistrate_engine::{Snapshot, Source};
-    use magistrate_model::{ActionUid, Caller, Cause, Channel, Dataset, EntityInput, Environment, Query, Record, Span};
+    use magistrate_model::{
+        ActionUid, Caller, Channel, Dataset, EntityData, EntityInput, Environment, Query, Record, Span,
+    };
     use tokio::task::JoinSet;
 
     use super::*;
@@ -141,7 +156,8 @@ mod tests {
         let schema = "@source(\"stored\") entity User; action read appliesTo { principal: User, resource: User };";
         let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
         let snapshot = Snapshot::compile(&source("schema", schema), &[]).unwrap();
-        let view = View::offline(Arc::new(snapshot), Dataset::empty());
+        let ann = EntityData::bare("User::\"ann\"".parse().unwrap());
+        let view = View::offline(Arc::new(snapshot), Dataset { entities: vec![ann], ..Dataset::empty() });
         let party = || EntityInput::Reference("User::\"ann\"".parse().unwrap());
         let query = Query {
             principal: party(),
@@ -155,7 +171,31 @@ mod tests {
             caller: Caller { address: None, channel: Channel::Local, key: None, trace: None },
         };
         let (question, verdict) = view.answer(query, magistrate_model::Instant::EPOCH, Span::ZERO).unwrap();
+        assert_eq!(verdict.cause, Cause::NoPermit, "policies are asked");
         (Arc::new(view), question, verdict)
+    }
+
+    /// What Cedar's authorizer cannot be asked is told, and counted apart: it is neither agreement nor difference.
+    #[tokio::test]
+    async fn what_cannot_be_compared_is_told() {
+        let (view, mut question, verdict) = decided();
+        // No longer an entity of the schema.
+        let odd = EntityData::bare("Other::\"x\"".parse().unwrap());
+        question.facts.entities.push(Arc::new(odd));
+        let (comparison, comparer) = comparison();
+        let told = Arc::new(Mutex::new(0));
+        let heard = Arc::clone(&told);
+        let mut comparing = JoinSet::new();
+        comparing.spawn(comparer.run(move |it| *heard.lock().unwrap() += u32::from(it.authorizer.is_err())));
+        comparison.offer(&view, &question, &verdict);
+        while comparison.counts().2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(comparison.counts(), (0, 0, 1));
+        assert!(comparison.is_trusted());
+        drop(comparison);
+        comparing.join_all().await;
+        assert_eq!(*told.lock().unwrap(), 1);
     }
 
     /// What differs is told, counted, and trusted no more; what agrees is only counted.
@@ -178,7 +218,7 @@ mod tests {
         let wrong = Verdict { cause: Cause::Permitted, ..verdict.clone() };
         comparison.offer(&view, &question, &wrong);
         reached(2).await;
-        assert_eq!(comparison.counts(), (2, 1));
+        assert_eq!(comparison.counts(), (2, 1, 0));
         assert!(!comparison.is_trusted());
         let expected = Difference { question, answered: wrong, authorizer: Ok(verdict) };
         assert_eq!(*told.lock().unwrap(), [expected]);

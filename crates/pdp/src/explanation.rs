@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use magistrate_engine::{self as engine, Known};
-use magistrate_model::{Cause, Decision, Explanation, GrantExplained, GrantId, Question, Verdict};
+use magistrate_model::{Cause, Explanation, GrantExplained, GrantId, Outcome, PolicyExplained, Question, Verdict};
 
 use crate::directory::{self, GrantView};
 use crate::error::CheckError;
@@ -18,18 +18,33 @@ pub(crate) fn explain(
     verdict: &Verdict,
 ) -> Result<Explanation, CheckError> {
     let evaluated = known.filter(|_| verdict.cause != Cause::ScopeCeiling);
-    let permitted = verdict.decision() == Decision::Allow || verdict.cause == Cause::Forbidden;
     let mut explanation = match evaluated {
-        Some(known) => engine::explain(&view.snapshot, question, known, permitted)
+        Some(known) => engine::explain(&view.snapshot, question, known)
             .map_err(|unanswerable| CheckError::NotReady(unanswerable.to_string()))?,
         None => Explanation::default(),
     };
     if !question.query.caller.may_assert() {
         let policies = explanation.policies.iter_mut().chain(&mut explanation.nearest_permits);
-        policies.flat_map(|policy| &mut policy.clauses).for_each(|clause| clause.reads.clear());
+        policies.for_each(without_values);
     }
     explanation.grants = grants(view, question, verdict);
     Ok(explanation)
+}
+
+/// Why something failed may name the values it failed on.
+const WITHHELD: &str = "it could not be evaluated; why is told to callers that may assert";
+
+fn without_values(policy: &mut PolicyExplained) {
+    let withhold = |outcome: &mut Outcome| {
+        if matches!(outcome, Outcome::Failed(_)) {
+            *outcome = Outcome::Failed(WITHHELD.to_owned());
+        }
+    };
+    withhold(&mut policy.outcome);
+    for clause in &mut policy.clauses {
+        withhold(&mut clause.outcome);
+        clause.reads.clear();
+    }
 }
 
 fn grants(view: &View, question: &Question, verdict: &Verdict) -> Vec<GrantExplained> {

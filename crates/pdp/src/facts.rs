@@ -1,8 +1,9 @@
 //! Gathering what is known about the parties of a query. Memory only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use magistrate_engine::{EntitySource, Known, Snapshot, Unanswerable};
 use magistrate_model::{
     AttributeName, EntityInput, EntityUid, ExtensionFunction, Facts, GrantInForce, Instant, Missing, Query, Record,
@@ -31,8 +32,7 @@ pub(crate) struct Sources<'a> {
 /// above it.
 pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Span) -> Gathered {
     let Sources { snapshot, directory, .. } = sources;
-    let mut slice = Slice { sources, query, loaded: Vec::new(), missing: None };
-    slice.load();
+    let mut slice = Slice::of(sources, query);
     let mut facts = Facts {
         instant: now,
         entities: slice.entities(),
@@ -49,7 +49,13 @@ pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Spa
         return (facts, None);
     };
     let may_hold = snapshot.vocabulary().entity_type(query.principal.uid().type_name()).map(|info| &info.may_hold);
-    let mut assignments = Assignments { sources, now, roles: BTreeMap::new(), held: Vec::new(), may_hold };
+    if slice.is_cut_short() {
+        let why =
+            format!("more than {MAX_REACHED} entities are within reach of its policies: have them make fewer hops");
+        return (facts, Some(Err(Unanswerable::new(why))));
+    }
+    let mut assignments =
+        Assignments { sources, now, roles: BTreeMap::new(), held: Vec::new(), may_hold, missing: None };
     let places: Vec<_> =
         std::iter::once(&resource.data).chain(resource.above()).map(|entity| directory.place(&entity.uid)).collect();
     for holder in std::iter::once(&principal.data).chain(principal.above()) {
@@ -60,6 +66,10 @@ pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Spa
         }
     }
     facts.grants.sort_by(|a, b| a.id.cmp(&b.id));
+    if let Some(role) = assignments.missing {
+        facts.missing = Some(Missing::Other(role));
+        return (facts, None);
+    }
     let known = known(&principal, &resource, slice.loaded, &assignments);
     facts.roles = assignments.roles.into_values().map(|kept| Arc::clone(&kept.data)).collect();
     (facts, Some(known))
@@ -81,15 +91,28 @@ fn known(
     })
 }
 
+/// Entities within reach of one question: more are not gone after.
+pub(crate) const MAX_REACHED: usize = 10_000;
+/// Loaded entities that are found by looking at each; beyond that, by hash.
+const FEW: usize = 16;
+
 struct Slice<'a> {
     sources: Sources<'a>,
     query: &'a Query,
-    /// Few; the first are the parties.
+    /// Mostly few; the first are the parties.
     loaded: Vec<Arc<Kept>>,
+    /// Where they are, once they are many.
+    places: HashMap<EntityUid, usize, RandomState>,
     missing: Option<Missing>,
 }
 
-impl Slice<'_> {
+impl<'a> Slice<'a> {
+    fn of(sources: Sources<'a>, query: &'a Query) -> Self {
+        let mut slice = Self { sources, query, loaded: Vec::new(), places: HashMap::default(), missing: None };
+        slice.load();
+        slice
+    }
+
     fn load(&mut self) {
         self.require(self.query.principal.uid(), Missing::Principal);
         self.require(self.query.resource.uid(), Missing::Resource);
@@ -104,49 +127,68 @@ impl Slice<'_> {
             let named: BTreeSet<&EntityUid> = frontier.iter().flat_map(|kept| &kept.references).collect();
             named.into_iter().for_each(|uid| self.require(uid, Missing::Other));
         }
-        let above = self.loaded.iter().find_map(|kept| kept.missing.first().cloned());
-        self.miss(above.map(Missing::Other));
         self.believe_assertions();
+        let mut above = self.loaded.iter().flat_map(|kept| &kept.missing);
+        let above = above.find(|uid| !self.is_enumerated(uid)).cloned();
+        self.miss(above.map(Missing::Other));
     }
 
-    /// What is asserted of a party counts for what is below it, too, whatever was stored of it.
+    /// What is asserted of the parties counts for what is below them, too, whatever was stored of them.
     fn believe_assertions(&mut self) {
-        let asserted = [&self.query.principal, &self.query.resource].into_iter().filter_map(EntityInput::asserted);
-        for data in asserted {
-            let is_above = |kept: &Arc<Kept>| kept.above().any(|above| above.uid == data.uid);
-            if self.loaded.iter().any(is_above) {
-                let directory = self.sources.directory.with(data.clone());
-                for kept in self.loaded.iter_mut().filter(|kept| is_above(kept)) {
-                    *kept = Arc::new(kept.within(self.sources.snapshot, &directory));
-                }
-            }
+        let Sources { snapshot, directory, .. } = self.sources;
+        let parties = [&self.query.principal, &self.query.resource];
+        let asserted: Vec<_> = parties.into_iter().filter_map(EntityInput::asserted).collect();
+        let is_below = |kept: &Kept| asserted.iter().any(|party| kept.is_below(&party.uid));
+        if !self.loaded.iter().any(|kept| is_below(kept)) {
+            return;
         }
+        let believed = asserted.iter().fold(directory.clone(), |directory, party| directory.with((*party).clone()));
+        for kept in self.loaded.iter_mut().filter(|kept| is_below(kept)) {
+            *kept = Arc::new(kept.within(snapshot, &believed));
+        }
+    }
+
+    /// Whether there was more than may be gone after.
+    fn is_cut_short(&self) -> bool {
+        self.loaded.len() > MAX_REACHED
     }
 
     /// Loads one entity, or notes that it does not exist.
     fn require(&mut self, uid: &EntityUid, missing: fn(EntityUid) -> Missing) {
-        if self.find(uid).is_some() {
+        if self.find(uid).is_some() || self.is_cut_short() {
             return;
         }
         let Sources { snapshot, directory, prepared } = self.sources;
         let asserted = [&self.query.principal, &self.query.resource].into_iter().find(|party| party.uid() == uid);
         if let Some(EntityInput::Asserted(data)) = asserted {
-            self.loaded.push(prepared.asserted(data.clone(), snapshot, directory));
-            return;
+            return self.push(prepared.asserted(data.clone(), snapshot, directory));
         }
         if self.is_enumerated(uid) {
-            self.loaded.push(prepared.declared(uid, snapshot));
-            return;
+            return self.push(prepared.declared(uid, snapshot));
         }
         let is_stored = snapshot.vocabulary().source_of(uid.type_name()) == Some(EntitySource::Stored);
         match is_stored.then(|| prepared.stored(uid, snapshot, directory)).flatten() {
-            Some(kept) => self.loaded.push(kept),
+            Some(kept) => self.push(kept),
             None => self.miss(Some(missing(uid.clone()))),
         }
     }
 
     fn find(&self, uid: &EntityUid) -> Option<&Arc<Kept>> {
-        self.loaded.iter().find(|kept| kept.data.uid == *uid)
+        match self.places.is_empty() {
+            true => self.loaded.iter().find(|kept| kept.data.uid == *uid),
+            false => self.loaded.get(*self.places.get(uid)?),
+        }
+    }
+
+    fn push(&mut self, kept: Arc<Kept>) {
+        let place = self.loaded.len();
+        self.loaded.push(kept);
+        // All of them when they become many, and each from then on.
+        let from = if place == FEW { 0 } else { place };
+        if place >= FEW {
+            let added = self.loaded.iter().enumerate().skip(from);
+            self.places.extend(added.map(|(place, kept)| (kept.data.uid.clone(), place)));
+        }
     }
 
     /// Entities of an enumerated type exist by declaration and carry nothing.
@@ -181,6 +223,8 @@ struct Assignments<'a> {
     roles: BTreeMap<EntityUid, Arc<Kept>>,
     /// What the principal is made a direct member of, each once.
     held: Vec<Arc<Kept>>,
+    /// A role that one in force includes, and that is not stored.
+    missing: Option<EntityUid>,
 }
 
 impl<'a> Assignments<'a> {
@@ -236,6 +280,7 @@ impl<'a> Assignments<'a> {
         }
         let Sources { snapshot, directory, prepared } = self.sources;
         let kept = prepared.stored(role, snapshot, directory)?;
+        self.missing = self.missing.take().or_else(|| kept.missing.first().cloned());
         self.roles.insert(role.clone(), Arc::clone(&kept));
         Some(kept)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use magistrate_engine::{Entity, Snapshot, Unanswerable};
-use magistrate_model::{EntityData, EntityUid};
+use magistrate_model::{EntityData, EntityUid, Record, Value};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -137,7 +137,12 @@ impl Kept {
         Self { data, version, above, missing, declared: false, references, entity, hierarchy }
     }
 
-    /// The same entity in a directory where another is something else.
+    /// Whether it is a member of an entity, stored or not.
+    pub(crate) fn is_below(&self, uid: &EntityUid) -> bool {
+        self.missing.contains(uid) || self.above().any(|above| above.uid == *uid)
+    }
+
+    /// The same entity in a directory where others are something else.
     pub(crate) fn within(&self, snapshot: &Snapshot, directory: &Directory) -> Self {
         let find = |uid: &EntityUid| directory.entity(uid);
         Self::of(Arc::clone(&self.data), self.version, snapshot, directory.hierarchy(), find)
@@ -158,8 +163,9 @@ impl Kept {
     /// Bytes, about: what it holds of its own.
     fn weight(&self) -> u32 {
         const BASE: u32 = 600;
-        const LINK: usize = 104;
-        let links = u32::try_from((self.above.len() + self.references.len()) * LINK).unwrap_or(u32::MAX);
+        // Ancestors are kept as ours, and as Cedar's.
+        let links = 2 * (self.above.len() + self.missing.len()) + self.references.len();
+        let links = u32::try_from(links * LINK).unwrap_or(u32::MAX);
         BASE.saturating_add(weight_of(&self.data)).saturating_add(links)
     }
 }
@@ -167,6 +173,23 @@ impl Kept {
 /// Bytes, about, that an unpacked entity takes.
 fn weight_of(data: &EntityData) -> u32 {
     const BASE: usize = 200;
-    const ATTRIBUTE: usize = 160;
-    u32::try_from(BASE + data.attributes.len() * ATTRIBUTE + data.parents.len() * ATTRIBUTE).unwrap_or(u32::MAX)
+    u32::try_from(BASE + of_record(&data.attributes) + data.parents.len() * LINK).unwrap_or(u32::MAX)
+}
+
+/// Bytes, about, of an entry of a map or a link, with what belongs to it.
+const LINK: usize = 104;
+
+/// Values are kept twice: as ours, and as Cedar's.
+fn of_record(record: &Record) -> usize {
+    record.values().map(|value| LINK + of_value(value)).sum()
+}
+
+fn of_value(value: &Value) -> usize {
+    match value {
+        Value::Bool(_) | Value::Long(_) => 64,
+        Value::String(text) | Value::Extension(_, text) => 128 + 2 * text.len(),
+        Value::Entity(_) => 2 * LINK,
+        Value::Set(items) => 128 + items.iter().map(|item| 64 + of_value(item)).sum::<usize>(),
+        Value::Record(record) => 128 + of_record(record),
+    }
 }

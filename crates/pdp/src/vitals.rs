@@ -20,8 +20,8 @@ pub struct Vitals {
     pub capacity: usize,
     /// How long the append under way has taken; zero between appends.
     pub append_lag: Span,
-    /// Decisions compared with Cedar's own authorizer, and how many of them differed.
-    pub compared: (u64, u64),
+    /// Decisions compared with Cedar's own authorizer, how many of them differed, and of how many it said nothing.
+    pub compared: (u64, u64, u64),
 }
 
 /// What is served.

@@ -183,7 +183,7 @@ impl Server {
         let mut upkeep = upkeep.unwrap_or_default();
         let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
         let mut recording = tokio::spawn(recorder.run(writer));
-        let comparing = tokio::spawn(comparer.run(tell_difference));
+        let mut comparing = tokio::spawn(comparer.run(tell_difference));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
         let certificates = transport.certificates.clone();
@@ -213,6 +213,7 @@ impl Server {
             ended = &mut serving => ended.context("the gRPC door failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut recording => Err(anyhow!("the recorder has crashed")),
+            _ = &mut comparing => Err(anyhow!("the comparing of decisions has crashed")),
             _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
             _ = &mut known => Err(anyhow!("the watch over keys has crashed")),
             _ = &mut shown => Err(anyhow!("the watch over certificates has crashed")),

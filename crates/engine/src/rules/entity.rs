@@ -20,7 +20,7 @@ pub struct Entity {
     pub(super) type_id: Option<TypeId>,
     pub(super) attributes: BTreeMap<SmolStr, Value>,
     pub(super) tags: BTreeMap<SmolStr, Value>,
-    /// Everything it is a member of, directly or through others.
+    /// Everything it is a member of, directly or through others; in order.
     pub(super) ancestors: Box<[Arc<EntityUID>]>,
     /// The entities that rules name among itself and its ancestors, in order.
     pub(super) known: Box<[NameId]>,
@@ -39,7 +39,7 @@ impl Entity {
     }
 
     pub(super) fn is_below(&self, uid: &EntityUID) -> bool {
-        self.ancestors.iter().any(|ancestor| **ancestor == *uid)
+        self.ancestors.binary_search_by(|ancestor| (**ancestor).cmp(uid)).is_ok()
     }
 
     pub(super) fn is_known_as(&self, id: NameId) -> bool {
@@ -53,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) uid: Arc<EntityUID>,
     pub(crate) attributes: BTreeMap<SmolStr, Value>,
     pub(crate) tags: BTreeMap<SmolStr, Value>,
+    /// In order.
     pub(crate) ancestors: Box<[Arc<EntityUID>]>,
 }
 
@@ -66,11 +67,13 @@ impl Parts {
             };
             of.map(value).collect()
         }
+        let mut ancestors: Box<[_]> = entity.ancestors().map(|uid| Arc::new(uid.clone())).collect();
+        ancestors.sort_unstable();
         Some(Self {
             uid: Arc::new(entity.uid().clone()),
             attributes: values(entity.attrs())?,
             tags: values(entity.tags())?,
-            ancestors: entity.ancestors().map(|uid| Arc::new(uid.clone())).collect(),
+            ancestors,
         })
     }
 

@@ -167,7 +167,8 @@ fn version_changes_with_an_entity_and_with_nothing_else() {
 #[test]
 fn what_changed_much_is_packed_anew() {
     let mut directory = Directory::of(Dataset { entities: vec![entity(1, 0)], ..Dataset::empty() });
-    let change = |n: usize| Effect::Entity(Difference { before: None, after: Some(entity(2, u8::from(n.is_multiple_of(2)))) });
+    let change =
+        |n: usize| Effect::Entity(Difference { before: None, after: Some(entity(2, u8::from(n.is_multiple_of(2)))) });
     (0..MOST_CHANGES).for_each(|n| directory.apply(change(n)));
     let directory = directory.tidied();
     assert_eq!(directory.changes, MOST_CHANGES);

@@ -109,7 +109,65 @@ fn satisfied_policies_are_the_determining_ones() {
                 explanation.policies.iter().filter(|it| it.outcome == Outcome::Satisfied && it.permits != forbids);
             let told: Vec<_> = told.map(|policy| policy.id.clone()).collect();
             assert_eq!(told, verdict.determining, "{principal} {action} {resource}");
-            assert_eq!(explanation.nearest_permits.is_empty(), verdict.cause != Cause::NoPermit, "{verdict:?}");
+            let evaluated = [Cause::Permitted, Cause::Forbidden, Cause::NoPermit].contains(&verdict.cause);
+            let permitted = explanation.policies.iter().any(|it| it.permits && it.outcome == Outcome::Satisfied);
+            assert_eq!(!explanation.nearest_permits.is_empty(), evaluated && !permitted, "{verdict:?}");
         }
     }
+}
+
+const SCHEMA: &str = r#"
+@source("stored") entity User { n: Long, name: String };
+action read appliesTo { principal: User, resource: User, context: { w?: String } };
+"#;
+
+fn told(policies: &str, address: &str) -> Explanation {
+    let lines = r#"{"uid":"User::\"u\"","attributes":{"n":7000000000000000001,"name":"a  b"}}"#;
+    let world = World::of(SCHEMA, policies).with("entities", lines);
+    let mut ask = world.ask("User::u", "read", "User::u");
+    ask.query.caller.address = Some(address.parse::<IpAddr>().unwrap());
+    ask.explanation()
+}
+
+/// Why something fails may name the values it failed on.
+#[test]
+fn reasons_of_failures_are_not_told_to_callers_elsewhere() {
+    let policies = "@id(\"f\") forbid (principal, action, resource) when { resource.n * principal.n > 0 };";
+    let holds = |address: &str| format!("{:?}", told(policies, address)).contains("7000000000000000001");
+    assert!(holds("127.0.0.1"));
+    assert!(!holds("192.0.2.7"));
+    assert!(matches!(policy(&told(policies, "192.0.2.7"), "f").outcome, Outcome::Failed(_)));
+}
+
+#[test]
+fn permit_that_is_satisfied_is_never_one_that_came_near() {
+    let policies = "@id(\"p\") permit (principal, action, resource);\n\
+                    @id(\"f\") forbid (principal, action, resource) when { resource.n * principal.n > 0 };";
+    let explanation = told(policies, "127.0.0.1");
+    assert_eq!(policy(&explanation, "p").outcome, Outcome::Satisfied);
+    assert!(explanation.nearest_permits.is_empty(), "{:?}", explanation.nearest_permits);
+}
+
+/// Literals are told as they are, and clauses that are not reached as not reached.
+#[test]
+fn clauses_are_told_as_they_stand_and_as_they_are_evaluated() {
+    let policies = r#"
+        @id("p") permit (principal, action, resource) when { principal.name == "a  b" };
+        @id("q") permit (principal, action, resource) when { context has w } when { context.w == "z" };
+    "#;
+    let explanation = told(policies, "127.0.0.1");
+    assert_eq!(policy(&explanation, "p").clauses[0].text, r#"when { principal.name == "a  b" }"#);
+    let outcomes: Vec<_> = policy(&explanation, "q").clauses.iter().map(|clause| clause.outcome.clone()).collect();
+    assert_eq!(outcomes, [Outcome::NotSatisfied, Outcome::NotReached]);
+}
+
+/// There is room for 64 policies: what decides is among them, whatever its id.
+#[test]
+fn what_decides_is_told_among_many() {
+    let others =
+        (0..100).map(|n| format!("@id(\"a{n}\") permit (principal, action, resource) when {{ principal.n < {n} }};"));
+    let policies = others.chain(["@id(\"z\") permit (principal, action, resource);".to_owned()]);
+    let explanation = told(&policies.collect::<Vec<_>>().join("\n"), "127.0.0.1");
+    assert_eq!(explanation.policies.len(), 64);
+    assert_eq!(policy(&explanation, "z").outcome, Outcome::Satisfied);
 }

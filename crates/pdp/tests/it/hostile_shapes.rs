@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use magistrate_model::Cause::{NoPermit, Permitted};
-use magistrate_model::{EntityData, EntityInput, Query, Record, Span, json};
+use magistrate_model::Cause::{Forbidden, NoPermit, Permitted, UnknownEntity};
+use magistrate_model::{AttributeName, EntityData, EntityInput, Query, Record, Span, Value, json};
 use magistrate_pdp::{CheckError, View};
 use magistrate_testkit::World;
 
@@ -92,11 +92,6 @@ fn assertion_counts_for_what_is_below() {
     let mut dataset = world.dataset().clone();
     dataset.entities.push(EntityData::bare(r#"Order::"above""#.parse().unwrap()));
     let view = View::offline(Arc::clone(world.snapshot()), dataset);
-    let asserted = |id: &str, parent: &str| {
-        let uid = format!("Order::\"{id}\"").parse().unwrap();
-        let parents = [parent.parse().unwrap()].into();
-        EntityInput::Asserted(EntityData { uid, attributes: Record::new(), parents })
-    };
     let ask = world.ask("Order::below", "poke", "Order::above").query;
     let (principal, resource) = (asserted("below", r#"Order::"above""#), asserted("above", r#"Group::"g""#));
     let query = Query { principal, resource, ..ask };
@@ -104,4 +99,106 @@ fn assertion_counts_for_what_is_below() {
     let (_, authorizer) = view.answer_by_authorizer(query, world.now(), Span::ZERO).unwrap();
     assert_eq!(rules.cause, Permitted);
     assert_eq!(rules, authorizer);
+}
+
+const LINES: &str = r#"
+    @source("stored") entity Group;
+    @source("asserted") entity Order in [Order, Group];
+    @source("stored") entity Line in [Order] { order?: Order };
+    action poke appliesTo { principal: Order, resource: Order, context: { line?: Line } };
+"#;
+
+fn asserted(id: &str, parent: &str) -> EntityInput {
+    let uid = format!("Order::\"{id}\"").parse().unwrap();
+    EntityInput::Asserted(EntityData { uid, attributes: Record::new(), parents: [parent.parse().unwrap()].into() })
+}
+
+/// What is asserted of both parties counts together: a line is in the principal, which is in the resource, which is in
+/// a group. Whether old rows of them are there changes nothing.
+#[test]
+fn assertions_of_both_parties_count_together() {
+    let policies = r#"
+        @id("all") permit (principal, action, resource);
+        @id("no") forbid (principal, action, resource) when { context has line && context.line in Group::"g" };
+    "#;
+    let world = World::of(LINES, policies).with("entities", r#"{"uid":"Group::\"g\""}"#);
+    let old_rows = ["Order::\"p\"", "Order::\"r\""];
+    for rows in [&old_rows[..], &old_rows[..1], &old_rows[1..], &[]] {
+        let mut dataset = world.dataset().clone();
+        dataset.entities.extend(rows.iter().map(|uid| EntityData::bare(uid.parse().unwrap())));
+        let parents = [r#"Order::"p""#.parse().unwrap()].into();
+        dataset.entities.push(EntityData { parents, ..EntityData::bare(r#"Line::"k""#.parse().unwrap()) });
+        let view = View::offline(Arc::clone(world.snapshot()), dataset);
+        let line = Value::Entity(r#"Line::"k""#.parse().unwrap());
+        let query = Query {
+            principal: asserted("p", r#"Order::"r""#),
+            resource: asserted("r", r#"Group::"g""#),
+            context: [(AttributeName::new("line").unwrap(), line)].into(),
+            ..world.ask("Order::p", "poke", "Order::r").query
+        };
+        let (_, rules) = view.answer(query.clone(), world.now(), Span::ZERO).unwrap();
+        assert_eq!(rules.cause, Forbidden, "{rows:?}");
+        let (_, authorizer) = view.answer_by_authorizer(query, world.now(), Span::ZERO).unwrap();
+        assert_eq!(rules, authorizer, "{rows:?}");
+    }
+}
+
+/// A colour exists by its declaration, as a parent too.
+#[test]
+fn entity_may_be_a_member_of_one_that_is_declared() {
+    let schema = r#"
+        @source("stored") entity Color enum ["red", "green"];
+        @source("stored") entity User in [Color];
+        action paint appliesTo { principal: User, resource: Color, context: {} };
+    "#;
+    let policies = r#"@id("red") permit (principal in Color::"red", action, resource);"#;
+    let entities = "{\"uid\":\"User::\\\"ann\\\"\",\"parents\":[\"Color::\\\"red\\\"\"]}\n\
+                    {\"uid\":\"User::\\\"bob\\\"\",\"parents\":[\"Color::\\\"green\\\"\"]}";
+    let world = World::of(schema, policies).with("entities", entities);
+    check(world.ask("User::ann", "paint", "Color::red"), Permitted);
+    check(world.ask("User::bob", "paint", "Color::red"), NoPermit);
+}
+
+/// A role that one in force includes, and that is not there, denies as any other entity would.
+#[test]
+fn role_that_is_gone_confers_nothing() {
+    let world = world().with(
+        "grants",
+        r#"{"holder":"User::\"ann\"","role":"writer","resource":"Folder::\"top\"","expires_at":"+1h","reason":"x"}"#,
+    );
+    let answer = |dataset| {
+        let view = View::offline(Arc::clone(world.snapshot()), dataset);
+        view.answer(ann(&world), world.now(), Span::ZERO).unwrap().1.cause
+    };
+    assert_eq!(answer(world.dataset().clone()), Permitted);
+    let mut dataset = world.dataset().clone();
+    dataset.entities.retain(|entity| entity.uid.to_string() != r#"Role::"reader""#);
+    assert_eq!(answer(dataset), UnknownEntity);
+}
+
+/// Sets of references that lead to more sets: not gone after without end.
+#[test]
+fn reach_has_an_end() {
+    let schema = r#"
+        @source("stored") entity User { friends: Set<User>, boss?: User, level: Long };
+        action greet appliesTo { principal: User, resource: User, context: {} };
+    "#;
+    let policies = r#"@id("boss") permit (principal, action, resource)
+        when { principal has boss && principal.boss has boss && principal.boss.boss.level > 1 };"#;
+    let crowd = |width: usize| {
+        let user = |id: &str, friends: std::ops::Range<usize>| {
+            let friend = |n| serde_json::json!({ "__entity": { "type": "User", "id": format!("u{n}") } });
+            let friends: Vec<_> = friends.map(friend).collect();
+            serde_json::json!({ "uid": format!("User::\"{id}\""), "attributes": { "friends": friends, "level": 1 } })
+        };
+        let near = (0..width).map(|n| user(&format!("u{n}"), (n + 1) * width..(n + 2) * width));
+        let far = (width..(width + 1) * width).map(|n| user(&format!("u{n}"), 0..0));
+        let lines: Vec<_> = near.chain(far).chain([user("root", 0..width)]).map(|line| line.to_string()).collect();
+        let world = World::of(schema, policies).with("entities", &lines.join("\n"));
+        let view = View::offline(Arc::clone(world.snapshot()), world.dataset().clone());
+        view.answer(world.ask("User::root", "greet", "User::u0").query, world.now(), Span::ZERO)
+    };
+    assert_eq!(crowd(90).unwrap().1.cause, NoPermit);
+    let why = crowd(110).unwrap_err().to_string();
+    assert!(why.contains("more than 10000 entities are within reach"), "{why}");
 }

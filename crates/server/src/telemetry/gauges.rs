@@ -55,10 +55,11 @@ pub(super) fn register(meter: &Meter, pdp: &Arc<Pdp>) {
 
 /// Decisions made a second time by Cedar's own authorizer.
 fn comparisons(meter: &Meter, pdp: &Arc<Pdp>) {
-    type Count = fn((u64, u64)) -> u64;
-    let counters: [(&'static str, &'static str, Count); 2] = [
+    type Count = fn((u64, u64, u64)) -> u64;
+    let counters: [(&'static str, &'static str, Count); 3] = [
         ("magistrate.decisions.compared", "Decisions compared with Cedar's own authorizer", |it| it.0),
         ("magistrate.decisions.differed", "Decisions that differed from Cedar's own authorizer", |it| it.1),
+        ("magistrate.decisions.undecided", "Decisions of which Cedar's own authorizer said nothing", |it| it.2),
     ];
     for (name, says, count) in counters {
         let pdp = Arc::downgrade(pdp);

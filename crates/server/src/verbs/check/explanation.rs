@@ -12,6 +12,7 @@ pub(super) fn of_wire(explanation: &v1::Explanation) -> Json {
         ExplanationOutcome::Satisfied => "satisfied",
         ExplanationOutcome::NotSatisfied => "not_satisfied",
         ExplanationOutcome::Failed => "failed",
+        ExplanationOutcome::NotReached => "not_reached",
         ExplanationOutcome::Unspecified => "unspecified",
     };
     let clause = |clause: &v1::ClauseExplanation| {
@@ -57,6 +58,7 @@ pub(super) fn of_model(explanation: &Explanation) -> Json {
         Outcome::Satisfied => ("satisfied", String::new()),
         Outcome::NotSatisfied => ("not_satisfied", String::new()),
         Outcome::Failed(why) => ("failed", why.clone()),
+        Outcome::NotReached => ("not_reached", String::new()),
     };
     let policy = |policy: &PolicyExplained| {
         let scope = policy.scope.iter().map(|(constraint, holds)| json!({ "constraint": constraint, "holds": holds }));
