@@ -11,6 +11,8 @@ use crate::status::Refusal;
 
 /// Items a batch may have.
 const MAX_ITEMS: usize = 1_000;
+/// Items it may have where each is explained: explaining looks at every permit of an action.
+const MAX_EXPLAINED: usize = 50;
 
 const REQUIRED: &str = "is required, here or as the batch's default";
 
@@ -40,14 +42,18 @@ pub(crate) fn batch(wire: &CheckBatchRequest, asking: &Asking<'_>) -> Result<Bat
 }
 
 fn frame(wire: &CheckBatchRequest, asking: &Asking<'_>, findings: &mut Findings) -> Parsed<(BatchSemantics, Defaults)> {
-    let counted = count(wire.items.len(), findings);
+    let counted = count(wire.items.len(), wire.explain, findings);
     let semantics = semantics(wire.semantics, findings);
     let defaults = defaults(wire, asking, findings);
     counted.and(Ok((semantics?, defaults?)))
 }
 
-fn count(items: usize, findings: &mut Findings) -> Parsed<()> {
+fn count(items: usize, explain: bool, findings: &mut Findings) -> Parsed<()> {
     match items {
+        _ if explain && items > MAX_EXPLAINED => findings.report(
+            Path::root("explain"),
+            format_args!("is for at most {MAX_EXPLAINED} items, and there are {items}; explain those you ask about"),
+        ),
         1..=MAX_ITEMS => Ok(()),
         _ => findings.report(
             Path::root("items"),

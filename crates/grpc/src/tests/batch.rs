@@ -132,6 +132,14 @@ fn one_to_a_thousand_items_pass() {
 }
 
 #[test]
+fn few_items_of_a_batch_are_explained() {
+    let explained =
+        |items| move |batch: &mut CheckBatchRequest| *batch = CheckBatchRequest { explain: true, ..shared(items) };
+    check(explained(50), &[]);
+    check(explained(51), &["explain: is for at most 50 items, and there are 51; explain those you ask about"]);
+}
+
+#[test]
 fn semantics_are_known_or_refused() {
     let semantics = |number: i32| parse(|batch| batch.semantics = number).map(|batch| batch.semantics).ok();
     assert_eq!(semantics(0), Some(BatchSemantics::All));

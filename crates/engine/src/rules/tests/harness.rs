@@ -8,6 +8,7 @@ use cedar_policy::{
 };
 use magistrate_model::{EntityUid, Record, TypeName, Value};
 
+#[cfg(test)]
 use super::differential::Condition;
 use super::generate::{ACTIONS, GROUPS, Request, TYPES, World};
 use crate::cedar::{self, Types};
@@ -67,10 +68,12 @@ impl<'a> Asking<'a> {
     }
 
     /// How many entities its rules know by number.
+    #[cfg(test)]
     pub(super) fn names(&self) -> usize {
         self.rules.names.count()
     }
 
+    #[cfg(test)]
     pub(super) fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
         self.set.as_ref().policies().map(|policy| {
             let slots = policy.template().slots().map(|slot| match slot.id.to_string().as_str() {
