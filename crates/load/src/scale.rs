@@ -46,7 +46,7 @@ pub(crate) struct ScaleArgs {
     #[arg(long, default_value_t = 3)]
     starts: u32,
     /// Changes of each kind, at most 100
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     changes: u32,
     /// Questions a second meanwhile, at most 100,000
     #[arg(long, default_value_t = 2_000.0)]
@@ -71,6 +71,7 @@ pub(crate) fn scale(args: &ScaleArgs) -> anyhow::Result<()> {
     tell("filling the store, which takes minutes");
     let prepared = Prepared::new(&spec, &asked, &PathBuf::new())?;
     let (starts, running) = starts(&prepared, args)?;
+    tell(&starts.markdown());
     let changes = changes(&prepared, &running, args)?;
     let json = json!({ "starts": starts.json(), "changes": changes.json() });
     show(&json, &format!("{}\n{}", starts.markdown(), changes.markdown()), args.json)
@@ -151,7 +152,9 @@ fn changes(prepared: &Prepared, running: &Running, args: &ScaleArgs) -> anyhow::
             |share: f64| figures.iter().map(|it| it.latency(share)).max().map_or("–".into(), |it| it.to_string());
         let cells = [of(0.5), of(0.99), of(1.0), latency(0.5), latency(0.99), latency(0.999)];
         let behind = json!({ "change": kind, "visible_s": visible });
-        table.row([kind.to_owned()].into_iter().chain(cells).collect(), behind);
+        let row: Vec<String> = [kind.to_owned()].into_iter().chain(cells).collect();
+        tell(&row.join(", "));
+        table.row(row, behind);
     }
     Ok(table)
 }
