@@ -22,6 +22,7 @@ use crate::clock;
 use crate::drive::{Pace, Plan};
 use crate::figures::spread;
 use crate::output::{show, tell};
+use crate::report::starting::mebibytes;
 use crate::report::table::{self, Table, number};
 use crate::run::{How, measure_running};
 use crate::scenario::Asked;
@@ -236,9 +237,4 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "few")]
     let at = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
     sorted.get(at).copied()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53 bytes")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / 1_048_576.0
 }

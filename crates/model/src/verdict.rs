@@ -161,31 +161,7 @@ impl Verdict {
 
     /// Whether another verdict says the same, though perhaps for another while.
     pub fn says_as(&self, other: &Self) -> bool {
-        let Self {
-            cause,
-            determining,
-            errored,
-            grants,
-            advice,
-            obligations,
-            revision,
-            policy_set_digest,
-            valid_until: _,
-            cache_for,
-            class,
-            explanation,
-        } = self;
-        *cause == other.cause
-            && *determining == other.determining
-            && *errored == other.errored
-            && *grants == other.grants
-            && *advice == other.advice
-            && *obligations == other.obligations
-            && *revision == other.revision
-            && *policy_set_digest == other.policy_set_digest
-            && *cache_for == other.cache_for
-            && *class == other.class
-            && *explanation == other.explanation
+        *self == Self { valid_until: self.valid_until, ..other.clone() }
     }
 
     /// Why, in one sentence for people.

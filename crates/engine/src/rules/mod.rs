@@ -136,7 +136,7 @@ impl Rules {
             let rule = match known {
                 Some(rule) => Arc::clone(rule),
                 None => {
-                    next.added += 1;
+                    next.added += usize::from(before.is_some());
                     Arc::new(Rule::of(policy, &mut next.names, &mut next.sets)?)
                 }
             };

@@ -3,7 +3,7 @@
 mod loops;
 mod peers;
 mod ratios;
-mod starting;
+pub(crate) mod starting;
 pub(crate) mod table;
 
 use std::path::{Path, PathBuf};

@@ -42,6 +42,6 @@ pub(super) fn table(reporter: &Reporter) -> anyhow::Result<Vec<Table>> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53 bytes")]
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
