@@ -6,7 +6,7 @@ use cargo_metadata::{Dependency, DependencyKind, MetadataCommand, Package};
 use magistrate_tests::workspace;
 
 /// Crate, ours it may depend on, and what it alone (or with the others named so) may use from outside.
-const ROOMS: [(&str, &[&str], &[&str]); 14] = [
+const ROOMS: [(&str, &[&str], &[&str]); 15] = [
     ("model", &[], &["thiserror", "time", "serde", "serde_json"]),
     ("proto", &[], &["prost", "prost-types", "tonic", "tonic-prost"]),
     (
@@ -16,6 +16,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 14] = [
     ),
     ("identity", &["model"], &["data-encoding", "sha2", "subtle", "thiserror"]),
     ("ledger", &["model"], &["minicbor", "sha2", "thiserror"]),
+    ("journal", &["model", "ledger"], &["crc32fast", "rustix", "thiserror", "tokio", "tracing"]),
     (
         "pdp",
         &["model", "engine", "ledger"],

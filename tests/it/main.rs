@@ -5,6 +5,7 @@ mod administration;
 mod bad_input;
 mod bulk;
 mod callers;
+mod crashes;
 mod crates;
 mod durability;
 mod explaining;

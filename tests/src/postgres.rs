@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use magistrate_testkit::postgres::{Cluster, Database, Options};
 use tempfile::TempDir;
@@ -145,9 +146,12 @@ impl Deployment {
         path.to_str().unwrap().to_owned()
     }
 
-    /// The binary, told of the database as a login.
+    /// The binary, told of the database as a login, and of a journal of its own.
     pub fn command(&self, login: Login) -> Command {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let journal = format!("journal-{}", NEXT.fetch_add(1, Ordering::SeqCst));
         let mut command = command(self.home());
+        command.env("MAGISTRATE_JOURNAL", self.home().join(journal));
         command.env("MAGISTRATE_DATABASE_URL", self.url(login));
         command.env("MAGISTRATE_DATABASE_PASSWORD_FILE", self.password_file(login));
         command

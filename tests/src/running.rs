@@ -11,6 +11,9 @@ use magistrate_client::{Client, check_request, entity_ref};
 use crate::program::program;
 use crate::store::Store;
 
+/// Sets how durable a record must be before its answer leaves.
+pub const CLASS: &str = "MAGISTRATE_LEDGER_CLASS";
+
 /// Longer than any step of a test takes on a loaded machine; only failures wait so long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -43,8 +46,12 @@ impl Running {
         Self::launch_at(command, "127.0.0.1:0")
     }
 
-    /// The same at an address.
+    /// The same at an address. Unless the command says otherwise, an answer waits until its record is in the store, so
+    /// that tests can look there.
     pub fn launch_at(mut command: Command, address: &str) -> Self {
+        if command.get_envs().all(|(name, _)| name != CLASS) {
+            command.env(CLASS, "database");
+        }
         command.args(["serve", "--listen", address, "--ops-listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(&mut child);

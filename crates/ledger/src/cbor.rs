@@ -211,6 +211,19 @@ pub(crate) fn input_entity(input: &mut In<'_>) -> Result<EntityInput, Error> {
     }
 }
 
+/// The uid of a reference, or of asserted data whose attributes and parents are passed over.
+pub(crate) fn named_entity(input: &mut In<'_>) -> Result<EntityUid, Error> {
+    let mut ahead = input.probe();
+    if ahead.array()? == Some(2) && ahead.datatype()? == Type::String {
+        return uid(input);
+    }
+    expect_array(input, 3)?;
+    let uid = uid(input)?;
+    input.skip()?;
+    input.skip()?;
+    Ok(uid)
+}
+
 pub(crate) fn text(input: &mut In<'_>) -> Result<Arc<str>, Error> {
     input.str().map(Into::into)
 }

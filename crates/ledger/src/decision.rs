@@ -9,6 +9,8 @@ use magistrate_model::{
 use minicbor::decode::Error;
 use sha2::{Digest as _, Sha256};
 
+use crate::record::IndexColumns;
+
 use crate::cbor::{
     self, Encoded, In, Out, all, expect_array, expect_key, optional, parsed, put_all, put_digest, put_input,
     put_instant, put_optional, put_record, put_uid, refused,
@@ -120,6 +122,27 @@ impl DecisionRecord {
         tail.str(verdict.class.name()).map(drop)
     }
 
+    /// Reads only what stores index, and passes over the rest.
+    pub(crate) fn skim(input: &mut In<'_>) -> Result<IndexColumns, Error> {
+        if input.map()? != Some(FIELDS) {
+            return Err(refused(format_args!("a decision has {FIELDS} fields")));
+        }
+        let principal = skipping_to(input, 0, indexed::PRINCIPAL, cbor::named_entity)?.to_string();
+        let action = skipping_to(input, 1, indexed::ACTION, cbor::uid)?.to_string();
+        let resource = skipping_to(input, 2, indexed::RESOURCE, cbor::named_entity)?.to_string();
+        let request_id = skipping_to(input, 3, indexed::REQUEST_ID, |input| optional(input, cbor::text))?;
+        let cause = skipping_to(input, 7, indexed::CAUSE, take_cause)?;
+        let request_id = request_id.map(|id| id.to_string());
+        Ok(IndexColumns {
+            principal,
+            action,
+            resource,
+            decision: cause.decision().name(),
+            cause: cause.name(),
+            request_id,
+        })
+    }
+
     pub(crate) fn take(input: &mut In<'_>) -> Result<Self, Error> {
         if input.map()? != Some(FIELDS) {
             return Err(refused(format_args!("a decision has {FIELDS} fields")));
@@ -140,6 +163,15 @@ impl DecisionRecord {
     }
 }
 
+/// Fields of the body that stores index.
+mod indexed {
+    pub(super) const PRINCIPAL: u8 = 0;
+    pub(super) const ACTION: u8 = 1;
+    pub(super) const RESOURCE: u8 = 2;
+    pub(super) const REQUEST_ID: u8 = 6;
+    pub(super) const CAUSE: u8 = 17;
+}
+
 /// Digest over entities in uid order, each in its canonical encoding.
 pub(crate) fn entities_digest<'a>(entities: impl Iterator<Item = &'a EntityData>) -> Digest {
     let mut entities: Vec<_> = entities.collect();
@@ -156,6 +188,24 @@ pub(crate) fn entities_digest<'a>(entities: impl Iterator<Item = &'a EntityData>
 fn field<T>(input: &mut In<'_>, key: u8, take: impl FnOnce(&mut In<'_>) -> Result<T, Error>) -> Result<T, Error> {
     expect_key(input, key)?;
     take(input)
+}
+
+/// Passes over the fields from `next`, and reads the one of this key.
+fn skipping_to<T>(
+    input: &mut In<'_>,
+    next: u8,
+    key: u8,
+    take: impl FnOnce(&mut In<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    for passed in next..key {
+        expect_key(input, passed)?;
+        input.skip()?;
+    }
+    field(input, key, take)
+}
+
+fn take_cause(input: &mut In<'_>) -> Result<Cause, Error> {
+    Cause::named(input.str()?).ok_or_else(|| refused("an unknown cause"))
 }
 
 fn take_query(input: &mut In<'_>) -> Result<Query, Error> {
@@ -265,7 +315,7 @@ fn take_notice(input: &mut In<'_>) -> Result<Notice, Error> {
 }
 
 fn take_verdict(input: &mut In<'_>) -> Result<Verdict, Error> {
-    let cause = field(input, 17, |input| Cause::named(input.str()?).ok_or_else(|| refused("an unknown cause")))?;
+    let cause = field(input, indexed::CAUSE, take_cause)?;
     let determining = field(input, 18, |input| all(input, parsed))?;
     let errored = field(input, 19, |input| all(input, parsed))?;
     let grants = field(input, 20, |input| all(input, parsed))?;

@@ -1,13 +1,15 @@
 //! The audit ledger: canonical records, their leaves, and the only way to a receipt.
 //!
-//! Pure: no clock, no I/O of its own. A [`Sink`] makes bytes durable; a [`Writer`] numbers records in
-//! append order and is the only maker of a [`Receipt`].
+//! Pure: no clock, no I/O of its own. A [`Writer`] numbers records in append order, puts them into a journal
+//! ([`Append`]) and is the only maker of a [`Receipt`]; from there they are shipped to a store ([`Sink`]).
 
 mod cbor;
 mod decision;
 mod leaf;
 pub mod lineage;
 mod record;
+mod room;
+mod sink;
 mod stored;
 mod stream;
 mod writer;
@@ -15,9 +17,11 @@ mod writer;
 pub use decision::DecisionRecord;
 pub use leaf::leaf;
 pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, SealedRecord};
+pub use room::{Promise, Room};
+pub use sink::{Append, CommitFailed, Durable, Sink};
 pub use stored::{DamagedDecision, StoredDecision};
 pub use stream::{DecisionId, InvalidDecisionId, StreamId};
-pub use writer::{CommitFailed, NotRecorded, Receipt, Sink, Writer};
+pub use writer::{Appended, NotRecorded, Pending, Receipt, Writer};
 
 #[cfg(test)]
 mod tests;

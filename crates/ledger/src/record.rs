@@ -78,17 +78,29 @@ impl Draft {
         self.class
     }
 
-    pub(crate) fn seal(self, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> SealedRecord {
-        let bytes = cbor::encode(|out| self.put(out, id, class, nonce));
-        let leaf = leaf(id.stream, id.seq, &bytes);
-        SealedRecord { id, leaf, bytes, class, recorded_at: self.recorded_at, index: self.index }
+    /// The same record, durable at least at this class.
+    #[must_use]
+    pub fn at_least(mut self, class: DurabilityClass) -> Self {
+        self.class = self.class.max(class);
+        self
     }
 
-    fn put(&self, out: &mut Out<'_>, id: DecisionId, class: DurabilityClass, nonce: Nonce) -> Encoded {
+    #[cfg(test)]
+    pub(crate) fn at(self, class: DurabilityClass) -> Self {
+        Self { class, ..self }
+    }
+
+    pub(crate) fn seal(self, id: DecisionId, nonce: Nonce) -> SealedRecord {
+        let bytes = cbor::encode(|out| self.put(out, id, nonce));
+        let leaf = leaf(id.stream, id.seq, &bytes);
+        SealedRecord { id, leaf, bytes, class: self.class, recorded_at: self.recorded_at, index: self.index }
+    }
+
+    fn put(&self, out: &mut Out<'_>, id: DecisionId, nonce: Nonce) -> Encoded {
         out.map(FIELDS)?.u8(0)?.u8(self.version)?.u8(1)?.u8(DECISION)?;
         out.u8(2)?.bytes(id.stream.as_bytes())?.u8(3)?.u64(id.seq)?;
         put_instant(out.u8(4)?, self.recorded_at)?;
-        out.u8(5)?.str(class.name())?.u8(6)?.bytes(&nonce)?;
+        out.u8(5)?.str(self.class.name())?.u8(6)?.bytes(&nonce)?;
         out.u8(7)?.writer_mut().extend_from_slice(&self.body);
         Ok(())
     }
@@ -110,6 +122,24 @@ pub struct SealedRecord {
     pub recorded_at: Instant,
     /// What stores index.
     pub index: IndexColumns,
+}
+
+impl SealedRecord {
+    /// Takes up again what was sealed before, found at `id`. Only what stores index is read: whoever wants to know whether
+    /// the record is one decodes it.
+    pub fn read(id: DecisionId, bytes: Vec<u8>) -> Result<Self, InvalidRecord> {
+        let skimmed = skim(&mut Decoder::new(&bytes)).map_err(|e| InvalidRecord::Format(e.to_string()))?;
+        let (found, recorded_at, class, index) = skimmed;
+        if found != id {
+            return Err(InvalidRecord::Misplaced { expected: id, found });
+        }
+        Ok(Self { id, leaf: leaf(id.stream, id.seq, &bytes), bytes, class, recorded_at, index })
+    }
+}
+
+fn skim(input: &mut In<'_>) -> Result<(DecisionId, Instant, DurabilityClass, IndexColumns), Error> {
+    let (id, recorded_at, class, _) = take_envelope(input)?;
+    Ok((id, recorded_at, class, DecisionRecord::skim(input)?))
 }
 
 /// Bytes are not a record this version understands.
@@ -167,11 +197,18 @@ impl RecordedDecision {
             recorded_at: self.recorded_at,
             class: self.class,
         };
-        draft.seal(self.id, self.class, nonce).bytes
+        draft.seal(self.id, nonce).bytes
     }
 }
 
 fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
+    let (id, recorded_at, class, nonce) = take_envelope(input)?;
+    let record = DecisionRecord::take(input)?;
+    Ok((RecordedDecision { id, leaf: Digest::ZERO, class, recorded_at, record }, nonce))
+}
+
+/// Place, instant, class and nonce; the body follows.
+fn take_envelope(input: &mut In<'_>) -> Result<(DecisionId, Instant, DurabilityClass, Nonce), Error> {
     if input.map()? != Some(FIELDS) {
         return Err(refused("the envelope has another number of fields"));
     }
@@ -195,8 +232,7 @@ fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
     expect_key(input, 6)?;
     let nonce = sixteen(input.bytes()?)?;
     expect_key(input, 7)?;
-    let record = DecisionRecord::take(input)?;
-    Ok((RecordedDecision { id, leaf: Digest::ZERO, class, recorded_at, record }, nonce))
+    Ok((id, recorded_at, class, nonce))
 }
 
 fn sixteen(bytes: &[u8]) -> Result<[u8; 16], Error> {

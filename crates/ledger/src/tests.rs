@@ -76,7 +76,7 @@ fn id(seq: u64) -> DecisionId {
 
 fn sealed(seq: u64) -> SealedRecord {
     let (question, verdict) = full(5, "text", Cause::Permitted);
-    Draft::decision(&question, &verdict).seal(id(seq), DurabilityClass::Database, [1; 16])
+    Draft::decision(&question, &verdict).at(DurabilityClass::Database).seal(id(seq), [1; 16])
 }
 
 #[test]
@@ -108,10 +108,10 @@ fn leaf_depends_on_place_nonce_and_content() {
     let draft = Draft::decision(&question, &verdict);
     let base = sealed(1).leaf;
     assert_ne!(base, sealed(2).leaf);
-    assert_ne!(base, draft.clone().seal(id(1), DurabilityClass::Database, [2; 16]).leaf);
-    assert_ne!(base, draft.seal(id(1), DurabilityClass::Process, [1; 16]).leaf);
+    assert_ne!(base, draft.clone().at(DurabilityClass::Database).seal(id(1), [2; 16]).leaf);
+    assert_ne!(base, draft.at(DurabilityClass::Process).seal(id(1), [1; 16]).leaf);
     let (question, verdict) = full(6, "text", Cause::Permitted);
-    assert_ne!(base, Draft::decision(&question, &verdict).seal(id(1), DurabilityClass::Database, [1; 16]).leaf);
+    assert_ne!(base, Draft::decision(&question, &verdict).at(DurabilityClass::Database).seal(id(1), [1; 16]).leaf);
 }
 
 /// The bytes of format version 1 stay what they are: a change here breaks every stored record.
@@ -125,7 +125,7 @@ fn format_version_2_does_not_change() {
     let (mut question, verdict) = full(5, "text", Cause::Permitted);
     question.query.caller.key = Some("abcdefghij234567".parse().unwrap());
     question.query.caller.trace = Some(magistrate_model::TraceId::new([7; 16]));
-    let sealed = Draft::decision(&question, &verdict).seal(id(1), DurabilityClass::Process, [9; 16]);
+    let sealed = Draft::decision(&question, &verdict).at(DurabilityClass::Process).seal(id(1), [9; 16]);
     assert_eq!(sealed.leaf.to_string(), "d314e14b828e5abd981709aadcd9cb303cbaf9aa5dbaf22ff7ec944bbedf32fa");
 }
 
@@ -136,7 +136,7 @@ fn key_and_trace_of_the_caller_are_version_2() {
         let (mut question, verdict) = full(5, "text", Cause::Permitted);
         question.query.caller.key = key.then(|| "abcdefghij234567".parse().unwrap());
         question.query.caller.trace = trace.then(|| magistrate_model::TraceId::new([7; 16]));
-        let sealed = Draft::decision(&question, &verdict).seal(id(1), DurabilityClass::Process, [9; 16]);
+        let sealed = Draft::decision(&question, &verdict).at(DurabilityClass::Process).seal(id(1), [9; 16]);
         let decoded = RecordedDecision::decode(id(1), &sealed.bytes).unwrap();
         assert_eq!(decoded.record.query.caller, question.query.caller);
         sealed.bytes[2]
@@ -221,10 +221,11 @@ proptest! {
     #[test]
     fn every_record_survives(long in any::<i64>(), text in "\\PC{0,30}", cause in 0..Cause::ALL.len(), seq in 1_u64.., nonce in any::<[u8; 16]>()) {
         let (question, verdict) = full(long, &text, Cause::ALL[cause]);
-        let record = Draft::decision(&question, &verdict).seal(id(seq), DurabilityClass::Process, nonce);
+        let record = Draft::decision(&question, &verdict).at(DurabilityClass::Process).seal(id(seq), nonce);
         let decoded = RecordedDecision::decode(id(seq), &record.bytes).unwrap();
         prop_assert_eq!(decoded.record, DecisionRecord::of(&question, &verdict));
         prop_assert_eq!(decoded.leaf, record.leaf);
+        prop_assert_eq!(SealedRecord::read(id(seq), record.bytes.clone()), Ok(record));
     }
 
     #[test]

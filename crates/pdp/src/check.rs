@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use magistrate_ledger::Writer;
 use magistrate_model::{
     Decision, Digest, DurabilityClass, Instant, Malformed, Query, Question, Revision, Span, Verdict,
 };
@@ -12,7 +13,7 @@ use crate::comparison::{self, Comparer, Comparison};
 use crate::error::CheckError;
 use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
-use crate::recorder::{self, Ledger, Recorded, Recorder};
+use crate::recorder::{Ledger, Recorded};
 use crate::state::{Readiness, Shared, Staleness, View};
 
 /// How a batch goes on after an answer.
@@ -88,15 +89,15 @@ pub struct Pdp {
 }
 
 impl Pdp {
-    /// A decision point, the follower that feeds it, the recorder it writes through, and who compares its decisions.
-    /// Nothing runs yet: whoever calls this runs the three, and drops the `Pdp` to end them.
-    pub fn new<S: PolicySource>(source: S, settings: Settings) -> (Self, Follower<S>, Recorder, Comparer) {
+    /// A decision point that records through this writer, the follower that feeds it, and who compares its decisions.
+    /// Nothing runs yet: whoever calls this runs both, and drops the `Pdp` to end them.
+    pub fn new<S: PolicySource>(source: S, settings: Settings, writer: Writer) -> (Self, Follower<S>, Comparer) {
         let shared = Arc::new(Shared::default());
-        let (ledger, recorder) = recorder::ledger(settings.ledger_capacity);
+        let ledger = Ledger::new(writer, settings.ledger_capacity);
         let (wakes, waking) = mpsc::channel(MAX_WAITING);
         let follower = Follower::new(source, Arc::clone(&shared), waking);
         let (comparison, comparer) = comparison::comparison();
-        (Self { shared, ledger, wakes, comparison, settings }, follower, recorder, comparer)
+        (Self { shared, ledger, wakes, comparison, settings }, follower, comparer)
     }
 
     /// Answers a query, or says why it cannot; waits at most `patience`.
@@ -170,20 +171,22 @@ impl Pdp {
     pub fn readiness(&self, now: Instant) -> Readiness {
         let now = self.shared.tick(now);
         match self.shared.readiness(now, self.settings.staleness) {
-            Readiness::Ready { .. } if self.ledger.suspect(now) => Readiness::NotReady {
-                reasons: vec![
-                    "the last decision could not be recorded; look at the decision store and its disk".to_owned(),
-                ],
-            },
-            Readiness::Ready { mut remarks } if !self.comparison.is_trusted() => {
-                remarks.push(
-                    "a decision differed from Cedar's own authorizer, which answers since then, slowly; look at the log, and tell the makers"
-                        .to_owned(),
-                );
-                Readiness::Ready { remarks }
-            }
-            readiness @ (Readiness::Ready { .. } | Readiness::NotReady { .. }) => readiness,
+            Readiness::Ready { remarks } => self.readiness_of_ledger(remarks, now),
+            readiness @ Readiness::NotReady { .. } => readiness,
         }
+    }
+
+    fn readiness_of_ledger(&self, mut remarks: Vec<String>, now: Instant) -> Readiness {
+        if let Some(why) = self.ledger.suspect(now) {
+            return Readiness::NotReady { reasons: vec![why] };
+        }
+        if !self.comparison.is_trusted() {
+            remarks.push(
+                "a decision differed from Cedar's own authorizer, which answers since then, slowly; look at the log, and tell the makers"
+                    .to_owned(),
+            );
+        }
+        Readiness::Ready { remarks }
     }
 
     /// Refuses every question until called with `None`: for what only the process can know, such as a store

@@ -26,6 +26,6 @@ pub use follower::{FollowError, Follower, Polled};
 pub use ports::{
     DecisionFilter, DecisionHistory, HistoryError, Intake, LoadError, Page, PolicySource, Position, Since, Standing,
 };
-pub use recorder::{Recorded, Recorder};
+pub use recorder::Recorded;
 pub use state::{Readiness, Staleness, View};
 pub use vitals::{Served, Vitals};

@@ -1,17 +1,16 @@
 //! The way of a verdict into the ledger, and the proof that it went.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use magistrate_ledger::{Draft, NotRecorded, Receipt, Sink, Writer};
+use magistrate_ledger::{Appended, Draft, NotRecorded, Pending, Promise, Receipt, Writer};
 use magistrate_model::{Instant, Question, Span, Verdict};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::CheckError;
 
-/// Records a commit may hold.
-const BATCH: usize = 1_024;
 /// How long a failed append keeps readiness down. Then whoever drains traffic from what is not ready may
 /// try again: the next append decides anew.
 const SUSPECT_FOR: Span = Span::seconds(5);
@@ -20,6 +19,9 @@ const SLOW: Span = Span::seconds(1);
 /// A failure whose time nobody has noted yet.
 const UNDATED: i64 = i64::MAX;
 const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// About what a record takes in the journal, and more: so much is promised before it is decided. One that turns out
+/// larger is recorded all the same, if there is room.
+const RECORD_BYTES: u32 = 2_048;
 
 /// An answer whose record is durable. Doors reply from nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,28 +39,12 @@ impl<T> Recorded<T> {
     }
 }
 
-#[derive(Debug)]
-struct Job {
-    drafts: Vec<Draft>,
-    reply: oneshot::Sender<Result<Vec<Receipt>, NotRecorded>>,
-    now: Instant,
-    /// Held until the records are durable or refused: this is what bounds the queue.
-    place: OwnedSemaphorePermit,
-}
-
 /// The check path's end of the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
-    jobs: mpsc::UnboundedSender<Job>,
+    writer: Arc<Writer>,
     places: Arc<Semaphore>,
     capacity: usize,
-    health: Arc<Health>,
-}
-
-/// The writing end: give it a writer and run it.
-#[derive(Debug)]
-pub struct Recorder {
-    jobs: mpsc::UnboundedReceiver<Job>,
     health: Arc<Health>,
 }
 
@@ -66,8 +52,11 @@ pub struct Recorder {
 struct Health {
     /// When an append that failed was first seen to have, in microseconds; 0 since one succeeded.
     failed_at: AtomicI64,
-    /// When the newest request of the append under way was made, in microseconds; 0 between appends.
-    busy_since: AtomicI64,
+    /// When the request was made whose records are being appended, in microseconds; 0 between appends.
+    appending_since: AtomicI64,
+    /// When the requests were made that wait for their records to become durable, in the order they came.
+    waiting: Mutex<BTreeMap<u64, Instant>>,
+    tickets: AtomicU64,
 }
 
 impl Health {
@@ -75,6 +64,12 @@ impl Health {
     /// the failure is dated by whoever asks first.
     fn fail(&self) {
         self.failed_at.store(UNDATED, Ordering::Release);
+    }
+
+    fn succeed(&self) {
+        if self.failed_at.load(Ordering::Relaxed) != 0 {
+            self.failed_at.store(0, Ordering::Release);
+        }
     }
 
     fn failed_lately(&self, now: Instant) -> bool {
@@ -86,132 +81,131 @@ impl Health {
         }
     }
 
-    /// How long the append under way has taken, counted from its newest request.
+    /// How long the oldest append that is not through has taken, counted from its request.
     fn lag(&self, now: Instant) -> Span {
-        match self.busy_since.load(Ordering::Acquire) {
-            0 => Span::ZERO,
-            since => Span::from_micros(now.micros() - since).max(Span::ZERO),
-        }
+        let waiting = self.waiting().first_key_value().map(|(_, since)| since.micros());
+        let appending = Some(self.appending_since.load(Ordering::Acquire)).filter(|since| *since != 0);
+        let oldest = waiting.into_iter().chain(appending).min();
+        oldest.map_or(Span::ZERO, |since| Span::from_micros(now.micros() - since).max(Span::ZERO))
     }
 
-    fn hangs(&self, now: Instant) -> bool {
-        self.lag(now) >= SLOW
+    fn wait(self: &Arc<Self>, since: Instant) -> Waiting {
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        self.waiting().insert(ticket, since);
+        Waiting { health: Arc::clone(self), ticket }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A ledger that holds at most `capacity` records that are not yet durable.
-pub(crate) fn ledger(capacity: usize) -> (Ledger, Recorder) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let health = Arc::new(Health::default());
-    let places = Arc::new(Semaphore::new(capacity));
-    (Ledger { jobs: sender, places, capacity, health: Arc::clone(&health) }, Recorder { jobs: receiver, health })
+/// Somebody waits for its records; until this is dropped.
+struct Waiting {
+    health: Arc<Health>,
+    ticket: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.health.waiting().remove(&self.ticket);
+    }
 }
 
 /// Room in the ledger, taken before a decision is made.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    jobs: mpsc::UnboundedSender<Job>,
+    ledger: Ledger,
+    /// Held until the records are durable or refused: this is what bounds how many wait.
     place: OwnedSemaphorePermit,
-    health: Arc<Health>,
+    promise: Promise,
 }
 
 impl Ledger {
-    /// Room for `records` records, or [`CheckError::Overloaded`] at once.
+    /// A ledger that holds at most `capacity` records that are not yet durable.
+    pub(crate) fn new(writer: Writer, capacity: usize) -> Self {
+        let places = Arc::new(Semaphore::new(capacity));
+        Self { writer: Arc::new(writer), places, capacity, health: Arc::default() }
+    }
+
+    /// Room for `records` records: [`CheckError::Overloaded`] at once where too many wait, and
+    /// [`CheckError::NotRecorded`] where the journal has none.
     pub(crate) fn reserve(&self, records: usize) -> Result<Slot, CheckError> {
         let overloaded = CheckError::Overloaded { retry_after: RETRY_AFTER };
         let wanted = u32::try_from(records).map_err(|_| overloaded.clone())?;
         let place = Arc::clone(&self.places).try_acquire_many_owned(wanted).map_err(|_| overloaded)?;
-        Ok(Slot { jobs: self.jobs.clone(), place, health: Arc::clone(&self.health) })
+        let promise =
+            self.writer.room().promise(wanted.saturating_mul(RECORD_BYTES)).map_err(|why| self.refused(why))?;
+        Ok(Slot { ledger: self.clone(), place, promise })
     }
 
-    /// How many records are not durable yet, and how long the append under way has taken.
+    /// How many records are not durable yet, and how long the oldest append has taken.
     pub(crate) fn lag(&self, now: Instant) -> (usize, Span) {
         let waiting = self.capacity.saturating_sub(self.places.available_permits());
         (waiting, self.health.lag(now))
     }
 
-    /// Whether an append failed lately, or takes too long.
-    pub(crate) fn suspect(&self, now: Instant) -> bool {
-        self.health.failed_lately(now) || self.health.hangs(now)
+    /// Why records cannot be made durable, as far as it is known.
+    pub(crate) fn suspect(&self, now: Instant) -> Option<String> {
+        if let Some(why) = self.writer.room().closed() {
+            return Some(why);
+        }
+        if self.writer.room().free() < i64::from(RECORD_BYTES) {
+            return Some(self.writer.room().why().unwrap_or_else(|| "the journal is full".to_owned()));
+        }
+        let suspect = self.health.failed_lately(now) || self.health.lag(now) >= SLOW;
+        suspect.then(|| "the last decision could not be recorded; look at the decision store and its disk".to_owned())
+    }
+
+    fn refused(&self, why: String) -> CheckError {
+        self.health.fail();
+        CheckError::NotRecorded(NotRecorded(why).to_string())
     }
 }
 
 impl Slot {
     /// Records answers together and returns them with their receipts, in order.
+    ///
+    /// At class `process` nothing is waited for: the append is one write, made here.
     pub(crate) async fn record(
         self,
         answers: Vec<(Question, Verdict)>,
         now: Instant,
         patience: Duration,
     ) -> Result<Vec<Recorded<Verdict>>, CheckError> {
+        let Self { ledger, place: _place, promise } = self;
         if answers.is_empty() {
             return Ok(Vec::new());
         }
         let drafts = answers.iter().map(|(question, verdict)| Draft::decision(question, verdict)).collect();
-        let (reply, outcome) = oneshot::channel();
-        let failed = |why: String| {
-            self.health.fail();
-            CheckError::NotRecorded(why)
+        let appended = ledger.append(drafts, now);
+        drop(promise);
+        let receipts = match appended? {
+            Appended::Durable(receipts) => receipts,
+            Appended::Pending(pending) => ledger.wait(pending, now, patience).await?,
         };
-        self.jobs.send(Job { drafts, reply, now, place: self.place }).map_err(|_| failed(GONE.to_owned()))?;
-        let receipts = match tokio::time::timeout(patience, outcome).await {
-            Ok(Ok(Ok(receipts))) => receipts,
-            Ok(Ok(Err(not_recorded))) => return Err(CheckError::NotRecorded(not_recorded.to_string())),
-            Ok(Err(_)) => return Err(failed(GONE.to_owned())),
-            // The caller's impatience says nothing of the store: what hangs is seen by how long it hangs.
-            Err(_) => return Err(CheckError::DeadlineExceeded(LATE.to_owned())),
-        };
+        ledger.health.succeed();
         Ok(answers.into_iter().zip(receipts).map(|((_, verdict), receipt)| Recorded(verdict, receipt)).collect())
     }
 }
 
-const GONE: &str = "the decision could not be recorded: the recorder has stopped";
-const LATE: &str = "the decision was not recorded within the deadline; it may still appear in the history";
-
-impl Recorder {
-    /// Appends until every [`Pdp`](crate::Pdp) is gone and the queue is empty. What was reserved and
-    /// sent before that is durable or refused when this returns.
-    ///
-    /// A batch is whatever has gathered while the batch before it was committed.
-    pub async fn run<S: Sink>(mut self, mut writer: Writer<S>) {
-        while let Some(first) = self.jobs.recv().await {
-            let mut jobs = vec![first];
-            let mut records = jobs.iter().map(|job| job.drafts.len()).sum::<usize>();
-            while records < BATCH
-                && let Ok(job) = self.jobs.try_recv()
-            {
-                records += job.drafts.len();
-                jobs.push(job);
-            }
-            self.commit(&mut writer, jobs).await;
-        }
+impl Ledger {
+    fn append(&self, drafts: Vec<Draft>, now: Instant) -> Result<Appended, CheckError> {
+        self.health.appending_since.store(now.micros(), Ordering::Release);
+        let appended = self.writer.append(drafts);
+        self.health.appending_since.store(0, Ordering::Release);
+        appended.map_err(|NotRecorded(why)| self.refused(why))
     }
 
-    async fn commit<S: Sink>(&self, writer: &mut Writer<S>, jobs: Vec<Job>) {
-        let mut drafts = Vec::new();
-        let mut waiting = Vec::with_capacity(jobs.len());
-        let mut newest = Instant::EPOCH;
-        for Job { drafts: own, reply, now, place } in jobs {
-            newest = newest.max(now);
-            waiting.push((own.len(), reply, place));
-            drafts.extend(own);
-        }
-        self.health.busy_since.store(newest.micros(), Ordering::Release);
-        let appended = writer.append(drafts).await;
-        self.health.busy_since.store(0, Ordering::Release);
-        match appended {
-            Ok(receipts) => {
-                self.health.failed_at.store(0, Ordering::Release);
-                let mut receipts = receipts.into_iter();
-                for (count, reply, _place) in waiting {
-                    // A caller that has gone away has its record all the same.
-                    let _gone = reply.send(Ok(receipts.by_ref().take(count).collect()));
-                }
-            }
-            Err(error) => {
-                self.health.fail();
-                waiting.into_iter().for_each(|(_, reply, _)| drop(reply.send(Err(error.clone()))));
-            }
+    async fn wait(&self, pending: Pending, now: Instant, patience: Duration) -> Result<Vec<Receipt>, CheckError> {
+        let _waiting = self.health.wait(now);
+        match tokio::time::timeout(patience, pending.receipts()).await {
+            Ok(Ok(receipts)) => Ok(receipts),
+            Ok(Err(NotRecorded(why))) => Err(self.refused(why)),
+            // The caller's impatience says nothing of the store: what hangs is seen by how long it hangs.
+            Err(_) => Err(CheckError::DeadlineExceeded(LATE.to_owned())),
         }
     }
 }
+
+const LATE: &str = "the decision was not recorded within the deadline; it may still appear in the history";

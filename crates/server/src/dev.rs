@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use magistrate_client::v1::{CheckRequest, CheckResponse};
 use magistrate_client::{Client, DEADLINE, check_request, entity_ref};
+use magistrate_journal::Options;
 use magistrate_ledger::DecisionId;
 use magistrate_pap::{Administration, ApplyOptions, PolicyFiles};
-use magistrate_pdp::{Clock as _, DecisionHistory as _, Settings};
+use magistrate_pdp::{Clock as _, Settings};
 use magistrate_storage_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 
@@ -41,6 +42,7 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
         listen: SocketAddr::from(([127, 0, 0, 1], args.port)),
         default_namespace: example::NAMESPACE.to_owned(),
         settings: Settings::default(),
+        journal: Options::of(data.join("journal")),
         transport: Transport { workers: 1, ..Transport::default() },
         ops: Ops::default(),
         telemetry: Telemetry::default(),
@@ -110,8 +112,8 @@ impl Session {
         out.line(&format!("May {}::\"{}\" {action} {}::\"{}\"?", principal.0, principal.1, resource.0, resource.1))?;
         verbs::Answer::of_wire(answer).telling(verbs::Telling::Answer).tell(out)?;
         let id: DecisionId = answer.decision_id.parse()?;
-        let found = SqliteStore::open(&self.data).await?.find(id).await?;
-        let found = found.context("the decision is not in the history")?;
+        let history = SqliteStore::open(&self.data).await?;
+        let found = verbs::find_shipped(&history, id).await?.context("the decision is not in the history")?;
         out.line(&format!("  in history  {}\n", verbs::decision_row(&found).join("  ")))?;
         Ok(())
     }

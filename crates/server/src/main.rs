@@ -5,6 +5,7 @@ mod config;
 mod dev;
 mod example;
 mod exit;
+mod journal;
 mod keys;
 mod lifecycle;
 mod notify;
@@ -32,7 +33,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Evaluation recurses along policies; within the engine's limits this is far more than it needs.
 const WORKER_STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// Threads for everything but calls, which have their own: the recorder, the database, exporters, what operators ask.
+/// Threads for everything but calls, which have their own: shipping, the database, exporters, what operators ask.
 const BACKGROUND_THREADS: usize = 2;
 
 fn main() -> ExitCode {

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Settings};
-use magistrate_ledger::{StreamId, Writer};
-use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled, Recorder};
+use magistrate_journal::{Keeper, Shipper};
+use magistrate_ledger::StreamId;
+use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -28,6 +29,7 @@ use crate::WORKER_STACK_BYTES;
 use crate::cli::Global;
 use crate::config::{Config, Storage};
 use crate::exit::Exit;
+use crate::journal::{Journal, Watch, ship};
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::ops::Ops;
@@ -45,9 +47,10 @@ const POLL_EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Server {
     pdp: Arc<Pdp>,
     follower: Follower<Store>,
-    recorder: Recorder,
     comparer: Comparer,
-    writer: Writer<Timed<StoreSink>>,
+    keeper: Keeper,
+    shipper: Shipper<Timed<StoreSink>>,
+    journal: Watch,
     listener: TcpListener,
     keys: Keys<Store, SystemClock>,
     require_key: bool,
@@ -100,7 +103,10 @@ impl Server {
         let shared = store.postgres().cloned();
         let keys = Keys::load(store.clone(), SystemClock, config.settings.staleness.hard).await?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
-        let (pdp, mut follower, recorder, comparer) = Pdp::new(store, config.settings);
+        let stream = os::stream_id();
+        let Journal { writer, keeper, unshipped, watch: journal } =
+            Journal::open(&config.journal, stream).await.context("cannot open the journal")?;
+        let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, writer);
         match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {
                 warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
@@ -116,12 +122,13 @@ impl Server {
             )
         })?;
         let ops = Ops::bind(&config.ops.listen, config.transport.tls.as_ref(), &keys).await?;
-        let (pdp, stream) = (Arc::new(pdp), os::stream_id());
+        let pdp = Arc::new(pdp);
         let shared = match shared {
             Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
             None => None,
         };
         telemetry.watch(&pdp);
+        telemetry.watch_journal(&journal);
         let transport = Settings {
             workers: config.transport.workers,
             stack_bytes: WORKER_STACK_BYTES,
@@ -132,15 +139,16 @@ impl Server {
         telemetry.watch_callers(keys.stats());
         telemetry.watch_transport(&transport.stats, transport.certificates.as_ref());
         let require_key = config.transport.require_key;
-        let writer = Writer::new(telemetry.timed(sink), stream, os::random);
+        let shipper = Shipper::new(telemetry.timed(sink), unshipped);
         let default_namespace = config.default_namespace.clone();
         let drain_delay = config.ops.drain_delay;
         Ok(Self {
             pdp,
             follower,
-            recorder,
             comparer,
-            writer,
+            keeper,
+            shipper,
+            journal,
             listener,
             keys,
             require_key,
@@ -165,9 +173,10 @@ impl Server {
         let Self {
             pdp,
             follower,
-            recorder,
             comparer,
-            writer,
+            keeper,
+            shipper,
+            journal,
             listener,
             keys,
             require_key,
@@ -178,11 +187,12 @@ impl Server {
             default_namespace,
             shared,
         } = self;
-        let lifecycle = Lifecycle::of(&pdp);
+        let lifecycle = Lifecycle::of(&pdp, journal);
         let upkeep = shared.map(|shared| upkeep::start(&shared.store, &pdp, shared.node, shared.inspector));
         let mut upkeep = upkeep.unwrap_or_default();
         let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
-        let mut recording = tokio::spawn(recorder.run(writer));
+        let (end_shipping, shipping_ends) = oneshot::channel::<()>();
+        let mut shipping = tokio::spawn(ship(shipper, shipping_ends));
         let mut comparing = tokio::spawn(comparer.run(tell_difference));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
@@ -212,7 +222,8 @@ impl Server {
         let outcome = tokio::select! {
             ended = &mut serving => ended.context("the gRPC door failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
-            _ = &mut recording => Err(anyhow!("the recorder has crashed")),
+            _ = &mut shipping => Err(anyhow!("the shipping of decisions has crashed")),
+            why = keeper.failed() => Err(anyhow!("{why}")),
             _ = &mut comparing => Err(anyhow!("the comparing of decisions has crashed")),
             _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
             _ = &mut known => Err(anyhow!("the watch over keys has crashed")),
@@ -225,7 +236,7 @@ impl Server {
             }
         };
         drop(serving);
-        // Whatever holds the decision point must go before the recorder and the follower can end.
+        // Whatever holds the decision point must go before the follower can end.
         upkeep.shutdown().await;
         known.abort();
         comparing.abort();
@@ -234,7 +245,13 @@ impl Server {
             watching.abort();
             let _aborted = watching.await;
         }
-        settle(recording, follower_ended).await;
+        settle(follower_ended).await;
+        drop(end_shipping);
+        if !shipping.is_finished() {
+            let _joined = shipping.await;
+        }
+        // Waits until what was appended is on the disk.
+        tokio::task::spawn_blocking(move || drop(keeper)).await?;
         operating.shutdown().await;
         telemetry.stop().await;
         outcome

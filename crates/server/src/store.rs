@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord, Sink, StreamId};
-use magistrate_model::{Authorship, Change, DurabilityClass, EntityData, Grant, Head, KeyId, LoggedChange, Revision};
+use magistrate_model::{Authorship, Change, EntityData, Grant, Head, KeyId, LoggedChange, Revision};
 use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
@@ -154,10 +154,6 @@ impl DecisionHistory for Store {
 }
 
 impl Sink for StoreSink {
-    fn class(&self, asked: DurabilityClass) -> DurabilityClass {
-        on_either!(self, Self, sink => sink.class(asked))
-    }
-
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         on_either!(self, Self, sink => Box::pin(sink.commit(batch)).await)
     }

@@ -57,7 +57,7 @@ async fn fresh(cluster: &Cluster) -> (Created, PostgresStore) {
 async fn append(store: &PostgresStore, sinks: u8, batch: usize) -> (f64, Vec<Duration>) {
     let mut running = tokio::task::JoinSet::new();
     for number in 1..=sinks {
-        let (sink, records) = (store.sink().await.unwrap(), records(number, batch).await);
+        let (sink, records) = (store.sink().await.unwrap(), records(number, batch));
         running.spawn(append_batches(sink, records));
     }
     let began = Instant::now();
@@ -82,10 +82,10 @@ async fn append_batches(mut sink: PostgresSink, mut records: Vec<SealedRecord>) 
 }
 
 /// A batch of different principals and resources.
-async fn records(number: u8, count: usize) -> Vec<SealedRecord> {
+fn records(number: u8, count: usize) -> Vec<SealedRecord> {
     let start = instant("2026-06-01T06:00:00Z");
     let decided: Vec<Decided> = (0..20).map(|n| Decided::at(start.plus(Span::millis(n)))).collect();
-    let patterns = sealed(stream(number), &decided).await;
+    let patterns = sealed(stream(number), &decided);
     let record = |(n, pattern): (usize, &SealedRecord)| {
         let mut record = pattern.clone();
         record.id.seq = n as u64 + 1;

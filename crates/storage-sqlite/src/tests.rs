@@ -37,7 +37,7 @@ impl Fresh {
     async fn with_decisions() -> Self {
         let fresh = Self::new().await;
         let decided = Decided::at(instant("2026-06-01T12:00:00Z"));
-        let records = sealed(stream(1), &[decided.clone(), decided.clone(), decided]).await;
+        let records = sealed(stream(1), &[decided.clone(), decided.clone(), decided]);
         fresh.store.sink().await.unwrap().commit(&records).await.unwrap();
         fresh
     }

@@ -13,8 +13,10 @@ mod memory;
 pub mod postgres;
 mod scenario;
 pub mod store_suite;
+mod straight;
 mod world;
 
 pub use memory::{FakeClock, MemorySink, MemoryStore, Running, nonce};
 pub use scenario::{Scale, Scenario};
+pub use straight::Straight;
 pub use world::{Ask, World, example_policies, instant};

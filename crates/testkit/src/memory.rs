@@ -1,13 +1,15 @@
 //! A store and a sink in memory, with switches for what can go wrong.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId, Writer, lineage};
-use magistrate_model::{Authorship, Change, Dataset, DurabilityClass, Head, Instant, LoggedChange, Span};
+use magistrate_ledger::{
+    Append, CommitFailed, DecisionId, Durable, Room, SealedRecord, Sink, StreamId, Writer, lineage,
+};
+use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, Span};
 use magistrate_pap::commit::Touched;
 use magistrate_pdp::{Clock, Follower, Intake, LoadError, Pdp, PolicySource, Settings, Since, Standing};
-use tokio::task::JoinHandle;
 
 /// A clock that moves when told to.
 #[derive(Debug, Clone)]
@@ -124,7 +126,7 @@ impl PolicySource for MemoryStore {
     }
 }
 
-/// A sink that keeps records in memory and can be told to fail or to hang.
+/// A journal and a store in memory; it can be told to fail or to hang.
 #[derive(Debug, Clone, Default)]
 pub struct MemorySink {
     kept: Arc<Mutex<Batches>>,
@@ -162,6 +164,16 @@ impl MemorySink {
         self.kept.lock().unwrap().keep_once = true;
     }
 
+    /// The next commit is as any other.
+    pub fn keep_no_more(&self) {
+        self.kept.lock().unwrap().keep_once = false;
+    }
+
+    /// Changes every record behind everybody's back.
+    pub fn forge(&self, change: impl FnMut(&mut SealedRecord)) {
+        self.kept.lock().unwrap().committed.iter_mut().flatten().for_each(change);
+    }
+
     /// Forgets the newest records, as a store that fails over to a stale copy does.
     pub fn lose(&self, batches: usize) {
         let committed = &mut self.kept.lock().unwrap().committed;
@@ -179,22 +191,54 @@ impl MemorySink {
     }
 }
 
-impl Sink for MemorySink {
-    fn class(&self, asked: DurabilityClass) -> DurabilityClass {
-        asked
+impl MemorySink {
+    fn is_open(&self) -> bool {
+        self.gate.try_lock().is_ok()
     }
 
-    async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
-        self.waiting.notify_one();
-        let _open = self.gate.lock().await;
+    /// Keeps the batch, or fails, as it was told.
+    fn take(&self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         let mut kept = self.kept.lock().unwrap();
         let keep_once = std::mem::take(&mut kept.keep_once);
         if keep_once || !kept.failing {
             kept.committed.push(batch.to_vec());
         }
         match keep_once || kept.failing {
-            true => Err(CommitFailed { records: batch.len(), why: "the sink was told to fail".into() }),
+            true => {
+                let why = "the sink was told to fail".to_owned();
+                Err(CommitFailed { records: batch.len(), conflict: false, why })
+            }
             false => Ok(()),
+        }
+    }
+}
+
+/// As a journal: what is taken is durable at once, unless it was told to hang.
+impl Append for MemorySink {
+    fn append(&mut self, batch: &[SealedRecord]) -> Result<Durable, CommitFailed> {
+        if self.is_open() {
+            return self.take(batch).map(|()| Durable::Already);
+        }
+        let (mut sink, batch) = (self.clone(), batch.to_vec());
+        Ok(Durable::Once(Box::pin(async move { sink.commit(&batch).await })))
+    }
+}
+
+/// As a store: it accepts what it has already, and refuses other bytes.
+impl Sink for MemorySink {
+    async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
+        self.waiting.notify_one();
+        let _open = self.gate.lock().await;
+        let known: BTreeMap<DecisionId, SealedRecord> =
+            self.records().into_iter().map(|record| (record.id, record)).collect();
+        let (there, new): (Vec<_>, Vec<_>) = batch.iter().cloned().partition(|record| known.contains_key(&record.id));
+        if let Some(other) = there.iter().find(|record| known.get(&record.id) != Some(record)) {
+            let why = format!("another record is stored at {}", other.id);
+            return Err(CommitFailed { records: batch.len(), conflict: true, why });
+        }
+        match new.is_empty() {
+            true => Ok(()),
+            false => self.take(&new),
         }
     }
 
@@ -210,7 +254,7 @@ impl Sink for MemorySink {
     }
 }
 
-/// A decision point with its recorder running, over memory. The follower polls when told to.
+/// A decision point over memory. The follower polls when told to.
 #[derive(Debug)]
 pub struct Running {
     /// The decision point.
@@ -221,7 +265,8 @@ pub struct Running {
     pub store: MemoryStore,
     /// What is recorded.
     pub sink: MemorySink,
-    recorder: JoinHandle<()>,
+    /// The room of its journal.
+    pub room: Arc<Room>,
 }
 
 impl Running {
@@ -229,17 +274,10 @@ impl Running {
     pub async fn start(dataset: Dataset, settings: Settings, now: Instant) -> Self {
         let store = MemoryStore::of(dataset);
         let sink = MemorySink::default();
-        let (pdp, mut follower, recorder, _comparer) = Pdp::new(store.clone(), settings);
-        let writer = Writer::new(sink.clone(), StreamId::new(nonce()), nonce);
-        let recorder = tokio::spawn(recorder.run(writer));
+        let room = Room::unlimited();
+        let writer = Writer::new(sink.clone(), Arc::clone(&room), StreamId::new(nonce()), nonce);
+        let (pdp, mut follower, _comparer) = Pdp::new(store.clone(), settings, writer);
         follower.poll(&now).await.unwrap();
-        Self { pdp: Arc::new(pdp), follower, store, sink, recorder }
-    }
-
-    /// Ends it and waits until everything reserved is durable or refused.
-    pub async fn stop(self) {
-        let Self { pdp, recorder, .. } = self;
-        drop(pdp);
-        recorder.await.unwrap();
+        Self { pdp: Arc::new(pdp), follower, store, sink, room }
     }
 }

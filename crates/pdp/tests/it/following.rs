@@ -97,7 +97,6 @@ proptest! {
                 assert_eq!(view.directory.size(), model.entities.len() + model.grants.len());
             }
             assert_eq!(running.store.loads(), 1, "everything was loaded once, then followed");
-            running.stop().await;
         });
     }
 }
@@ -162,7 +161,6 @@ proptest! {
                     assert_eq!(answer(&kept), by_authorizer, "{user} {action} {doc} after change {at}");
                 }
             }
-            running.stop().await;
         });
     }
 }
@@ -180,7 +178,6 @@ async fn policy_set_comes_with_the_change_that_applies_it() {
     running.follower.poll(&world.now()).await.unwrap();
     assert_eq!(running.pdp.served().unwrap().snapshot.digest(), set.digest);
     assert_eq!(running.store.loads(), 1);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -201,7 +198,6 @@ async fn log_that_does_not_lead_to_the_head_is_another_history() {
         assert!(matches!(error, FollowError::Rewritten { .. }), "{n}: {error}");
         let refused = running.pdp.check(world.ask("User::bob", "read", "Doc::d1").query, world.now(), PATIENCE).await;
         assert!(matches!(refused, Err(CheckError::NotReady(_))), "{n}");
-        running.stop().await;
     }
 }
 
@@ -215,7 +211,6 @@ async fn clocks_that_are_apart_are_not_ready() {
         assert_eq!(polled.is_ok(), ready, "{millis}: {polled:?}");
         assert_eq!(matches!(running.pdp.readiness(world.now()), Readiness::Ready { .. }), ready, "{millis}");
     }
-    running.stop().await;
 }
 
 /// What was judged by a time that was never true must not be judged by it any longer.
@@ -240,7 +235,6 @@ async fn clock_that_was_ahead_is_not_ready_until_it_is_caught_up_with() {
     running.store.set_clock(at(3_599));
     assert!(running.follower.poll(&at(3_599)).await.is_ok());
     assert!(ask(&running, 3_600).await.is_ok());
-    running.stop().await;
 }
 
 /// A store that takes long to answer is not thereby one whose clock is wrong.
@@ -258,7 +252,6 @@ async fn slow_answer_is_not_a_wrong_clock() {
     let mut running = Running::start(served(&world), Settings::default(), world.now()).await;
     running.store.set_clock(world.now().plus(Span::seconds(5)));
     assert!(running.follower.poll(&Slow(FakeClock::at(world.now()))).await.is_ok());
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -271,5 +264,4 @@ async fn held_decision_point_answers_nothing() {
     assert!(matches!(running.pdp.readiness(world.now()), Readiness::NotReady { .. }));
     running.pdp.hold(None);
     assert!(ask().await.is_ok());
-    running.stop().await;
 }

@@ -31,7 +31,6 @@ async fn answer_carries_the_receipt_of_a_durable_record() {
     let decoded = RecordedDecision::decode(records[0].id, &records[0].bytes).unwrap();
     assert_eq!(decoded.record.verdict, *answer.answer());
     assert_eq!(decoded.leaf, answer.receipt().leaf());
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -47,7 +46,6 @@ async fn record_holds_what_is_needed_to_ask_again() {
     let (question, verdict) = view.answer(record.query.clone(), record.instant, magistrate_model::Span::ZERO).unwrap();
     assert_eq!(DecisionRecord::of(&question, &verdict), record);
     assert_eq!(record.grants[0].id.as_str(), "g");
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -64,41 +62,58 @@ async fn decision_that_cannot_be_recorded_is_not_answered() {
     let answer = running.pdp.check(query(&world, "User::bob"), later, PATIENCE).await.unwrap();
     assert_eq!(answer.receipt().id().seq, 1, "nothing was kept, so the number is free");
     assert!(matches!(running.pdp.readiness(later), Readiness::Ready { .. }));
-    running.stop().await;
 }
 
+/// A journal without room refuses before anything is decided, and says so to whoever balances.
 #[tokio::test]
-async fn numbers_go_on_after_a_commit_whose_outcome_was_unknown() {
+async fn full_journal_refuses_before_deciding() {
     let world = world();
     let running = Running::start(served(&world), Settings::default(), world.now()).await;
-    running.sink.keep_and_fail_once();
+    let ask = || running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
+    running.room.add(-running.room.free());
+    running.room.tell(Some("the journal holds too much".to_owned()));
+    let refused = ask().await.unwrap_err();
+    assert!(matches!(&refused, CheckError::NotRecorded(why) if why.contains("holds too much")), "{refused:?}");
+    let readiness = running.pdp.readiness(world.now());
+    assert!(matches!(&readiness, Readiness::NotReady { reasons } if reasons[0].contains("holds too much")));
+    assert!(running.sink.records().is_empty());
+    running.room.add(1 << 20);
+    running.room.tell(None);
+    assert!(ask().await.is_ok());
+    assert!(matches!(running.pdp.readiness(world.now()), Readiness::Ready { .. }));
+    running.room.close("the disk failed".to_owned());
+    assert!(matches!(ask().await, Err(CheckError::NotRecorded(why)) if why.contains("the disk failed")));
+    assert!(matches!(running.pdp.readiness(world.now()), Readiness::NotReady { .. }));
+}
+
+/// What was promised is given back, whatever became of the request.
+#[tokio::test]
+async fn promises_are_given_back() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let free = running.room.free();
+    running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
+    running.sink.fail(true);
     assert!(running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.is_err());
-    let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
-    assert_eq!(answer.receipt().id().seq, 2);
-    let numbers: Vec<u64> = running.sink.records().iter().map(|record| record.id.seq).collect();
-    assert_eq!(numbers, [1, 2], "dense, and each number once");
-    running.stop().await;
+    let _malformed = running.pdp.check(query(&world, "Nobody::bob"), world.now(), PATIENCE).await.unwrap_err();
+    assert_eq!(running.room.free(), free);
 }
 
 #[tokio::test]
 async fn place_of_an_acknowledged_record_is_never_used_again() {
     let world = world();
     let running = Running::start(served(&world), Settings::default(), world.now()).await;
-    let ask = || running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
-    let mut ids = Vec::new();
-    for _ in 1..=3 {
-        ids.push(ask().await.unwrap().receipt().id());
-    }
-    running.sink.lose(2);
+    let release = running.sink.hang();
     running.sink.fail(true);
-    assert!(ask().await.is_err());
+    let pdp = Arc::clone(&running.pdp);
+    let (asked, now) = (query(&world, "User::bob"), world.now());
+    let late = tokio::spawn(async move { pdp.check(asked, now, PATIENCE).await });
+    running.sink.hanging().await;
+    drop(release);
+    assert!(late.await.unwrap().is_err(), "it has its place, and never became durable");
     running.sink.fail(false);
-    let loud = ask().await.unwrap_err().to_string();
-    assert!(loud.contains("has 1 records") && loud.contains("3 were durable"), "{loud}");
-    let after = ask().await.unwrap().receipt().id();
-    assert_eq!(after.seq, 1);
-    assert_ne!(after.stream, ids[0].stream, "places 2 and 3 of the old stream are in somebody's hands");
-    running.stop().await;
+    let answer = running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.unwrap();
+    assert_eq!(answer.receipt().id().seq, 2, "places that were given are used up");
 }
 
 #[tokio::test]
@@ -112,7 +127,6 @@ async fn full_ledger_refuses_before_deciding() {
     assert!(matches!(refused, Err(CheckError::Overloaded { .. })), "{refused:?}");
     assert!(running.sink.records().is_empty());
     assert!(running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE).await.is_ok());
-    running.stop().await;
 }
 
 async fn batch(semantics: BatchSemantics, principals: &[&str]) -> (Vec<Option<bool>>, usize, usize) {
@@ -135,7 +149,6 @@ async fn batch(semantics: BatchSemantics, principals: &[&str]) -> (Vec<Option<bo
     };
     let results = answer.results.iter().map(allowed).collect();
     let (records, commits) = (running.sink.records().len(), running.sink.batches().len());
-    running.stop().await;
     (results, records, commits)
 }
 
@@ -176,7 +189,6 @@ async fn concurrent_checks_share_commits_and_keep_their_own_answers() {
         assert_eq!(sealed.index.principal, principal);
     }
     assert_eq!(seen.len(), 200);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -194,7 +206,6 @@ async fn append_that_hangs_takes_readiness_away() {
     drop(release);
     assert!(hanging.await.unwrap().is_ok());
     assert!(matches!(at(1_000), Readiness::Ready { .. }));
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -207,5 +218,4 @@ async fn failure_counts_from_when_it_is_seen_not_from_its_request() {
     assert!(matches!(at(6), Readiness::NotReady { .. }), "the append waited for longer than a failure counts");
     assert!(matches!(at(10), Readiness::NotReady { .. }));
     assert!(matches!(at(11), Readiness::Ready { .. }), "to be tried again");
-    running.stop().await;
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use magistrate_ledger::{Room, StreamId, Writer};
 use magistrate_model::{Dataset, Digest, Head, Revision, Span};
 use magistrate_pdp::{CheckError, FollowError, LoadError, Pdp, Polled, Readiness, Settings, Staleness};
-use magistrate_testkit::{MemoryStore, Running, World};
+use magistrate_testkit::{MemorySink, MemoryStore, Running, World, nonce};
 
 use crate::small_world::world;
 
@@ -24,7 +25,8 @@ async fn refusal(running: &Running, world: &World, at: Span) -> Option<CheckErro
 async fn nothing_is_decided_before_policies_are_loaded() {
     let world = world();
     let store = MemoryStore::of(Dataset { policy_set: None, ..world.dataset().clone() });
-    let (pdp, mut follower, _recorder, _comparer) = Pdp::new(store, Settings::default());
+    let writer = Writer::new(MemorySink::default(), Room::unlimited(), StreamId::new(nonce()), nonce);
+    let (pdp, mut follower, _comparer) = Pdp::new(store, Settings::default(), writer);
     let query = world.ask("User::bob", "read", "Doc::d1").query;
     assert_eq!(follower.poll(&world.now()).await, Ok(Polled::Empty));
     let refused = pdp.check(query, world.now(), PATIENCE).await;

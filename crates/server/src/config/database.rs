@@ -37,7 +37,7 @@ pub(super) fn storage(global: &Global, data: Option<PathBuf>, file: &DatabaseFil
         if described != DatabaseFile::default() {
             bail!("a database is described and not named; give `database.url` or `database.url_file`");
         }
-        return Ok(Storage::Embedded(global.data.clone().or(data).unwrap_or_else(|| PathBuf::from(".magistrate"))));
+        return Ok(Storage::Embedded(global.data.clone().or(data).unwrap_or_else(|| PathBuf::from(super::DATA))));
     };
     if global.data.is_some() {
         bail!("both a data directory and a database are given; give one of them");

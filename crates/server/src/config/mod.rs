@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use magistrate_journal::Options;
 use magistrate_model::{DurabilityClass, Span};
 use magistrate_pdp::{Settings, Staleness};
 use magistrate_storage_postgres::Database;
@@ -25,8 +26,10 @@ pub(crate) use transport::Transport;
 
 /// The file looked for when none is named.
 const FILE: &str = "magistrate.toml";
+/// Where files lie unless another place is named.
+const DATA: &str = ".magistrate";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 23] = [
+const VARIABLES: [&str; 25] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -35,6 +38,8 @@ const VARIABLES: [&str; 23] = [
     "MAGISTRATE_DATABASE_DIRECT_URL_FILE",
     "MAGISTRATE_DATABASE_POOLER",
     "MAGISTRATE_NODE",
+    "MAGISTRATE_JOURNAL",
+    "MAGISTRATE_LEDGER_CLASS",
     "MAGISTRATE_CONFIG",
     "MAGISTRATE_LISTEN",
     "MAGISTRATE_DEFAULT_NAMESPACE",
@@ -65,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) default_namespace: String,
     /// Limits of the decision point.
     pub(crate) settings: Settings,
+    /// The journal of this node.
+    pub(crate) journal: Options,
     /// How the door is reached.
     pub(crate) transport: Transport,
     /// The listener for whoever operates the server.
@@ -80,6 +87,16 @@ pub(crate) enum Storage {
     Embedded(PathBuf),
     /// In a database that several nodes share.
     Postgres(Box<Database>),
+}
+
+impl Storage {
+    /// Where a node keeps its journal, unless it is told.
+    pub(crate) fn journal(&self) -> PathBuf {
+        match self {
+            Self::Embedded(dir) => dir.join("journal"),
+            Self::Postgres(_) => Path::new(DATA).join("journal"),
+        }
+    }
 }
 
 impl std::fmt::Display for Storage {
@@ -121,6 +138,9 @@ struct StalenessFile {
 struct LedgerFile {
     capacity: Option<u32>,
     class: Option<String>,
+    journal: Option<PathBuf>,
+    segment_bytes: Option<u64>,
+    journal_bytes: Option<u64>,
 }
 
 impl Config {
@@ -138,16 +158,24 @@ impl Config {
         if staleness.soft > staleness.hard {
             bail!("`staleness.soft_seconds` is above `staleness.hard_seconds`; lower it");
         }
-        let class =
-            file.ledger.class.as_deref().map(str::parse::<DurabilityClass>).transpose().context("`ledger.class`")?;
+        let class = variable("MAGISTRATE_LEDGER_CLASS").or(file.ledger.class);
+        let class = class.as_deref().map(str::parse::<DurabilityClass>).transpose().context("`ledger.class`")?;
         let capacity = file.ledger.capacity.map_or(Ok(defaults.ledger_capacity), usize::try_from)?;
         if capacity < 1_000 {
             bail!("`ledger.capacity` is {capacity}; a batch of 1,000 must fit");
         }
         let listen = serve.and_then(|args| args.listen).or(file.listen);
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7700)));
+        let storage = database::storage(global, file.data, &file.database)?;
+        let journal = variable("MAGISTRATE_JOURNAL").map(PathBuf::from).or(file.ledger.journal);
+        let defaults_of_journal = Options::of(journal.unwrap_or_else(|| storage.journal()));
         Ok(Self {
-            storage: database::storage(global, file.data, &file.database)?,
+            storage,
+            journal: Options {
+                segment_bytes: file.ledger.segment_bytes.unwrap_or(defaults_of_journal.segment_bytes),
+                max_bytes: file.ledger.journal_bytes.unwrap_or(defaults_of_journal.max_bytes),
+                ..defaults_of_journal
+            },
             node: global.node.clone().or(file.node).unwrap_or_else(os::host),
             listen,
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use magistrate_grpc::Health;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::lifecycle::Lifecycle;
@@ -43,18 +42,10 @@ pub(super) async fn drain(
     }
 }
 
-/// Waits until the recorder and the follower have ended. A connection that had to be cut off may still
-/// hold the decision point; nothing it is answered is lost, since answers follow their records.
-pub(super) async fn settle(recording: JoinHandle<()>, follower_ended: oneshot::Receiver<()>) {
-    let both = async {
-        if !recording.is_finished() {
-            let _joined = recording.await;
-        }
-        if !follower_ended.is_terminated() {
-            let _ended = follower_ended.await;
-        }
-    };
-    if tokio::time::timeout(Duration::from_secs(1), both).await.is_err() {
+/// Waits until the follower has ended. A connection that had to be cut off may still hold the decision point; nothing it is
+/// answered is lost, since answers follow their records.
+pub(super) async fn settle(follower_ended: oneshot::Receiver<()>) {
+    if !follower_ended.is_terminated() && tokio::time::timeout(Duration::from_secs(1), follower_ended).await.is_err() {
         warn!("background tasks were cut off");
     }
 }

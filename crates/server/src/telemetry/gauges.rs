@@ -9,6 +9,7 @@ use magistrate_pdp::{Clock as _, Pdp, Readiness, Served, Vitals};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
+use crate::journal::Watch;
 use crate::os::SystemClock;
 
 /// A figure of a decision point; `None` where there is none yet.
@@ -33,7 +34,9 @@ const GAUGES: [(&str, &str, &str, Figure); 9] = [
     ("magistrate.ledger.capacity", "", "Decision records that may wait to become durable", |it| {
         Some(whole(it.capacity as u64))
     }),
-    ("magistrate.ledger.append.lag", "s", "How long the append under way has taken", |it| Some(seconds(it.append_lag))),
+    ("magistrate.ledger.append.lag", "s", "How long the oldest append that is not through has taken", |it| {
+        Some(seconds(it.append_lag))
+    }),
     ("magistrate.started", "s", "When the process started, in seconds of Unix time", |_| super::process::started()),
 ];
 
@@ -51,6 +54,33 @@ pub(super) fn register(meter: &Meter, pdp: &Arc<Pdp>) {
     }
     policy_set(meter, Arc::downgrade(pdp));
     comparisons(meter, pdp);
+}
+
+/// A figure of a journal.
+type JournalFigure = fn(&magistrate_journal::Vitals) -> f64;
+
+const JOURNAL: [(&str, &str, &str, JournalFigure); 5] = [
+    ("magistrate.journal.unshipped", "", "Records that are in the journal and not in the store", |it| {
+        whole(it.unshipped)
+    }),
+    ("magistrate.journal.lag", "s", "Age of the oldest record that is not in the store", |it| {
+        seconds(it.lag(SystemClock.now()))
+    }),
+    ("magistrate.journal.size", "By", "Bytes of all segments of the journal", |it| whole(it.bytes)),
+    ("magistrate.journal.free", "By", "Bytes that can be appended before more room must be made", |it| {
+        whole(u64::try_from(it.free).unwrap_or(0))
+    }),
+    ("magistrate.journal.trouble", "", "1 while something is wrong with the journal", |it| {
+        if it.why.is_some() { 1.0 } else { 0.0 }
+    }),
+];
+
+pub(super) fn register_journal(meter: &Meter, journal: &Watch) {
+    for (name, unit, says, figure) in JOURNAL {
+        let journal = journal.clone();
+        let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(says);
+        let _gauge = gauge.with_callback(move |gauge| gauge.observe(figure(&journal.vitals()), &[])).build();
+    }
 }
 
 /// Decisions made a second time by Cedar's own authorizer.

@@ -29,6 +29,7 @@ pub(crate) use log::{LogHandle, LogLevel, start_log};
 pub(crate) use sink::Timed;
 
 use crate::config::Telemetry as Settings;
+use crate::journal::Watch;
 use crate::telemetry::trace::Traces;
 
 /// Upper bounds of duration buckets in seconds: fine below a millisecond, where a PDP lives.
@@ -36,8 +37,8 @@ const SECONDS: [f64; 18] = [
     0.000_05, 0.000_1, 0.000_2, 0.000_35, 0.000_5, 0.000_75, 0.001, 0.002, 0.003_5, 0.005, 0.01, 0.025, 0.05, 0.1,
     0.25, 0.5, 1.0, 5.0,
 ];
-/// Upper bounds of the sizes of appends, in records.
-const RECORDS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0];
+/// Upper bounds of the sizes of shipments, in records.
+const RECORDS: [f64; 10] = [1.0, 4.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0, 2_048.0];
 /// How long what is not yet exported may take at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -73,7 +74,7 @@ impl Telemetry {
         Polls::new(&self.meter())
     }
 
-    /// A sink whose appends are measured.
+    /// A sink whose shipments are measured.
     pub(crate) fn timed<S>(&self, sink: S) -> Timed<S> {
         Timed::new(sink, &self.meter())
     }
@@ -81,6 +82,11 @@ impl Telemetry {
     /// Gauges of a decision point; they do not keep it alive.
     pub(crate) fn watch(&self, pdp: &Arc<Pdp>) {
         gauges::register(&self.meter(), pdp);
+    }
+
+    /// How the journal is.
+    pub(crate) fn watch_journal(&self, journal: &Watch) {
+        gauges::register_journal(&self.meter(), journal);
     }
 
     /// What happens to connections, and until when the certificate is valid.

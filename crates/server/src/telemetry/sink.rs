@@ -1,15 +1,14 @@
-//! A sink whose appends are measured.
+//! A sink whose shipments are measured.
 
 use std::time::Instant;
 
 use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
-use magistrate_model::DurabilityClass;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
 use super::{RECORDS, SECONDS};
 
-/// Measures how long appends take and how many records they hold.
+/// Measures how long shipments take and how many records they hold.
 #[derive(Debug)]
 pub(crate) struct Timed<S> {
     sink: S,
@@ -19,9 +18,9 @@ pub(crate) struct Timed<S> {
 
 impl<S> Timed<S> {
     pub(super) fn new(sink: S, meter: &Meter) -> Self {
-        let duration = meter.f64_histogram("magistrate.ledger.append.duration").with_unit("s");
-        let duration = duration.with_description("Time until an append was durable, or had failed");
-        let size = meter.u64_histogram("magistrate.ledger.append.records").with_description("Records of an append");
+        let duration = meter.f64_histogram("magistrate.ledger.ship.duration").with_unit("s");
+        let duration = duration.with_description("Time until a shipment was in the store, or had failed");
+        let size = meter.u64_histogram("magistrate.ledger.ship.records").with_description("Records of a shipment");
         Self {
             sink,
             duration: duration.with_boundaries(SECONDS.to_vec()).build(),
@@ -31,10 +30,6 @@ impl<S> Timed<S> {
 }
 
 impl<S: Sink> Sink for Timed<S> {
-    fn class(&self, asked: DurabilityClass) -> DurabilityClass {
-        self.sink.class(asked)
-    }
-
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         let started = now();
         let outcome = self.sink.commit(batch).await;

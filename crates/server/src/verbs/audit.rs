@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use magistrate_ledger::{DecisionId, RecordedDecision};
 use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
-use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory as _, Page, Position};
+use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position};
 use serde_json::Value as Json;
 
 use super::{decision, input, store};
@@ -20,6 +20,9 @@ use crate::store::Store;
 
 /// How often `tail --follow` looks for new decisions.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often, and how many times, one is looked for that may still be on its way.
+const LOOK_FOR_ONE_EVERY: Duration = Duration::from_millis(20);
+const SOON: u32 = 75;
 /// The longest a record may be committed after the instant of its request, and still be followed.
 const LATEST: Span = Span::seconds(30);
 /// Decisions read at a time.
@@ -132,7 +135,23 @@ fn line(out: Out, found: &RecordedDecision) -> std::io::Result<()> {
 }
 
 async fn find(store: &Store, id: DecisionId) -> anyhow::Result<RecordedDecision> {
-    store.find(id).await?.with_context(|| format!("there is no decision `{id}` in this history"))
+    find_shipped(store, id).await?.with_context(|| {
+        format!("there is no decision `{id}` in this history; one that was just made may still be in the journal of its node")
+    })
+}
+
+/// A decision of which a caller knows already is in the history soon: nodes ship several times a second.
+pub(crate) async fn find_shipped<H: DecisionHistory>(
+    history: &H,
+    id: DecisionId,
+) -> anyhow::Result<Option<RecordedDecision>> {
+    for _ in 0..SOON {
+        if let Some(found) = history.find(id).await? {
+            return Ok(Some(found));
+        }
+        tokio::time::sleep(LOOK_FOR_ONE_EVERY).await;
+    }
+    Ok(history.find(id).await?)
 }
 
 fn position(decision: &RecordedDecision) -> Position {

@@ -19,6 +19,7 @@ mod role;
 mod scope;
 mod store;
 
+pub(crate) use audit::find_shipped;
 pub(crate) use check::{Answer, Telling};
 pub(crate) use decision::row as decision_row;
 pub(crate) use store::authored_by;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
-use magistrate_model::DurabilityClass;
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use tokio::time::Instant;
@@ -27,8 +26,7 @@ const LIMITS: &str = "SET statement_timeout = '1900ms'; SET lock_timeout = '1800
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '1900ms';
     SET LOCAL lock_timeout = '1800ms'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// Appends to `audit.decision`. Every record is committed at [`DurabilityClass::Database`]: `commit` returns Ok
-/// only after the server has said that it committed.
+/// Appends to `audit.decision`: `commit` returns Ok only after the server has said that it committed.
 ///
 /// A call takes at most two seconds to connect and two to append. While the server cannot be reached, calls in
 /// between the attempts to connect fail at once.
@@ -54,7 +52,7 @@ struct Trouble {
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Fault(Fault),
-    Said(String),
+    Said(Fault, String),
 }
 
 impl PostgresSink {
@@ -105,10 +103,6 @@ impl PostgresSink {
 }
 
 impl Sink for PostgresSink {
-    fn class(&self, _asked: DurabilityClass) -> DurabilityClass {
-        DurabilityClass::Database
-    }
-
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         if batch.is_empty() {
             return Ok(());
@@ -132,11 +126,11 @@ impl Trouble {
 
 impl Refusal {
     fn of(self, records: usize) -> CommitFailed {
-        let why = match self {
-            Self::Fault(fault) => fault.to_string(),
-            Self::Said(why) => why,
+        let (conflict, why) = match self {
+            Self::Fault(fault) => (false, fault.to_string()),
+            Self::Said(fault, why) => (fault == Fault::Conflict, why),
         };
-        CommitFailed { records, why }
+        CommitFailed { records, conflict, why }
     }
 }
 
@@ -151,7 +145,7 @@ impl From<sqlx::Error> for Refusal {
         let fault = Fault::of(&error);
         let said = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
         match said.filter(|_| matches!(fault, Fault::Conflict | Fault::NoPartition)) {
-            Some(said) => Self::Said(format!("{}: {fault}", said.message())),
+            Some(said) => Self::Said(fault, format!("{}: {fault}", said.message())),
             None => Self::Fault(fault),
         }
     }

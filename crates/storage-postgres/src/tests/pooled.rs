@@ -67,7 +67,7 @@ async fn nothing_is_left_behind_in_a_session() {
     let pooled = Pooled::fresh().await;
     let mut sink = pooled.sink().await;
     let decided = [Decided::at(instant("2026-06-01T12:00:00Z"))];
-    sink.commit(&sealed(stream(1), &decided).await).await.unwrap();
+    sink.commit(&sealed(stream(1), &decided)).await.unwrap();
     pooled.store().commit(Revision::ZERO, &change(), &authorship()).await.unwrap();
     // Another client gets one of the same server connections.
     let url = pooled.pooler.url(&pooled.fresh.url());

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use magistrate_ledger::{Draft, Receipt, SealedRecord, Sink, StreamId, Writer};
+use magistrate_ledger::{Draft, SealedRecord, Sink, StreamId};
 use magistrate_model::Span;
 use magistrate_testkit::postgres::{Cluster, Disk, Options, Proxy};
 use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
-use magistrate_testkit::{instant, nonce};
+use magistrate_testkit::{Straight, instant, nonce};
 
 use super::fresh::Fresh;
 use crate::connect::Connector;
@@ -21,8 +21,8 @@ fn drafts(count: i64) -> Vec<Draft> {
     decided(count).iter().map(Decided::draft).collect()
 }
 
-async fn records(number: u8, count: i64) -> Vec<SealedRecord> {
-    sealed(stream(number), &decided(count)).await
+fn records(number: u8, count: i64) -> Vec<SealedRecord> {
+    sealed(stream(number), &decided(count))
 }
 
 /// A sink that reaches a store's database by way of a proxy.
@@ -31,19 +31,17 @@ async fn by_way_of(proxy: &Proxy, fresh: &Fresh) -> PostgresSink {
     PostgresSink::connect(Connector::new(&database)).await.unwrap()
 }
 
-fn places(receipts: &[Receipt]) -> Vec<u64> {
-    receipts.iter().map(|receipt| receipt.id().seq).collect()
+fn places(receipts: &[SealedRecord]) -> Vec<u64> {
+    receipts.iter().map(|receipt| receipt.id.seq).collect()
 }
 
 /// Every acknowledged record is stored exactly once, and nothing else is acknowledged than what is stored.
-fn assert_stored(fresh: &Fresh, acknowledged: &[Receipt]) {
+fn assert_stored(fresh: &Fresh, acknowledged: &[SealedRecord]) {
     for receipt in acknowledged {
-        let id = receipt.id();
+        let id = receipt.id;
         let sql = format!(
             "SELECT count(*) FROM audit.decision WHERE stream = '\\x{}' AND seq = {} AND leaf = '\\x{}'",
-            id.stream,
-            id.seq,
-            receipt.leaf()
+            id.stream, id.seq, receipt.leaf
         );
         assert_eq!(fresh.created.sql(&sql), "1", "{id}");
     }
@@ -53,7 +51,7 @@ fn assert_stored(fresh: &Fresh, acknowledged: &[Receipt]) {
 async fn an_answer_that_is_lost_is_a_failure_and_nothing_is_kept_twice() {
     let fresh = Fresh::new().await;
     let proxy = Proxy::start(fresh.created.cluster().address());
-    let mut writer = Writer::new(by_way_of(&proxy, &fresh).await, stream(1), nonce);
+    let mut writer = Straight::new(by_way_of(&proxy, &fresh).await, stream(1));
     let mut acknowledged = writer.append(drafts(2)).await.unwrap();
     let mark = stream(1);
     // The stream's bytes pass with the values, once the statement is prepared.
@@ -66,8 +64,8 @@ async fn an_answer_that_is_lost_is_a_failure_and_nothing_is_kept_twice() {
     writer.append(drafts(3)).await.unwrap_err();
     assert_eq!(proxy.sprung(), 2);
     acknowledged.extend(writer.append(drafts(1)).await.unwrap());
-    assert_eq!(places(&acknowledged), [1, 2, 6, 7, 8]);
-    assert_eq!(fresh.stored(stream(1)), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let all: Vec<u64> = (1..=11).collect();
+    assert_eq!((places(&acknowledged), fresh.stored(stream(1))), (all.clone(), all));
     assert_stored(&fresh, &acknowledged);
 }
 
@@ -76,7 +74,7 @@ async fn the_last_place_is_told_as_it_is_after_a_reset() {
     let fresh = Fresh::new().await;
     let proxy = Proxy::start(fresh.created.cluster().address());
     let mut sink = by_way_of(&proxy, &fresh).await;
-    let records = records(1, 4).await;
+    let records = records(1, 4);
     sink.commit(&records[..1]).await.unwrap();
     proxy.reset_after(stream(1).as_bytes());
     sink.commit(&records[1..3]).await.unwrap_err();
@@ -91,14 +89,14 @@ async fn the_last_place_is_told_as_it_is_after_a_reset() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_process_that_is_killed_costs_one_batch() {
     let fresh = Fresh::new().await;
-    let mut writer = Writer::new(fresh.store.sink().await.unwrap(), stream(1), nonce);
+    let mut writer = Straight::new(fresh.store.sink().await.unwrap(), stream(1));
     let mut acknowledged = writer.append(drafts(2)).await.unwrap();
     let name = fresh.created.name().to_owned();
     assert!(fresh.created.cluster().terminate_backends(&format!("datname = '{name}'")) > 0);
     let failed = writer.append(drafts(2)).await.unwrap_err().to_string();
     assert!(failed.contains("cannot append 2 decision records"), "{failed}");
     acknowledged.extend(writer.append(drafts(2)).await.unwrap());
-    assert_eq!(fresh.stored(stream(1)), [1, 2, 3, 4]);
+    assert_eq!(fresh.stored(stream(1)), [1, 2, 3, 4, 5, 6]);
     assert_stored(&fresh, &acknowledged);
 }
 
@@ -107,7 +105,7 @@ async fn a_server_process_that_is_killed_costs_one_batch() {
 async fn nothing_is_acknowledged_before_it_is_committed() {
     let fresh = Fresh::new().await;
     let mut sink = fresh.store.sink().await.unwrap();
-    let records = records(1, 3).await;
+    let records = records(1, 3);
     sink.commit(&records[..1]).await.unwrap();
     fresh.created.sql(
         "CREATE FUNCTION public.too_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'late'; END $$;
@@ -124,8 +122,8 @@ async fn nothing_is_acknowledged_before_it_is_committed() {
 async fn other_bytes_at_a_place_are_refused_loudly() {
     let fresh = Fresh::new().await;
     let mut sink = fresh.store.sink().await.unwrap();
-    sink.commit(&records(1, 2).await).await.unwrap();
-    let refused = sink.commit(&records(1, 3).await).await.unwrap_err();
+    sink.commit(&records(1, 2)).await.unwrap();
+    let refused = sink.commit(&records(1, 3)).await.unwrap_err();
     let named = format!("place 1 of stream {}", stream(1));
     assert!(refused.why.contains(&named) && refused.why.contains("who else writes"), "{}", refused.why);
     assert_eq!(fresh.stored(stream(1)), [1, 2]);
@@ -135,7 +133,7 @@ async fn other_bytes_at_a_place_are_refused_loudly() {
 async fn a_day_far_from_today_is_refused_with_what_to_do() {
     let fresh = Fresh::new().await;
     let far = [Decided::at(instant("2056-06-01T12:00:00Z"))];
-    let refused = fresh.store.sink().await.unwrap().commit(&sealed(stream(1), &far).await).await.unwrap_err();
+    let refused = fresh.store.sink().await.unwrap().commit(&sealed(stream(1), &far)).await.unwrap_err();
     assert!(refused.why.contains("2056-06-01") && refused.why.contains("clocks"), "{}", refused.why);
 }
 
@@ -144,9 +142,9 @@ async fn a_day_far_from_today_is_refused_with_what_to_do() {
 async fn records_of_several_streams_are_kept_together_or_not_at_all() {
     let fresh = Fresh::new().await;
     let mut sink = fresh.store.sink().await.unwrap();
-    let (one, two) = (records(1, 2).await, records(2, 2).await);
+    let (one, two) = (records(1, 2), records(2, 2));
     sink.commit(&two[..1]).await.unwrap();
-    let other = records(2, 1).await;
+    let other = records(2, 1);
     let mixed = [&one[..], &other[..]].concat();
     sink.commit(&mixed).await.unwrap_err();
     assert_eq!(fresh.stored(stream(1)), [0; 0]);
@@ -158,20 +156,23 @@ async fn records_of_several_streams_are_kept_together_or_not_at_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sinks_on_one_stream_never_share_a_place() {
     let fresh = Fresh::new().await;
-    let write = async |sink: PostgresSink| {
-        let mut writer = Writer::new(sink, stream(1), nonce);
+    let write = async || {
+        let mut writer = Straight::new(fresh.store.sink().await.unwrap(), stream(1));
         let (mut acknowledged, mut refused) = (Vec::new(), 0);
         for _ in 0..30 {
             match writer.append(drafts(3)).await {
                 Ok(receipts) => acknowledged.extend(receipts),
-                Err(_) => refused += 1,
+                Err(failed) => {
+                    assert!(failed.conflict, "{failed}");
+                    refused += 1;
+                    writer = Straight::new(fresh.store.sink().await.unwrap(), StreamId::new(nonce()));
+                }
             }
         }
         (acknowledged, refused)
     };
-    let (one, two) = (fresh.store.sink().await.unwrap(), fresh.store.sink().await.unwrap());
-    let ((one, refused), (two, refused_too)) = tokio::join!(write(one), write(two));
-    let ids = one.iter().chain(&two).map(Receipt::id);
+    let ((one, refused), (two, refused_too)) = tokio::join!(write(), write());
+    let ids = one.iter().chain(&two).map(|record| record.id);
     let mut all: Vec<_> = ids.map(|id| (*id.stream.as_bytes(), id.seq)).collect();
     all.sort_unstable();
     assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "each place once: {all:?}");
@@ -186,7 +187,7 @@ async fn two_sinks_on_one_stream_never_share_a_place() {
 async fn the_last_place_waits_for_a_commit_under_way() {
     for earlier in [0, 1] {
         let fresh = Fresh::new().await;
-        let records = records(1, 2).await;
+        let records = records(1, 2);
         let mut sink = fresh.store.sink().await.unwrap();
         sink.commit(&records[..earlier]).await.unwrap();
         let database = Database::new(&fresh.url()).unwrap();
@@ -205,7 +206,7 @@ async fn the_last_place_waits_for_a_commit_under_way() {
 async fn a_server_that_stops_answering_costs_a_bounded_time() {
     let cluster = Cluster::private(&Options::default());
     let fresh = Fresh::on(&cluster).await;
-    let mut writer = Writer::new(fresh.store.sink().await.unwrap(), stream(1), nonce);
+    let mut writer = Straight::new(fresh.store.sink().await.unwrap(), stream(1));
     let mut acknowledged = writer.append(drafts(1)).await.unwrap();
     cluster.pause();
     for _ in 0..3 {
@@ -223,7 +224,7 @@ async fn a_server_that_stops_answering_costs_a_bounded_time() {
 async fn a_server_that_is_away_is_not_waited_for() {
     let cluster = Cluster::private(&Options::default());
     let fresh = Fresh::on(&cluster).await;
-    let mut writer = Writer::new(fresh.store.sink().await.unwrap(), stream(1), nonce);
+    let mut writer = Straight::new(fresh.store.sink().await.unwrap(), stream(1));
     let mut acknowledged = writer.append(drafts(1)).await.unwrap();
     for crash in [false, true] {
         if crash {
@@ -252,7 +253,7 @@ async fn a_full_disk_refuses_batches_and_nothing_else() {
     };
     let cluster = Cluster::private(&Options { data_on: Some(disk.path().to_owned()), ..Options::default() });
     let fresh = Fresh::on(&cluster).await;
-    let mut writer = Writer::new(fresh.store.sink().await.unwrap(), stream(1), nonce);
+    let mut writer = Straight::new(fresh.store.sink().await.unwrap(), stream(1));
     let mut acknowledged = writer.append(drafts(3)).await.unwrap();
     disk.fill();
     let failed = loop {
@@ -276,20 +277,20 @@ async fn a_server_that_refuses_is_asked_ever_more_rarely() {
     proxy.reset();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(1) {
-        sink.commit(&records(1, 1).await).await.unwrap_err();
+        sink.commit(&records(1, 1)).await.unwrap_err();
     }
     // After the one that was reset: at once, and after 50, 100, 200, 400 ms.
     let asked = proxy.accepted() - 1;
     assert!((3..=6).contains(&asked), "{asked}");
     proxy.heal();
     let began = Instant::now();
-    while sink.commit(&records(1, 1).await).await.is_err() {
+    while sink.commit(&records(1, 1)).await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(4));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn persist(writer: &mut Writer<PostgresSink>) -> Vec<Receipt> {
+async fn persist(writer: &mut Straight<PostgresSink>) -> Vec<SealedRecord> {
     let began = Instant::now();
     loop {
         match writer.append(drafts(1)).await {
@@ -304,7 +305,7 @@ async fn persist(writer: &mut Writer<PostgresSink>) -> Vec<Receipt> {
 async fn a_commit_that_is_dropped_leaves_nothing_half_done() {
     let fresh = Fresh::new().await;
     let mut sink = fresh.store.sink().await.unwrap();
-    let records = records(1, 300).await;
+    let records = records(1, 300);
     for yields in 0..12 {
         let batch = &records[..(yields + 1) * 20];
         tokio::select! {

@@ -34,7 +34,7 @@ async fn filled() -> Fresh {
             }
         };
         let decided: Vec<Decided> = (0..2_000).map(decided).collect();
-        sink.commit(&sealed(stream(u8::try_from(day + 1).unwrap()), &decided).await).await.unwrap();
+        sink.commit(&sealed(stream(u8::try_from(day + 1).unwrap()), &decided)).await.unwrap();
     }
     fresh.created.sql("ANALYZE audit.decision");
     fresh

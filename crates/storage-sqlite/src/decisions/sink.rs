@@ -1,7 +1,6 @@
 //! Appending records: one immediate transaction a batch, on a connection of its own.
 
 use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
-use magistrate_model::DurabilityClass;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -9,7 +8,7 @@ use super::statements::{APPEND, LAST_SEQ};
 use crate::fault::Fault;
 use crate::opened_file::OpenedFile;
 
-/// Appends to `decisions.db`. Every record is committed at [`DurabilityClass::Database`].
+/// Appends to `decisions.db`, and brings it to the disk.
 #[derive(Debug)]
 pub struct SqliteSink {
     pub(crate) options: SqliteConnectOptions,
@@ -48,7 +47,7 @@ impl SqliteSink {
     fn check_in_place(&self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         match self.file.is_in_place() {
             true => Ok(()),
-            false => Err(CommitFailed { records: batch.len(), why: self.file.replaced() }),
+            false => Err(CommitFailed { records: batch.len(), conflict: false, why: self.file.replaced() }),
         }
     }
 
@@ -61,10 +60,6 @@ impl SqliteSink {
 }
 
 impl Sink for SqliteSink {
-    fn class(&self, _asked: DurabilityClass) -> DurabilityClass {
-        DurabilityClass::Database
-    }
-
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         if batch.is_empty() {
             return Ok(());
@@ -118,5 +113,6 @@ async fn discard(connection: SqliteConnection) {
 }
 
 fn failed(records: usize, error: &sqlx::Error) -> CommitFailed {
-    CommitFailed { records, why: Fault::of(error).to_string() }
+    let fault = Fault::of(error);
+    CommitFailed { records, conflict: fault == Fault::Constraint, why: fault.to_string() }
 }

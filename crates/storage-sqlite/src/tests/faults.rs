@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use magistrate_ledger::{Draft, Sink, Writer};
+use magistrate_ledger::{Draft, Sink};
 use magistrate_model::{Change, EntityData, Revision, Span};
 use magistrate_pap::{Changes, CommitError, StoreError};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, Page};
 use magistrate_testkit::store_suite::sample::{authorship, sealed, stream, uid};
-use magistrate_testkit::{instant, nonce};
+use magistrate_testkit::{Straight, instant};
 use sqlx::ConnectOptions;
 
 use super::{Decided, Fresh, run};
@@ -37,16 +37,19 @@ async fn limited(fresh: &Fresh, pages: &'static str) -> SqliteSink {
 #[tokio::test]
 async fn a_full_disk_refuses_the_batch_and_nothing_else() {
     let fresh = Fresh::new().await;
-    let mut writer = Writer::new(limited(&fresh, "100").await, stream(1), nonce);
+    let mut writer = Straight::new(limited(&fresh, "100").await, stream(1));
     writer.append(drafts(3)).await.unwrap();
+    let many = sealed(stream(2), &vec![Decided::at(instant("2026-06-01T12:00:00Z")); 1_000]);
+    let mut full = limited(&fresh, "100").await;
     for _ in 0..2 {
-        let refused = writer.append(drafts(1_000)).await.unwrap_err();
+        let refused = full.commit(&many).await.unwrap_err();
         let text = refused.to_string();
         assert!(text.contains("cannot append 1000 decision records") && text.contains("the disk is full"), "{text}");
+        assert!(!refused.conflict);
     }
     assert_eq!(recorded(&fresh.store).await, [1, 2, 3]);
-    let receipts = writer.append(drafts(2)).await.unwrap();
-    assert_eq!(receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(), [4, 5]);
+    let acknowledged = writer.append(drafts(2)).await.unwrap();
+    assert_eq!(acknowledged.iter().map(|record| record.id.seq).collect::<Vec<_>>(), [4, 5]);
 }
 
 #[tokio::test]
@@ -54,7 +57,7 @@ async fn a_sink_goes_on_once_there_is_space() {
     let fresh = Fresh::new().await;
     let mut sink = limited(&fresh, "60").await;
     let decided = vec![Decided::at(instant("2026-06-01T12:00:00Z")); 1_000];
-    let records = sealed(stream(1), &decided).await;
+    let records = sealed(stream(1), &decided);
     sink.commit(&records).await.unwrap_err();
     assert_eq!(sink.last_committed(stream(1)).await, Ok(None));
     sink.options = sink.options.clone().pragma("max_page_count", "100000");
@@ -67,7 +70,7 @@ async fn a_sink_goes_on_once_there_is_space() {
 async fn a_locked_store_refuses_and_recovers() {
     let fresh = Fresh::new().await;
     let impatient = SqliteStore::open_files(fresh.files().waiting(Duration::from_millis(20))).await.unwrap();
-    let mut writer = Writer::new(impatient.sink().await.unwrap(), stream(1), nonce);
+    let mut writer = Straight::new(impatient.sink().await.unwrap(), stream(1));
     let change = [Change::PutEntity(EntityData::bare(uid("User::ana")))];
     let (mut decisions, mut policy) = (fresh.connect("decisions.db").await, fresh.connect("policy.db").await);
     run(&mut decisions, "BEGIN IMMEDIATE").await.unwrap();
@@ -78,7 +81,7 @@ async fn a_locked_store_refuses_and_recovers() {
     assert!(matches!(&refused, CommitError::Store(StoreError::Unreachable(why)) if why.contains("locked")));
     run(&mut decisions, "ROLLBACK").await.unwrap();
     run(&mut policy, "ROLLBACK").await.unwrap();
-    assert_eq!(writer.append(drafts(1)).await.unwrap()[0].id().seq, 1);
+    assert_eq!(writer.append(drafts(1)).await.unwrap().last().map(|record| record.id.seq), Some(2));
     impatient.commit(Revision::ZERO, &change, &authorship()).await.unwrap();
 }
 
@@ -87,7 +90,7 @@ async fn a_commit_that_is_dropped_leaves_no_transaction_behind() {
     let fresh = Fresh::new().await;
     let mut sink = fresh.store.sink().await.unwrap();
     let decided = vec![Decided::at(instant("2026-06-01T12:00:00Z")); 200];
-    let records = sealed(stream(1), &decided).await;
+    let records = sealed(stream(1), &decided);
     let half_done = tokio::select! {
         biased;
         done = sink.commit(&records) => Some(done),

@@ -35,7 +35,7 @@ fn decided() -> [Decided; 4] {
 
 async fn filled<S: StoreUnderTest>() -> S {
     let subject = S::fresh().await;
-    let records = sealed(stream(1), &decided()).await;
+    let records = sealed(stream(1), &decided());
     subject.sink().await.commit(&records).await.unwrap();
     subject
 }
@@ -52,7 +52,7 @@ async fn check<S: StoreUnderTest>(subject: &S, filter: &DecisionFilter, expected
 /// What is found is what was sealed.
 pub async fn a_decision_is_read_back_exactly<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    let records = sealed(stream(1), &decided()).await;
+    let records = sealed(stream(1), &decided());
     subject.sink().await.commit(&records).await.unwrap();
     for record in &records {
         let expected = RecordedDecision::decode(record.id, &record.bytes).unwrap();

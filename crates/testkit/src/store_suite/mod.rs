@@ -103,8 +103,8 @@ macro_rules! store_suite {
                 a_stream_goes_on_over_midnight
                 a_late_record_has_its_own_day
                 a_gap_stays_a_gap
-                seq_continues_without_gaps
-                a_writer_goes_on_after_a_failed_commit
+                what_is_committed_is_found
+                another_record_is_a_conflict
                 the_last_committed_place_is_per_stream
                 a_thousand_records_are_one_batch
             }

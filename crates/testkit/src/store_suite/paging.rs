@@ -12,7 +12,7 @@ use crate::instant;
 async fn add<S: StoreUnderTest>(subject: &S, number: u8, offsets: &[i64]) {
     let midnight = instant("2026-06-02T00:00:00Z");
     let decided = |micros: &i64| Decided::at(midnight.plus(Span::from_micros(*micros)));
-    let records = sealed(stream(number), &offsets.iter().map(decided).collect::<Vec<_>>()).await;
+    let records = sealed(stream(number), &offsets.iter().map(decided).collect::<Vec<_>>());
     subject.sink().await.commit(&records).await.unwrap();
 }
 
@@ -103,7 +103,7 @@ pub async fn pages_by_policy_read_on_until_they_are_full<S: StoreUnderTest>() {
         policies: if n % 100 == 99 { &["rare"] } else { &["docs.read"] },
         ..Decided::at(start.plus(Span::millis(n)))
     };
-    let records = sealed(stream(1), &(0..1_000).map(decided).collect::<Vec<_>>()).await;
+    let records = sealed(stream(1), &(0..1_000).map(decided).collect::<Vec<_>>());
     subject.sink().await.commit(&records).await.unwrap();
     let rare: PolicyId = "rare".parse().unwrap();
     let filter = DecisionFilter { policies: vec![rare], ..DecisionFilter::default() };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use magistrate_ledger::{Draft, SealedRecord, StreamId, Writer};
+use magistrate_ledger::{Draft, Room, SealedRecord, StreamId, Writer};
 use magistrate_model::{
     ActionUid, Authorship, Caller, Cause, Change, Channel, Conferred, Digest, DurabilityClass, EntityData, EntityInput,
     EntityUid, Environment, Facts, Grant, Instant, PolicySet, PolicyText, Query, Question, Record, Revision,
@@ -178,9 +178,9 @@ pub fn stream(number: u8) -> StreamId {
 }
 
 /// Numbers decisions from 1 in a stream, as records that no store has seen.
-pub async fn sealed(stream: StreamId, decisions: &[Decided]) -> Vec<SealedRecord> {
+pub fn sealed(stream: StreamId, decisions: &[Decided]) -> Vec<SealedRecord> {
     let sink = MemorySink::default();
-    let mut writer = Writer::new(sink.clone(), stream, nonce);
-    writer.append(decisions.iter().map(Decided::draft).collect()).await.unwrap();
+    let writer = Writer::new(sink.clone(), Room::unlimited(), stream, nonce);
+    let _durable = writer.append(decisions.iter().map(Decided::draft).collect()).unwrap();
     sink.records()
 }

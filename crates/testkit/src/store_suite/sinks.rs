@@ -1,12 +1,12 @@
 //! Appending decisions.
 
-use magistrate_ledger::{DecisionId, SealedRecord, Sink, Writer};
+use magistrate_ledger::{DecisionId, SealedRecord, Sink};
 use magistrate_model::{Digest, DurabilityClass, Instant, Span};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, Page};
 
 use super::StoreUnderTest;
 use super::sample::{Decided, sealed, stream};
-use crate::{instant, nonce};
+use crate::{Straight, instant};
 
 fn decisions(count: i64) -> Vec<Decided> {
     let start = instant("2026-06-01T12:00:00Z");
@@ -30,9 +30,9 @@ async fn recorded<S: StoreUnderTest>(subject: &S) -> Vec<u64> {
 pub async fn a_batch_is_all_or_nothing<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut sink = subject.sink().await;
-    let records = sealed(stream(1), &decisions(4)).await;
+    let records = sealed(stream(1), &decisions(4));
     sink.commit(&records[..2]).await.unwrap();
-    let other = sealed(stream(1), &decisions(4)).await;
+    let other = sealed(stream(1), &decisions(4));
     let with_other = [records[2].clone(), records[3].clone(), other[1].clone()];
     let failed = sink.commit(&with_other).await.unwrap_err();
     assert_eq!(failed.records, 3);
@@ -47,7 +47,7 @@ pub async fn a_batch_is_all_or_nothing<S: StoreUnderTest>() {
 pub async fn an_identical_record_is_accepted_again<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut sink = subject.sink().await;
-    let records = sealed(stream(1), &decisions(5)).await;
+    let records = sealed(stream(1), &decisions(5));
     sink.commit(&records[..3]).await.unwrap();
     sink.commit(&records[..3]).await.unwrap();
     sink.commit(&records[1..]).await.unwrap();
@@ -59,7 +59,7 @@ pub async fn an_identical_record_is_accepted_again<S: StoreUnderTest>() {
 pub async fn another_record_at_a_place_is_refused<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut sink = subject.sink().await;
-    let records = sealed(stream(1), &decisions(1)).await;
+    let records = sealed(stream(1), &decisions(1));
     sink.commit(&records).await.unwrap();
     let forged = |change: fn(&mut SealedRecord)| {
         let mut record = records[0].clone();
@@ -93,7 +93,7 @@ pub async fn a_stream_goes_on_over_midnight<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let midnight = midnight();
     let around: Vec<Decided> = (-2..2).map(|n| Decided::at(midnight.plus(Span::millis(n)))).collect();
-    let records = sealed(stream(1), &around).await;
+    let records = sealed(stream(1), &around);
     let days: Vec<i64> = records.iter().map(|record| record.recorded_at.day()).collect();
     assert_eq!((days[1] + 1, days[0], days[3]), (days[2], days[1], days[2]), "two of each day");
     let mut sink = subject.sink().await;
@@ -108,8 +108,8 @@ pub async fn a_late_record_has_its_own_day<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut sink = subject.sink().await;
     let day = |ago: i64| Decided::at(midnight().plus(Span::hours(-24 * ago)));
-    sink.commit(&sealed(stream(1), &[day(0)]).await).await.unwrap();
-    sink.commit(&sealed(stream(2), &[day(1), day(30), day(0)]).await).await.unwrap();
+    sink.commit(&sealed(stream(1), &[day(0)])).await.unwrap();
+    sink.commit(&sealed(stream(2), &[day(1), day(30), day(0)])).await.unwrap();
     let found = subject.store().search(&DecisionFilter::default(), Page::OldestFirst(None), 10).await.unwrap();
     let places: Vec<(i64, u64)> =
         found.iter().map(|record| (midnight().day() - record.recorded_at.day(), record.id.seq)).collect();
@@ -121,49 +121,49 @@ pub async fn a_late_record_has_its_own_day<S: StoreUnderTest>() {
 pub async fn a_gap_stays_a_gap<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut sink = subject.sink().await;
-    let records = sealed(stream(1), &decisions(5)).await;
+    let records = sealed(stream(1), &decisions(5));
     sink.commit(&records[..2]).await.unwrap();
     sink.commit(&records[3..]).await.unwrap();
     assert_eq!(recorded(&subject).await, [1, 2, 4, 5]);
     assert_eq!(sink.last_committed(stream(1)).await, Ok(Some(5)));
 }
 
-/// A writer numbers from 1; its receipts are what is found.
-pub async fn seq_continues_without_gaps<S: StoreUnderTest>() {
+/// What is acknowledged is what is found.
+pub async fn what_is_committed_is_found<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    let mut writer = Writer::new(subject.sink().await, stream(1), nonce);
-    let mut receipts = Vec::new();
+    let mut straight = Straight::new(subject.sink().await, stream(1));
+    let mut committed = Vec::new();
     for batch in decisions(6).chunks(2) {
-        receipts.extend(writer.append(batch.iter().map(Decided::draft).collect()).await.unwrap());
+        committed.extend(straight.append(batch.iter().map(Decided::draft).collect()).await.unwrap());
     }
-    for (seq, receipt) in (1..).zip(&receipts) {
-        let found = subject.store().find(receipt.id()).await.unwrap().unwrap();
-        assert_eq!((found.id.seq, found.leaf), (seq, receipt.leaf()));
-        assert_eq!((found.class, receipt.class()), (DurabilityClass::Database, DurabilityClass::Database));
+    for (seq, record) in (1..).zip(&committed) {
+        let found = subject.store().find(record.id).await.unwrap().unwrap();
+        assert_eq!((found.id.seq, found.leaf, found.class), (seq, record.leaf, record.class));
     }
     assert_eq!(recorded(&subject).await, [1, 2, 3, 4, 5, 6]);
 }
 
-/// Whoever else writes to a stream has it; the writer begins another one and goes on.
-pub async fn a_writer_goes_on_after_a_failed_commit<S: StoreUnderTest>() {
+/// Somebody else's record at a place is no trouble that passes, and a store that says so names it.
+pub async fn another_record_is_a_conflict<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    let mut writer = Writer::new(subject.sink().await, stream(1), nonce);
     let drafts = || decisions(2).iter().map(Decided::draft).collect();
-    subject.sink().await.commit(&sealed(stream(1), &decisions(1)).await).await.unwrap();
-    writer.append(drafts()).await.unwrap_err();
-    let loud = writer.append(drafts()).await.unwrap_err().to_string();
-    assert!(loud.contains("somebody else writes to it"), "{loud}");
-    let receipts = writer.append(drafts()).await.unwrap();
-    assert_eq!(receipts.iter().map(|receipt| receipt.id().seq).collect::<Vec<_>>(), [1, 2]);
-    assert_ne!(receipts[0].id().stream, stream(1));
+    subject.sink().await.commit(&sealed(stream(1), &decisions(1))).await.unwrap();
+    let mut straight = Straight::new(subject.sink().await, stream(1));
+    for _ in 0..2 {
+        let refused = straight.append(drafts()).await.unwrap_err();
+        assert!(refused.conflict, "{refused}");
+    }
+    let mut straight = Straight::new(subject.sink().await, stream(2));
+    straight.append(drafts()).await.unwrap();
+    assert_eq!(recorded(&subject).await, [1, 1, 2]);
 }
 
 /// Streams do not see each other.
 pub async fn the_last_committed_place_is_per_stream<S: StoreUnderTest>() {
     let subject = S::fresh().await;
     let mut sink = subject.sink().await;
-    sink.commit(&sealed(stream(1), &decisions(3)).await).await.unwrap();
-    sink.commit(&sealed(stream(2), &decisions(1)).await).await.unwrap();
+    sink.commit(&sealed(stream(1), &decisions(3))).await.unwrap();
+    sink.commit(&sealed(stream(2), &decisions(1))).await.unwrap();
     let mut other = subject.sink().await;
     for (number, expected) in [(1, Some(3)), (2, Some(1)), (3, None)] {
         assert_eq!(sink.last_committed(stream(number)).await, Ok(expected));
@@ -174,7 +174,7 @@ pub async fn the_last_committed_place_is_per_stream<S: StoreUnderTest>() {
 /// A group of the size that the writer's task makes at most.
 pub async fn a_thousand_records_are_one_batch<S: StoreUnderTest>() {
     let subject = S::fresh().await;
-    let records = sealed(stream(1), &decisions(1_000)).await;
+    let records = sealed(stream(1), &decisions(1_000));
     subject.sink().await.commit(&records).await.unwrap();
     assert_eq!(recorded(&subject).await.len(), 1_000);
     let last = DecisionId { stream: stream(1), seq: 1_000 };

@@ -1,0 +1,85 @@
+//! How a journal is.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use magistrate_model::{Instant, Span};
+use rustix::fs::statfs;
+
+use crate::shared::Shared;
+
+/// How a journal is, in figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vitals {
+    /// Records that no store has yet.
+    pub unshipped: u64,
+    /// When the oldest of them was decided, as far as it is known.
+    pub oldest: Option<Instant>,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Bytes that can be appended before another segment is needed that is not there.
+    pub free: i64,
+    /// What is wrong with it, if anything is.
+    pub why: Option<String>,
+}
+
+impl Vitals {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let unshipped = shared.appended().saturating_sub(shared.shipped()) + shared.backlog.load(Ordering::Acquire);
+        let oldest = Some(shared.oldest.load(Ordering::Acquire)).filter(|at| *at != 0 && unshipped > 0);
+        Self {
+            unshipped,
+            oldest: oldest.and_then(|at| Instant::from_micros(at).ok()),
+            bytes: shared.space().bytes,
+            free: shared.room.free(),
+            why: shared.room.why(),
+        }
+    }
+
+    /// How long ago the oldest record was decided that no store has.
+    pub fn lag(&self, now: Instant) -> Span {
+        self.oldest.map_or(Span::ZERO, |oldest| now.since(oldest).max(Span::ZERO))
+    }
+}
+
+/// What kind of place a journal lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lies {
+    /// As far as can be seen, on a disk.
+    OnDisk,
+    /// In memory: gone with the power, or the mount.
+    InMemory,
+    /// In the writable layer of a container: gone with it.
+    InContainer,
+}
+
+/// `TMPFS_MAGIC`, `RAMFS_MAGIC` and `OVERLAYFS_SUPER_MAGIC`: statfs(2).
+const TMPFS: i64 = 0x0102_1994;
+const RAMFS: i64 = 0x8584_58f6;
+const OVERLAYFS: i64 = 0x794c_7630;
+
+impl Lies {
+    pub(crate) fn of(dir: &Path) -> Self {
+        let Ok(found) = statfs(dir) else {
+            return Self::OnDisk;
+        };
+        match found.f_type {
+            TMPFS | RAMFS => Self::InMemory,
+            OVERLAYFS => Self::InContainer,
+            _ => Self::OnDisk,
+        }
+    }
+
+    /// What to tell whoever operates it.
+    pub const fn warning(self) -> Option<&'static str> {
+        match self {
+            Self::OnDisk => None,
+            Self::InMemory => Some(
+                "the journal lies in memory: decisions that are not shipped yet are lost with it; give `ledger.journal` a place on a disk, or use the class `database`",
+            ),
+            Self::InContainer => Some(
+                "the journal lies in the container's own layer: decisions that are not shipped yet are lost with it; mount a volume for `ledger.journal`, or use the class `database`",
+            ),
+        }
+    }
+}
