@@ -134,10 +134,11 @@ async fn key_is_presented_once_and_in_one_form() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn key_on_this_machine_is_required_only_where_asked_for() {
     let store = Store::example();
-    let node = magistrate_tests::Running::start(&store);
+    let mut node = magistrate_tests::Running::start(&store);
     ask(&node.client().await).await.unwrap();
     let wrong = node.client().await.with_api_key("mag_check_wrong").unwrap();
     refused(ask(&wrong).await, Code::Unauthenticated, "UNAUTHENTICATED");
+    assert_eq!(node.terminate(), 0);
     let strict = magistrate_tests::Running::with(&store, &[("MAGISTRATE_REQUIRE_KEY", "true")]);
     refused(ask(&strict.client().await).await, Code::Unauthenticated, "UNAUTHENTICATED");
     let made = store.run(&["caller", "key", "new", "--name", "x", "--kind", "check", "--reason", "x"]).code(0);

@@ -30,6 +30,7 @@ async fn crash(name: &str, start: impl Fn() -> Running, history: impl Fn() -> BT
         told.wrong.extend(said.wrong);
     }
     let mut node = start();
+    node.wait_for("\"ready\"");
     assert_eq!(node.terminate(), 0, "{}", node.logged());
     told.expect_nothing_wrong();
     let recorded = history();

@@ -169,7 +169,7 @@ async fn full_disk_refuses_and_recovers() {
     let policies = magistrate_tests::workspace().join("policies");
     let _ran = store.run(&["policy", "apply", policies.to_str().unwrap(), "--with-data", "--reason", "test"]).code(0);
     let mut running = Running::with(&store, &[(CLASS, "process")]);
-    running.wait_for("lies in memory");
+    assert!(running.logged().contains("lies in memory"), "{}", running.logged());
     let before = running.check(("User", "ana"), "readMessage", ("Message", "m-1001")).await;
     assert_eq!(before.decision, 1);
     fill(&data.join("ballast"));

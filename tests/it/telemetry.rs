@@ -135,7 +135,7 @@ async fn every_exit_is_counted() {
         "magistrate_decisions_total{cause=\"forbidden\",decision=\"deny\"} 1",
         "magistrate_check_duration_seconds_count{cause=\"permitted\",decision=\"allow\"} 1",
         "magistrate_refusals_total{reason=\"MALFORMED\"} 1",
-        "magistrate_ledger_append_records_sum{outcome=\"ok\"} 2",
+        "magistrate_ledger_ship_records_sum{outcome=\"ok\"} 2",
         "magistrate_calls_in_flight 0",
         "magistrate_ready 1",
         "magistrate_served_revision 1",

@@ -75,6 +75,7 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
     let log = start_log(&config.telemetry.log, config.telemetry.log_format);
     let reload = Reload::new(global.clone(), log)?;
     let server = Server::build(config).await?;
+    let stop = interrupted();
     let ops: Vec<String> = server.ops.addresses().iter().map(ToString::to_string).collect();
     info!(
         address = %server.listener.local_addr()?,
@@ -84,7 +85,7 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
     );
     let certificates = server.transport.certificates.clone();
     tokio::select! {
-        ended = server.run(interrupted()) => ended?,
+        ended = server.run(stop) => ended?,
         () = reload.run(certificates) => {}
     }
     info!("stopped; every answered decision is recorded");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_grpc::Health;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -50,16 +51,21 @@ pub(super) async fn settle(follower_ended: oneshot::Receiver<()>) {
     }
 }
 
-/// Completes when the process is told to stop.
-pub(crate) async fn interrupted() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+/// Completes when the process is told to stop, from this call on: whoever is told before it is awaited stops all the same.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
+    let terminated = signal(SignalKind::terminate());
+    let interrupted = signal(SignalKind::interrupt());
+    async {
+        tokio::select! {
+            () = arrived(terminated) => {}
+            () = arrived(interrupted) => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+    }
+}
+
+async fn arrived(signal: std::io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
