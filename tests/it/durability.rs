@@ -158,7 +158,7 @@ async fn full_disk_refuses_and_recovers() {
     let data = store.data();
     std::fs::create_dir_all(&data).unwrap();
     let mounted =
-        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&data).output();
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"]).arg(&data).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         magistrate_tests::skip("full_disk_refuses_and_recovers", "a small filesystem cannot be mounted here");
         return;
