@@ -51,6 +51,8 @@ pub enum Lies {
     InMemory,
     /// In the writable layer of a container: gone with it.
     InContainer,
+    /// On a volume that Kubernetes removes with its pod (`emptyDir`).
+    InPod,
 }
 
 /// `TMPFS_MAGIC`, `RAMFS_MAGIC` and `OVERLAYFS_SUPER_MAGIC`: statfs(2).
@@ -66,6 +68,7 @@ impl Lies {
         match found.f_type {
             TMPFS | RAMFS => Self::InMemory,
             OVERLAYFS => Self::InContainer,
+            _ if is_of_pod(dir) => Self::InPod,
             _ => Self::OnDisk,
         }
     }
@@ -80,6 +83,44 @@ impl Lies {
             Self::InContainer => Some(
                 "the journal lies in the container's own layer: decisions that are not shipped yet are lost with it; mount a volume for `ledger.journal`, or use the class `database`",
             ),
+            Self::InPod => Some(
+                "the journal lies on a volume that is removed with its pod (`emptyDir`): decisions that are not shipped yet are lost with it; use a persistent volume for `ledger.journal`, or the class `database`",
+            ),
         }
+    }
+}
+
+fn is_of_pod(dir: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo");
+    let dir = std::fs::canonicalize(dir);
+    matches!((mounts, dir), (Ok(mounts), Ok(dir)) if root_of_mount(&mounts, &dir).is_some_and(|root| root.contains(EMPTY_DIR)))
+}
+
+/// What the kubelet calls such volumes in their paths on the node.
+const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
+
+/// Which directory of its file system is mounted where this path lies: the fourth field of the line with the longest mount
+/// point above it (proc(5), `/proc/pid/mountinfo`).
+fn root_of_mount<'a>(mounts: &'a str, dir: &Path) -> Option<&'a str> {
+    let parsed = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(3);
+        Some((fields.next()?, fields.next()?))
+    });
+    parsed.filter(|(_, point)| dir.starts_with(point)).max_by_key(|(_, point)| point.len()).map(|(root, _)| root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volume_of_a_pod_is_told_from_others() {
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda rw\n\
+            30 22 8:1 /kubelet/pods/1/volumes/kubernetes.io~empty-dir/data /var/lib/magistrate rw - ext4 /dev/sda rw\n\
+            31 30 8:2 / /var/lib/magistrate/kept rw - ext4 /dev/sdb rw";
+        let of_pod = |dir: &str| root_of_mount(mounts, Path::new(dir)).unwrap().contains(EMPTY_DIR);
+        assert!(of_pod("/var/lib/magistrate/journal"));
+        assert!(!of_pod("/var/lib/magistrate/kept/journal"));
+        assert!(!of_pod("/var/lib/other"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use magistrate_journal::{Keeper, Left, Lies, Opened, Options, Shipper, Unshipped, Vitals, open};
 use magistrate_ledger::{Sink, StreamId, Writer};
-use magistrate_model::{Instant, Span};
+use magistrate_model::{DurabilityClass, Instant, Span};
 use magistrate_pdp::Clock as _;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -32,7 +32,8 @@ pub(crate) struct Journal {
 #[derive(Clone)]
 pub(crate) struct Watch {
     vitals: Arc<dyn Fn() -> Vitals + Send + Sync>,
-    lies: Lies,
+    /// Where it lies, if that matters: what waits for the store does not.
+    lies: Option<Lies>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -53,19 +54,20 @@ impl Watch {
             let seconds = lag.micros() / 1_000_000;
             format!("decisions are in the journal and not in the store: the oldest since {seconds} s")
         });
-        self.lies.warning().map(ToOwned::to_owned).into_iter().chain(late).collect()
+        let lies = self.lies.and_then(Lies::warning).map(ToOwned::to_owned);
+        lies.into_iter().chain(late).collect()
     }
 }
 
 impl Journal {
-    /// Opens the journal for a new stream, and tells what earlier runs left.
-    pub(crate) async fn open(options: &Options, stream: StreamId) -> anyhow::Result<Self> {
+    /// Opens the journal for a new stream, and tells what earlier runs left. Every record is durable at least at `class`.
+    pub(crate) async fn open(options: &Options, stream: StreamId, class: DurabilityClass) -> anyhow::Result<Self> {
         let wanted = options.clone();
         let opened = tokio::task::spawn_blocking(move || open(&wanted, stream, || SystemClock.now())).await;
         let Opened { journal, keeper, unshipped, left } = opened.context("opening the journal was cut off")??;
         left.iter().for_each(tell_left);
-        let lies = keeper.lies();
-        if let Some(warning) = lies.warning() {
+        let lies = (class < DurabilityClass::Database).then(|| keeper.lies());
+        if let Some(warning) = lies.and_then(Lies::warning) {
             warn!(journal = %options.dir.display(), "{warning}");
         }
         let watch = Watch { vitals: Arc::new(keeper.watch()), lies };

@@ -106,7 +106,7 @@ impl Server {
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let stream = os::stream_id();
         let Journal { writer, keeper, unshipped, watch: journal } =
-            Journal::open(&config.journal, stream).await.context("cannot open the journal")?;
+            Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, writer);
         match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {

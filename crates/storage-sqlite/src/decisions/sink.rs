@@ -4,7 +4,7 @@ use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::statements::{APPEND, LAST_SEQ};
+use super::statements::{APPEND, APPEND_64, LAST_SEQ};
 use crate::fault::Fault;
 use crate::opened_file::OpenedFile;
 
@@ -78,30 +78,43 @@ impl Sink for SqliteSink {
 
 async fn append(connection: &mut SqliteConnection, batch: &[SealedRecord]) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for record in batch {
-        insert(&mut transaction, record).await?;
+    let (many, rest) = batch.as_chunks::<AT_ONCE>();
+    for records in many {
+        insert(&mut transaction, APPEND_64, records).await?;
+    }
+    for record in rest {
+        insert(&mut transaction, APPEND, std::slice::from_ref(record)).await?;
     }
     transaction.commit().await
 }
 
-async fn insert(connection: &mut SqliteConnection, record: &SealedRecord) -> Result<(), sqlx::Error> {
-    let seq = i64::try_from(record.id.seq).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query(APPEND)
-        .bind(record.recorded_at.day())
-        .bind(record.id.stream.as_bytes().as_slice())
-        .bind(seq)
-        .bind(record.leaf.as_bytes().as_slice())
-        .bind(record.recorded_at.micros())
-        .bind(record.class.name())
-        .bind(record.index.principal.as_str())
-        .bind(record.index.action.as_str())
-        .bind(record.index.resource.as_str())
-        .bind(record.index.decision)
-        .bind(record.index.cause)
-        .bind(record.index.request_id.as_deref())
-        .bind(record.bytes.as_slice())
-        .execute(connection)
-        .await?;
+/// Records of [`APPEND_64`].
+const AT_ONCE: usize = 64;
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    records: &[SealedRecord],
+) -> Result<(), sqlx::Error> {
+    let mut query = sqlx::query(statement);
+    for record in records {
+        let seq = i64::try_from(record.id.seq).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        query = query
+            .bind(record.recorded_at.day())
+            .bind(record.id.stream.as_bytes().as_slice())
+            .bind(seq)
+            .bind(record.leaf.as_bytes().as_slice())
+            .bind(record.recorded_at.micros())
+            .bind(record.class.name())
+            .bind(record.index.principal.as_str())
+            .bind(record.index.action.as_str())
+            .bind(record.index.resource.as_str())
+            .bind(record.index.decision)
+            .bind(record.index.cause)
+            .bind(record.index.request_id.as_deref())
+            .bind(record.bytes.as_slice());
+    }
+    query.execute(connection).await?;
     Ok(())
 }
 

@@ -9,6 +9,38 @@ macro_rules! columns {
     };
 }
 
+/// Places for the values of one record.
+macro_rules! row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
+/// Of eight records, and of sixty-four.
+macro_rules! eight {
+    ($one:expr) => {
+        concat!($one, ", ", $one, ", ", $one, ", ", $one, ", ", $one, ", ", $one, ", ", $one, ", ", $one)
+    };
+}
+
+/// Appends records, unless exactly these are there already. Another one at a place is refused by the schema.
+macro_rules! append {
+    ($rows:expr) => {
+        concat!(
+            "INSERT INTO decision (",
+            columns!(),
+            ") SELECT * FROM (VALUES ",
+            $rows,
+            ") AS v WHERE NOT EXISTS (
+                SELECT 1 FROM decision d INDEXED BY decision_by_place WHERE d.stream = v.column2 AND d.seq = v.column3
+                    AND d.day = v.column1 AND d.leaf = v.column4 AND d.recorded_at = v.column5 AND d.class = v.column6
+                    AND d.principal = v.column7 AND d.action = v.column8 AND d.resource = v.column9
+                    AND d.decision = v.column10 AND d.cause = v.column11 AND d.request_id IS v.column12
+                    AND d.body = v.column13)"
+        )
+    };
+}
+
 /// Records that match, in one direction, from an index that keeps them in order.
 ///
 /// The bounds on the instant and the position are always given, so that the index is entered at the right
@@ -69,16 +101,10 @@ macro_rules! by_resource {
 }
 
 statements! {
-    /// Appends one record, unless exactly this one is there already. Another one at its place is refused by
-    /// the schema.
-    APPEND = concat!(
-        "INSERT INTO decision (", columns!(), ")
-            SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
-            WHERE NOT EXISTS (
-                SELECT 1 FROM decision INDEXED BY decision_by_place WHERE stream = ?2 AND seq = ?3 AND day = ?1
-                    AND leaf = ?4 AND recorded_at = ?5 AND class = ?6 AND principal = ?7 AND action = ?8
-                    AND resource = ?9 AND decision = ?10 AND cause = ?11 AND request_id IS ?12 AND body = ?13)"
-    );
+    /// Appends one record.
+    APPEND = append!(row!());
+    /// Appends sixty-four at once: each statement goes to the thread that SQLite has, and its answer back.
+    APPEND_64 = append!(eight!(eight!(row!())));
     /// Takes the write lock and changes nothing: fails where nothing can be written.
     PROBE = "UPDATE decision SET seq = seq WHERE false";
     /// The last place of a stream.

@@ -94,6 +94,7 @@ spec:
         - { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }} }
         {{- end }}
         {{- if .Values.database.url }}
+        - { name: MAGISTRATE_LEDGER_CLASS, value: {{ .Values.ledger.class | quote }} }
         - { name: MAGISTRATE_DATABASE_URL, value: {{ .Values.database.url | quote }} }
         - { name: MAGISTRATE_DATABASE_PASSWORD_FILE, value: /run/magistrate/database/password }
         {{- end }}
@@ -124,9 +125,8 @@ spec:
         - { name: tmp, mountPath: /tmp }
         {{- if .Values.database.url }}
         - { name: database, mountPath: /run/magistrate/database, readOnly: true }
-        {{- else }}
-        - { name: data, mountPath: /var/lib/magistrate }
         {{- end }}
+        - { name: data, mountPath: /var/lib/magistrate }
   volumes:
     - name: tls
       secret:
@@ -135,6 +135,8 @@ spec:
     - name: tmp
       emptyDir: { sizeLimit: 16Mi }
     {{- if .Values.database.url }}
+    - name: data
+      emptyDir: { sizeLimit: {{ .Values.ledger.journalSize }} }
     - name: database
       secret:
         secretName: {{ required "database.passwordSecret is required with database.url" .Values.database.passwordSecret }}
