@@ -14,9 +14,9 @@ GRANT SELECT ON magistrate._sqlx_migrations, magistrate.installation, magistrate
 GRANT SELECT ON magistrate.api_key TO {app};
 
 -- A decision is written by one function, and not read by whoever writes it.
-GRANT EXECUTE ON FUNCTION audit.ship, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
+GRANT EXECUTE ON FUNCTION audit.ship, audit.seal, audit.keep_checkpoint, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
 
 GRANT EXECUTE ON FUNCTION magistrate.commit, magistrate.issue_api_key, magistrate.revoke_api_key TO {admin};
 GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor};
 
-GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.batch, audit.checkpoint TO {auditor};
+GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.header, audit.checkpoint TO {auditor};

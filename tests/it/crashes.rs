@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use magistrate_tests::postgres::{Deployment, Load, Login, Told};
-use magistrate_tests::{CLASS, Running, Store, tell};
+use magistrate_tests::{CLASS, Ran, Running, Store, ran, tell};
 
 /// Clients of a node.
 const CLIENTS: usize = 4;
@@ -16,7 +16,12 @@ fn kills() -> usize {
 
 /// Kills what `start` starts while it is asked, and expects what was told to be what `history` has, by id and leaf, after
 /// a last run that stops in peace.
-async fn crash(name: &str, start: impl Fn() -> Running, history: impl Fn() -> BTreeMap<String, String>) {
+async fn crash(
+    name: &str,
+    start: impl Fn() -> Running,
+    history: impl Fn() -> BTreeMap<String, String>,
+    verify: impl Fn() -> Ran,
+) {
     let mut told = Told::default();
     let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
     for _ in 0..kills() {
@@ -33,6 +38,9 @@ async fn crash(name: &str, start: impl Fn() -> Running, history: impl Fn() -> BT
     node.wait_for("\"ready\"");
     assert_eq!(node.terminate(), 0, "{}", node.logged());
     told.expect_nothing_wrong();
+    let verified = verify().code(0).json();
+    let silent = verified.pointer("/counts/silent").and_then(serde_json::Value::as_u64);
+    assert_eq!(silent, Some(0), "each run is told of by the next one: {verified}");
     let recorded = history();
     let lost: Vec<_> = told.acknowledged.iter().filter(|it| recorded.get(&it.id) != Some(&it.leaf)).collect();
     let (count, kills) = (told.acknowledged.len(), kills());
@@ -55,7 +63,9 @@ async fn crash_embedded(class: &str) {
         assert_eq!(history.len(), count, "each once");
         history
     };
-    crash(&format!("embedded, {class}"), || Running::with(&store, &[(CLASS, class)]), history).await;
+    let key = || store.run(&["audit", "key"]).code(0).out.trim().to_owned();
+    let verify = || store.run(&["-o", "json", "audit", "verify", "--key", &key()]);
+    crash(&format!("embedded, {class}"), || Running::with(&store, &[(CLASS, class)]), history, verify).await;
 }
 
 fn text(row: &serde_json::Value, name: &str) -> String {
@@ -71,7 +81,12 @@ async fn crash_postgres(class: &str) {
         Running::launch(command)
     };
     let history = || deployment.history().into_iter().map(|(id, it)| (id, it.leaf)).collect();
-    crash(&format!("PostgreSQL, {class}"), start, history).await;
+    let auditor = |arguments: &[&str]| {
+        ran(deployment.command(Login::Auditor).env("MAGISTRATE_JOURNAL", &journal).args(arguments))
+    };
+    let key = || auditor(&["audit", "key"]).code(0).out.trim().to_owned();
+    let verify = || auditor(&["-o", "json", "audit", "verify", "--key", &key()]);
+    crash(&format!("PostgreSQL, {class}"), start, history, verify).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,4 +20,5 @@ mod python;
 mod repository;
 mod starting;
 mod supply_chain;
+mod tampering;
 mod telemetry;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use magistrate_ledger::{Append, CommitFailed, Durable, SealedRecord};
+use magistrate_ledger::{Append, CommitFailed, Durable, SealedHeader, SealedRecord};
 use magistrate_model::DurabilityClass;
 use tokio::sync::oneshot;
 
@@ -48,23 +48,21 @@ impl Journal {
     }
 
     /// Lays frames out behind what is there. Segments that were taken for it are given back if it does not fit.
-    fn plan(&mut self, batch: &[SealedRecord]) -> Result<Plan, String> {
+    fn plan<'a>(&mut self, frames: impl Iterator<Item = (Kind, u64, &'a [u8])>) -> Result<Plan, String> {
         self.buffer.clear();
         let mut chunks = vec![Chunk { segment: Arc::clone(&self.current), at: self.offset, from: 0, to: 0 }];
         let mut seed = self.seed.clone();
         let (mut at, mut used) = (self.offset, 0);
-        let capacity = self.shared.capacity();
-        let last = SEGMENT_HEADER as u64 + capacity;
-        for record in batch {
-            let size = frame_size(record.bytes.len()) as u64;
-            if at + size > last {
-                let segment = (size <= capacity).then(|| self.shared.take_spare()).flatten();
-                let Some(segment) = segment else {
+        for (kind, number, holds) in frames {
+            let size = frame_size(holds.len()) as u64;
+            if at + size > self.shared.last_for(kind) {
+                let fits = SEGMENT_HEADER as u64 + size <= self.shared.last_for(kind);
+                let Some(segment) = fits.then(|| self.shared.take_spare()).flatten() else {
                     self.give_back(chunks);
                     return Err(self.no_room(size));
                 };
                 put_frame(&mut self.buffer, &seed, Kind::End, 0, &[]);
-                used += last - at;
+                used += self.shared.left_for_records(at);
                 (seed, at) = (segment.id.seed(), SEGMENT_HEADER as u64);
                 let from = self.buffer.len();
                 if let Some(chunk) = chunks.last_mut() {
@@ -72,9 +70,9 @@ impl Journal {
                 }
                 chunks.push(Chunk { segment, at, from, to: from });
             }
-            put_frame(&mut self.buffer, &seed, Kind::Record, record.id.seq, &record.bytes);
+            put_frame(&mut self.buffer, &seed, kind, number, holds);
+            used += self.shared.left_for_records(at) - self.shared.left_for_records(at + size);
             at += size;
-            used += size;
         }
         if let Some(chunk) = chunks.last_mut() {
             chunk.to = self.buffer.len();
@@ -108,7 +106,7 @@ impl Journal {
         Ok(())
     }
 
-    fn accept(&mut self, plan: Plan, batch: &[SealedRecord]) -> Position {
+    fn accept(&mut self, plan: Plan, last: Option<u64>) -> Position {
         if let Some(chunk) = plan.chunks.into_iter().next_back() {
             self.offset = chunk.at + (chunk.to - chunk.from) as u64;
             if chunk.segment.id != self.current.id {
@@ -118,7 +116,7 @@ impl Journal {
         }
         self.shared.room.add(-i64::try_from(plan.used).unwrap_or(i64::MAX));
         let end = Position { number: self.current.id.number, offset: self.offset };
-        self.shared.advance(end, batch.last().map(|record| record.id.seq));
+        self.shared.advance(end, last);
         end
     }
 
@@ -151,15 +149,17 @@ impl Append for Journal {
         let failed = |why| CommitFailed { records: batch.len(), conflict: false, why };
         let class = batch.iter().map(|record| record.class).max();
         self.check(class).map_err(failed)?;
-        let plan = self.plan(batch).map_err(failed)?;
+        let frames = batch.iter().map(|record| (Kind::Record, record.id.seq, record.bytes.as_slice()));
+        let plan = self.plan(frames).map_err(failed)?;
         self.write(&plan).map_err(failed)?;
-        let end = self.accept(plan, batch);
+        let last = batch.last().map(|record| record.id.seq);
+        let end = self.accept(plan, last);
         let (waiter, waiting) = oneshot::channel();
         match class {
             None | Some(DurabilityClass::Process) => return Ok(Durable::Already),
             Some(DurabilityClass::Disk) => self.shared.once_synced(end, waiter),
             Some(DurabilityClass::Database) => {
-                self.shared.once_shipped(batch.last().map_or(0, |record| record.id.seq), waiter);
+                self.shared.once_shipped(last.unwrap_or(0), waiter);
             }
         }
         // Closed meanwhile: whoever waits is told, but a waiter that came after that is told here.
@@ -167,5 +167,14 @@ impl Append for Journal {
             self.shared.refuse(&why);
         }
         Ok(Durable::Once(Box::pin(told(batch.len(), waiting))))
+    }
+
+    fn append_header(&mut self, header: &SealedHeader) -> Result<(), CommitFailed> {
+        let failed = |why| CommitFailed { records: 0, conflict: false, why };
+        let frame = (Kind::Header, header.header.number, header.bytes.as_slice());
+        let plan = self.plan(std::iter::once(frame)).map_err(failed)?;
+        self.write(&plan).map_err(failed)?;
+        self.accept(plan, None);
+        Ok(())
     }
 }

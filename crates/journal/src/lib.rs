@@ -10,6 +10,7 @@ mod journal;
 mod open;
 mod reader;
 mod recover;
+mod sealing;
 mod segment;
 mod shared;
 mod shipper;
@@ -20,6 +21,7 @@ pub use error::OpenError;
 pub use journal::Journal;
 pub use open::{Keeper, Opened, Options, Unshipped, open};
 pub use recover::Left;
+pub use sealing::{Export, Sealing};
 pub use shipper::{Shipped, Shipper};
 pub use vitals::{Lies, Vitals};
 

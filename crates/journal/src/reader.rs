@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use magistrate_ledger::{DecisionId, SealedRecord};
+use magistrate_ledger::{DecisionId, SealedHeader, SealedRecord};
 
 use crate::format::{FRAME_HEADER, Found, Kind, look};
 use crate::segment::Segment;
@@ -33,10 +33,9 @@ pub(crate) struct Reader {
 
 /// A frame, taken out of its segment.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are records, and each is moved once")]
 pub(crate) enum Item {
     Record(SealedRecord),
-    Header,
+    Header(SealedHeader),
     /// The stream goes on in the next segment.
     End,
 }
@@ -65,7 +64,7 @@ impl Reader {
         self.have(FRAME_HEADER as u64 + needed, end)?;
         let (item, size) = match look(self.rest(), &self.seed) {
             Found::Frame { kind: Kind::Record, number, holds, size } => (self.record(number, holds)?, size),
-            Found::Frame { kind: Kind::Header, size, .. } => (Item::Header, size),
+            Found::Frame { kind: Kind::Header, holds, size, .. } => (self.header(holds)?, size),
             Found::Frame { kind: Kind::End, size, .. } => (Item::End, size),
             Found::Blank => return Err(self.damaged("nothing is there")),
             Found::Broken => return Err(self.damaged("its checksum does not fit")),
@@ -77,6 +76,10 @@ impl Reader {
     fn record(&self, seq: u64, bytes: &[u8]) -> Result<Item, ReadError> {
         let id = DecisionId { stream: self.segment.id.stream, seq };
         SealedRecord::read(id, bytes.to_vec()).map(Item::Record).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    fn header(&self, bytes: &[u8]) -> Result<Item, ReadError> {
+        SealedHeader::decode(bytes).map(Item::Header).map_err(|error| self.damaged(&error.to_string()))
     }
 
     fn rest(&self) -> &[u8] {

@@ -1,13 +1,13 @@
 //! What earlier runs left in the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-use magistrate_ledger::StreamId;
-use magistrate_model::Instant;
+use magistrate_ledger::{Covered, LeftStream, Says, SealedHeader, StreamId, Tree, leaf};
+use magistrate_model::{Digest, Instant};
 
 use crate::format::{Found, Kind, SEGMENT_HEADER, look, resume};
 use crate::segment::Segment;
@@ -21,14 +21,37 @@ pub struct Left {
     pub began: Instant,
     /// The last record in the journal; 0 if it has none.
     pub last_seq: u64,
-    /// The last header in the journal, if there is one.
-    pub last_header: Option<Vec<u8>>,
+    /// The hash of the last header in the journal, if there is one.
+    pub last_header: Option<Digest>,
+    /// Whether that header says that the stream ended.
+    pub closed: bool,
+    /// Records behind the last header.
+    pub unsealed: Covered,
     /// Bytes at the end that were written half, and are cut off.
     pub cut: u64,
     /// Records that are gone, although later ones are there: the disk lost or changed them, or somebody did.
     pub lost: Vec<RangeInclusive<u64>>,
     /// Places whose bytes are not what was written, for people.
     pub damage: Vec<String>,
+}
+
+impl Left {
+    /// As the next stream's first header tells of it.
+    pub(crate) fn told(&self) -> LeftStream {
+        LeftStream {
+            stream: self.stream,
+            last_header: self.last_header,
+            unsealed: self.unsealed,
+            cut: self.cut,
+            lost: self.lost.clone(),
+        }
+    }
+
+    /// Whether there is anything to tell: a stream that held nothing, or ended in peace and is whole, needs no word.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        let whole = self.closed && self.unsealed.count == 0 && self.cut == 0 && self.lost.is_empty();
+        !whole && (self.last_seq > 0 || self.last_header.is_some())
+    }
 }
 
 /// A stretch of whole frames.
@@ -83,8 +106,8 @@ struct Scan {
     left: Left,
     extents: Vec<Extent>,
     records: u64,
-    /// Whether the segment that was read last says that another follows.
-    goes_on: bool,
+    /// Places and leaves of the records behind the last header.
+    unsealed: VecDeque<(u64, Digest)>,
 }
 
 fn scan(mut segments: Vec<Arc<Segment>>) -> io::Result<Backlog> {
@@ -95,11 +118,13 @@ fn scan(mut segments: Vec<Arc<Segment>>) -> io::Result<Backlog> {
         began: first.made_at,
         last_seq: 0,
         last_header: None,
+        closed: false,
+        unsealed: Covered { first_seq: 1, count: 0, root: Tree::default().root() },
         cut: 0,
         lost: Vec::new(),
         damage: Vec::new(),
     };
-    let mut scan = Scan { left, extents: Vec::new(), records: 0, goes_on: true };
+    let mut scan = Scan { left, extents: Vec::new(), records: 0, unsealed: VecDeque::new() };
     let holds = |segment: &Arc<Segment>| segment.all().map(|bytes| bytes.iter().skip(SEGMENT_HEADER).any(|b| *b != 0));
     let mut last_used = None;
     for (index, segment) in segments.iter().enumerate() {
@@ -110,7 +135,12 @@ fn scan(mut segments: Vec<Arc<Segment>>) -> io::Result<Backlog> {
     for (index, segment) in segments.iter().enumerate().take(last_used.map_or(0, |last| last + 1)) {
         scan.segment(segment, Some(index) == last_used)?;
     }
-    let Scan { left, extents, records, .. } = scan;
+    let Scan { mut left, extents, records, unsealed } = scan;
+    if let Some((first_seq, _)) = unsealed.front() {
+        left.unsealed.first_seq = *first_seq;
+    }
+    let leaves: Tree = unsealed.into_iter().map(|(_, leaf)| leaf).collect();
+    (left.unsealed.count, left.unsealed.root) = (leaves.size(), leaves.root());
     Ok(Backlog { left, extents, segments, records })
 }
 
@@ -119,7 +149,6 @@ impl Scan {
         let bytes = segment.all()?;
         let seed = segment.id.seed();
         let (mut at, mut from) = (SEGMENT_HEADER, SEGMENT_HEADER);
-        self.goes_on = false;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match look(rest, &seed) {
@@ -160,9 +189,19 @@ impl Scan {
                 }
                 self.left.last_seq = number;
                 self.records += 1;
+                self.unsealed.push_back((number, leaf(self.left.stream, number, holds)));
             }
-            Kind::Header => self.left.last_header = Some(holds.to_vec()),
-            Kind::End => self.goes_on = true,
+            Kind::Header => {
+                if let Ok(SealedHeader { header, hash, .. }) = SealedHeader::decode(holds) {
+                    (self.left.last_header, self.left.closed) = (Some(hash), header.says == Says::Closes);
+                    let next_seq = header.covers.next_seq();
+                    self.left.unsealed.first_seq = next_seq;
+                    while self.unsealed.front().is_some_and(|(seq, _)| *seq < next_seq) {
+                        self.unsealed.pop_front();
+                    }
+                }
+            }
+            Kind::End => {}
         }
     }
 

@@ -8,8 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use magistrate_ledger::{CommitFailed, Room, StreamId};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::format::{FRAME_HEADER, SEGMENT_HEADER};
+use crate::format::{FRAME_HEADER, Kind, SEGMENT_HEADER};
 use crate::segment::Segment;
+
+/// Bytes at the end of each segment that only headers take.
+const KEPT_FOR_HEADERS: u64 = 8_192;
 
 /// A place in a stream's segments: number of the segment and offset in it, in the order of appending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) backlog: AtomicU64,
     /// When the oldest record was decided that no store has, in microseconds; 0 if there is none.
     pub(crate) oldest: AtomicI64,
+    /// When the newest checkpoint was made, in microseconds; 0 before the first.
+    pub(crate) checkpoint_at: AtomicI64,
     /// Something was appended.
     pub(crate) news: Notify,
     /// Somebody waits for a store.
@@ -111,6 +116,7 @@ impl Shared {
             shipped: AtomicU64::new(0),
             backlog: AtomicU64::new(0),
             oldest: AtomicI64::new(0),
+            checkpoint_at: AtomicI64::new(0),
             news: Notify::new(),
             hurry: Notify::new(),
             failed: watch::Sender::new(None),
@@ -133,9 +139,24 @@ impl Shared {
         &self.sync_wanted
     }
 
-    /// Bytes for frames in a segment; room for the one that ends it is kept.
+    /// Bytes for records in a segment.
     pub(crate) fn capacity(&self) -> u64 {
-        self.segment_bytes - (SEGMENT_HEADER + FRAME_HEADER) as u64
+        self.left_for_records(SEGMENT_HEADER as u64)
+    }
+
+    /// Where frames of this kind must end: room is kept for the one that ends the segment, and for headers. A journal
+    /// that takes no more records still takes what covers them, without which nothing of it could go.
+    pub(crate) fn last_for(&self, kind: Kind) -> u64 {
+        let last = self.segment_bytes - FRAME_HEADER as u64;
+        match kind {
+            Kind::Record => last - KEPT_FOR_HEADERS,
+            Kind::Header | Kind::End => last,
+        }
+    }
+
+    /// Bytes that records may still take in a segment whose next frame lies here.
+    pub(crate) fn left_for_records(&self, at: u64) -> u64 {
+        self.last_for(Kind::Record).saturating_sub(at)
     }
 
     /// Takes an empty segment into use.

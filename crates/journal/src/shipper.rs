@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use magistrate_ledger::{CommitFailed, SealedRecord, Sink};
+use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, Sink};
 use tracing::{error, info, warn};
 
 use crate::format::SEGMENT_HEADER;
 use crate::open::Unshipped;
 use crate::reader::{Item, ReadError, Reader};
-use crate::recover::{Backlog, Extent};
+use crate::recover::{Backlog, Extent, Left};
+use crate::sealing::{Sealing, Seals};
 use crate::shared::{Shared, remove};
 
 /// Records of a shipment, and about how many bytes they have.
@@ -62,17 +63,33 @@ pub struct Shipper<S> {
     pause: Duration,
     /// The store has failed since it was asked what it has.
     doubted: bool,
+    seals: Seals,
+    /// Segments of the running stream whose records are in the store, and earlier runs likewise; they go once a checkpoint
+    /// covers them.
+    done: Vec<u32>,
+    cleared: Vec<Backlog>,
+    /// The segment that holds the newest header that was read. It stays: the next run must find how the chain ended.
+    headed: u32,
 }
 
 #[derive(Debug, Default)]
 struct Shipment {
     records: Vec<SealedRecord>,
     bytes: usize,
+    headers: Vec<SealedHeader>,
     /// Segments of the running stream that hold nothing behind these records.
     done: Vec<u32>,
+    /// The segment of the last header.
+    headed: Option<u32>,
+    /// Whoever waits for these records was told.
+    told: bool,
 }
 
 impl Shipment {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.headers.is_empty() && self.done.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.records.len() >= MOST_RECORDS || self.bytes >= MOST_BYTES
     }
@@ -85,9 +102,15 @@ impl Shipment {
 
 impl<S: Sink> Shipper<S> {
     /// Ships to this store.
-    pub fn new(sink: S, unshipped: Unshipped) -> Self {
+    pub fn new(sink: S, unshipped: Unshipped, sealing: Sealing) -> Self {
         let Unshipped { shared, first, backlog } = unshipped;
+        let left = backlog.iter().map(|backlog| &backlog.left).filter(|left| left.is_worth_telling());
+        let seals = Seals::begin(sealing, left.map(Left::told).collect());
         Self {
+            seals,
+            done: Vec::new(),
+            cleared: Vec::new(),
+            headed: 0,
             sink,
             live: Reader::new(first, SEGMENT_HEADER as u64),
             extents: VecDeque::new(),
@@ -103,7 +126,7 @@ impl<S: Sink> Shipper<S> {
     /// Ships whatever is appended, without end. It may be dropped at any time: what was not shipped is in the journal.
     pub async fn run(&mut self) {
         loop {
-            match self.ship().await {
+            match self.ship(false).await {
                 Ok(Shipped::Nothing) => self.wait().await,
                 Ok(Shipped::Records(_)) => {}
                 Err(Trouble::Store(_)) => tokio::time::sleep(self.pause).await,
@@ -112,10 +135,10 @@ impl<S: Sink> Shipper<S> {
         }
     }
 
-    /// Ships what is there, and says whether all of it arrived; gives up at the first failure.
+    /// Ships and seals what is there, and says whether all of it arrived; gives up at the first failure.
     pub async fn finish(&mut self) -> bool {
         loop {
-            match self.ship().await {
+            match self.ship(true).await {
                 Ok(Shipped::Nothing) => return true,
                 Ok(Shipped::Records(_)) => {}
                 Err(_) => return false,
@@ -123,16 +146,35 @@ impl<S: Sink> Shipper<S> {
         }
     }
 
+    /// Ships what is there, and seals only what is due.
+    #[cfg(test)]
+    pub(crate) async fn settle(&mut self) {
+        while self.ship(false).await.unwrap() != Shipped::Nothing {}
+        assert_eq!(self.ship(false).await.unwrap(), Shipped::Nothing);
+    }
+
+    /// The same, and says that the stream has ended. Nothing may be appended after it.
+    pub async fn close(&mut self) -> bool {
+        if !self.finish().await {
+            return false;
+        }
+        self.seals.close();
+        self.finish().await
+    }
+
     async fn wait(&self) {
-        self.shared.news.notified().await;
+        let idle = Duration::from_micros(u64::try_from(self.seals.idle().micros()).unwrap_or(0));
+        if tokio::time::timeout(idle, self.shared.news.notified()).await.is_err() {
+            return;
+        }
         tokio::select! {
             () = tokio::time::sleep(GATHER) => {}
             () = self.shared.hurry.notified() => {}
         }
     }
 
-    async fn ship(&mut self) -> Result<Shipped, Trouble> {
-        let shipped = self.ship_next().await;
+    async fn ship(&mut self, all: bool) -> Result<Shipped, Trouble> {
+        let shipped = self.ship_next(all).await;
         match &shipped {
             Ok(_) => {
                 if self.told.take().is_some() {
@@ -146,27 +188,52 @@ impl<S: Sink> Shipper<S> {
         shipped
     }
 
-    async fn ship_next(&mut self) -> Result<Shipped, Trouble> {
+    async fn ship_next(&mut self, all: bool) -> Result<Shipped, Trouble> {
         if self.doubted {
             self.ask().await?;
         }
-        if self.shipment.records.is_empty() && self.shipment.done.is_empty() {
-            let read = if self.backlog.is_empty() { self.read_live() } else { self.read_backlog() };
-            read.map_err(|error| Trouble::Hopeless(error.to_string()))?;
-        }
+        let wrote = self.shipment.is_empty() && self.read(all)?;
         let count = self.shipment.records.len();
         if count > 0 {
             self.date();
-            if let Err(failed) = self.sink.commit(&self.shipment.records).await {
-                self.doubted = true;
-                return Err(match failed.conflict {
-                    true => Trouble::Hopeless(failed.to_string()),
-                    false => Trouble::Store(failed),
-                });
-            }
+            let committed = self.sink.commit(&self.shipment.records).await;
+            self.judge(committed)?;
+            self.tell_shipped();
         }
-        let ended = self.arrived();
-        Ok(if count == 0 && !ended { Shipped::Nothing } else { Shipped::Records(count) })
+        let shipped = self.shipment.headers.iter().filter(|it| it.header.stream == self.shared.stream);
+        let shipped = shipped.map(|it| it.header.number).max().unwrap_or(0);
+        let checkpoint = if self.backlog.is_empty() { self.seals.checkpoint(shipped, all) } else { None };
+        if !self.shipment.headers.is_empty() || checkpoint.is_some() {
+            let sealed = self.sink.seal(&self.shipment.headers, checkpoint.as_ref()).await;
+            self.judge(sealed)?;
+        }
+        let nothing = self.shipment.is_empty() && checkpoint.is_none() && self.backlog.is_empty() && !wrote;
+        self.arrived();
+        if let Some(at) = self.seals.arrived(shipped, checkpoint.as_ref()) {
+            self.shared.checkpoint_at.store(at.micros(), Ordering::Release);
+            self.release();
+        }
+        Ok(if nothing { Shipped::Nothing } else { Shipped::Records(count) })
+    }
+
+    /// Fills the shipment; says whether a header was written that is read next.
+    fn read(&mut self, all: bool) -> Result<bool, Trouble> {
+        let hopeless = |error: ReadError| Trouble::Hopeless(error.to_string());
+        if !self.backlog.is_empty() {
+            return self.read_backlog().map_err(hopeless).map(|()| false);
+        }
+        self.read_live().map_err(hopeless)?;
+        Ok(self.seals.write(all && !self.shipment.is_full()))
+    }
+
+    fn judge(&mut self, outcome: Result<(), CommitFailed>) -> Result<(), Trouble> {
+        outcome.map_err(|failed| {
+            self.doubted = true;
+            match failed.conflict {
+                true => Trouble::Hopeless(failed.to_string()),
+                false => Trouble::Store(failed),
+            }
+        })
     }
 
     /// Notes since when the oldest record waits.
@@ -175,26 +242,37 @@ impl<S: Sink> Shipper<S> {
         self.shared.oldest.store(oldest, Ordering::Release);
     }
 
-    /// The shipment is in the store: segments it was the last of can go. Says whether an earlier run is done with.
-    fn arrived(&mut self) -> bool {
-        let shipment = std::mem::take(&mut self.shipment);
-        shipment.done.iter().for_each(|number| self.shared.release(*number));
-        if let Some(backlog) = self.backlog.front() {
-            self.shared.backlog.fetch_sub(shipment.records.len() as u64, Ordering::AcqRel);
-            if !self.extents.is_empty() {
-                return false;
-            }
-            clear(backlog, &self.shared);
-            self.backlog.pop_front();
-            return true;
+    /// The records of the shipment are in the store: whoever waits for them is told.
+    fn tell_shipped(&mut self) {
+        if std::mem::replace(&mut self.shipment.told, true) {
+            return;
         }
-        if let Some(last) = shipment.records.last() {
-            self.shared.tell_shipped(last.id.seq);
+        let (records, shared) = (&self.shipment.records, &self.shared);
+        if !self.backlog.is_empty() {
+            shared.backlog.fetch_sub(records.len() as u64, Ordering::AcqRel);
+        } else if let Some(last) = records.last() {
+            shared.tell_shipped(last.id.seq);
         }
-        if self.shared.shipped() >= self.shared.appended() {
-            self.shared.oldest.store(0, Ordering::Release);
+        if self.backlog.is_empty() && shared.shipped() >= shared.appended() {
+            shared.oldest.store(0, Ordering::Release);
         }
-        false
+    }
+
+    /// The shipment is in the store: what it was the last of waits for a checkpoint.
+    fn arrived(&mut self) {
+        let Shipment { done, headed, .. } = std::mem::take(&mut self.shipment);
+        self.done.extend(done);
+        self.headed = headed.map_or(self.headed, |headed| self.headed.max(headed));
+        if self.extents.is_empty() {
+            self.cleared.extend(self.backlog.pop_front());
+        }
+    }
+
+    /// A checkpoint covers what was shipped: segments can go, all but the one where the chain ends.
+    fn release(&mut self) {
+        let headed = self.headed;
+        self.done.extract_if(.., |number| *number < headed).for_each(|number| self.shared.release(number));
+        self.cleared.drain(..).for_each(|backlog| clear(&backlog, &self.shared));
     }
 
     fn read_live(&mut self) -> Result<(), ReadError> {
@@ -202,8 +280,14 @@ impl<S: Sink> Shipper<S> {
         while !self.shipment.is_full() {
             match self.live.next(self.live.end(end))? {
                 None => break,
-                Some(Item::Record(record)) => self.shipment.push(record),
-                Some(Item::Header) => {}
+                Some(Item::Record(record)) => {
+                    self.seals.take(&record);
+                    self.shipment.push(record);
+                }
+                Some(Item::Header(header)) => {
+                    self.shipment.headed = Some(self.live.number());
+                    self.shipment.headers.push(header);
+                }
                 Some(Item::End) => {
                     self.shipment.done.push(self.live.number());
                     // The next one is there before the frame that leads to it.
@@ -227,7 +311,8 @@ impl<S: Sink> Shipper<S> {
             match reader.next(*to)? {
                 None => drop(self.extents.pop_front()),
                 Some(Item::Record(record)) => self.shipment.push(record),
-                Some(Item::Header | Item::End) => {}
+                Some(Item::Header(header)) => self.shipment.headers.push(header),
+                Some(Item::End) => {}
             }
             if self.shipment.is_full() {
                 break;

@@ -19,6 +19,8 @@ pub struct Vitals {
     pub bytes: u64,
     /// Bytes that can be appended before another segment is needed that is not there.
     pub free: i64,
+    /// When the newest checkpoint was made: what came later can still be taken away unseen.
+    pub checkpoint_at: Option<Instant>,
     /// What is wrong with it, if anything is.
     pub why: Option<String>,
 }
@@ -26,12 +28,13 @@ pub struct Vitals {
 impl Vitals {
     pub(crate) fn of(shared: &Shared) -> Self {
         let unshipped = shared.appended().saturating_sub(shared.shipped()) + shared.backlog.load(Ordering::Acquire);
-        let oldest = Some(shared.oldest.load(Ordering::Acquire)).filter(|at| *at != 0 && unshipped > 0);
+        let oldest = instant(shared.oldest.load(Ordering::Acquire)).filter(|_| unshipped > 0);
         Self {
             unshipped,
-            oldest: oldest.and_then(|at| Instant::from_micros(at).ok()),
+            oldest,
             bytes: shared.space().bytes,
             free: shared.room.free(),
+            checkpoint_at: instant(shared.checkpoint_at.load(Ordering::Acquire)),
             why: shared.room.why(),
         }
     }
@@ -40,6 +43,10 @@ impl Vitals {
     pub fn lag(&self, now: Instant) -> Span {
         self.oldest.map_or(Span::ZERO, |oldest| now.since(oldest).max(Span::ZERO))
     }
+}
+
+fn instant(micros: i64) -> Option<Instant> {
+    Some(micros).filter(|micros| *micros != 0).and_then(|micros| Instant::from_micros(micros).ok())
 }
 
 /// What kind of place a journal lies in.

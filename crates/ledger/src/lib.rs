@@ -5,21 +5,30 @@
 
 mod cbor;
 mod decision;
+mod header;
 mod leaf;
 pub mod lineage;
+mod merkle;
+mod note;
 mod record;
 mod room;
+mod sealer;
 mod sink;
 mod stored;
 mod stream;
+pub mod verify;
 mod writer;
 
 pub use decision::DecisionRecord;
+pub use header::{Covered, Header, LeftStream, Opening, Says, SealedHeader};
 pub use leaf::leaf;
+pub use merkle::Tree;
+pub use note::{Checkpoint, InvalidKey, InvalidNote, NoteSigner, NoteVerifier, SignedCheckpoint, open_note, read_note};
 pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, SealedRecord};
 pub use room::{Promise, Room};
+pub use sealer::{Sealer, origin};
 pub use sink::{Append, CommitFailed, Durable, Sink};
-pub use stored::{DamagedDecision, StoredDecision};
+pub use stored::{DamagedDecision, StoredDecision, StoredHeader};
 pub use stream::{DecisionId, InvalidDecisionId, StreamId};
 pub use writer::{Appended, NotRecorded, Pending, Receipt, Writer};
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::header::SealedHeader;
+use crate::note::SignedCheckpoint;
 use crate::record::SealedRecord;
 use crate::stream::StreamId;
 
@@ -25,6 +27,13 @@ pub trait Sink: Send + 'static {
     /// Returns once every record of the batch is committed. Records that are there already are accepted again.
     fn commit(&mut self, batch: &[SealedRecord]) -> impl Future<Output = Result<(), CommitFailed>> + Send;
 
+    /// Keeps headers of a stream, and then a checkpoint over them. Those that are there already are accepted again.
+    fn seal(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> impl Future<Output = Result<(), CommitFailed>> + Send;
+
     /// The last `seq` of the stream that is committed, after whatever commit is under way.
     fn last_committed(&mut self, stream: StreamId) -> impl Future<Output = Result<Option<u64>, CommitFailed>> + Send;
 }
@@ -35,6 +44,9 @@ pub trait Append: fmt::Debug + Send + 'static {
     ///
     /// On an error nothing was taken, and the numbers may be used again.
     fn append(&mut self, batch: &[SealedRecord]) -> Result<Durable, CommitFailed>;
+
+    /// Puts a header behind everything before it.
+    fn append_header(&mut self, header: &SealedHeader) -> Result<(), CommitFailed>;
 }
 
 /// When records are durable.

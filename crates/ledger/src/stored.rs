@@ -1,6 +1,7 @@
 //! A decision as a store keeps it, and what its row must say for it to be believed.
 
-use crate::record::{IndexColumns, RecordedDecision};
+use crate::header::SealedHeader;
+use crate::record::{IndexColumns, InvalidRecord, RecordedDecision};
 use crate::stream::{DecisionId, StreamId};
 
 /// The columns of a stored decision. `body` is the record; all others are derived from it.
@@ -32,6 +33,43 @@ pub struct StoredDecision {
     pub request_id: Option<String>,
     /// The record.
     pub body: Vec<u8>,
+}
+
+/// The columns of a stored header. `header` is what counts; all others are derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHeader {
+    /// The stream: 16 bytes.
+    pub stream: Vec<u8>,
+    /// Its number in the stream.
+    pub number: i64,
+    /// The first record it covers.
+    pub first_seq: i64,
+    /// How many records it covers.
+    pub count: i64,
+    /// The root over their leaves: 32 bytes.
+    pub root: Vec<u8>,
+    /// The header.
+    pub header: Vec<u8>,
+}
+
+impl StoredHeader {
+    /// Decodes the header and compares every column with what it says; says what is wrong.
+    pub fn decode(&self) -> Result<SealedHeader, String> {
+        let sealed = SealedHeader::decode(&self.header).map_err(|why| why.to_string())?;
+        let said = &sealed.header;
+        let same = |column: i64, number: u64| u64::try_from(column) == Ok(number);
+        let columns = [
+            ("stream", self.stream == said.stream.as_bytes()),
+            ("number", same(self.number, said.number)),
+            ("first_seq", same(self.first_seq, said.covers.first_seq)),
+            ("count", same(self.count, said.covers.count)),
+            ("root", self.root == said.covers.root.as_bytes()),
+        ];
+        match columns.iter().find(|(_, agrees)| !agrees) {
+            None => Ok(sealed),
+            Some((column, _)) => Err(format!("the column `{column}` does not say what the header says")),
+        }
+    }
 }
 
 /// A stored decision whose bytes do not say what its row says.
@@ -68,6 +106,16 @@ impl StoredDecision {
             None => Ok(decoded),
             Some((column, _)) => Err(damaged(format!("the column `{column}` does not say what the record says"))),
         }
+    }
+
+    /// Why the record's bytes are no record of this place, if they are not.
+    pub(crate) fn misplaced(&self) -> Option<InvalidRecord> {
+        RecordedDecision::decode(self.place(), &self.body).err()
+    }
+
+    /// The place the row claims.
+    pub fn seq(&self) -> u64 {
+        self.place().seq
     }
 
     /// The place a row claims; one that cannot be a place becomes another one, which the record then denies.

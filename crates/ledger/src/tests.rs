@@ -19,7 +19,7 @@ fn name(text: &str) -> AttributeName {
 }
 
 /// A question and verdict with something in every field.
-fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
+pub(crate) fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
     let record = Record::from([
         (name("a-long-name"), Value::Long(long)),
         (name("z"), Value::String(text.into())),

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use magistrate_model::{Digest, DurabilityClass};
 
+use crate::header::SealedHeader;
 use crate::record::{Draft, Nonce, SealedRecord};
 use crate::room::Room;
 use crate::sink::{Append, CommitFailed, Durable};
@@ -107,6 +108,12 @@ impl Writer {
     /// The room of its journal.
     pub fn room(&self) -> &Arc<Room> {
         &self.room
+    }
+
+    /// Puts a header into the journal, behind every record that it covers.
+    pub fn append_header(&self, header: &SealedHeader) -> Result<(), NotRecorded> {
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(end.journal.append_header(header)?)
     }
 
     /// Numbers the drafts and appends them. Receipts come in order, once all of them are durable.

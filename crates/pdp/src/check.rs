@@ -91,7 +91,7 @@ pub struct Pdp {
 impl Pdp {
     /// A decision point that records through this writer, the follower that feeds it, and who compares its decisions.
     /// Nothing runs yet: whoever calls this runs both, and drops the `Pdp` to end them.
-    pub fn new<S: PolicySource>(source: S, settings: Settings, writer: Writer) -> (Self, Follower<S>, Comparer) {
+    pub fn new<S: PolicySource>(source: S, settings: Settings, writer: Arc<Writer>) -> (Self, Follower<S>, Comparer) {
         let shared = Arc::new(Shared::default());
         let ledger = Ledger::new(writer, settings.ledger_capacity);
         let (wakes, waking) = mpsc::channel(MAX_WAITING);

@@ -24,7 +24,8 @@ pub use directory::Directory;
 pub use error::CheckError;
 pub use follower::{FollowError, Follower, Polled};
 pub use ports::{
-    DecisionFilter, DecisionHistory, HistoryError, Intake, LoadError, Page, PolicySource, Position, Since, Standing,
+    DecisionFilter, DecisionHistory, Evidence, HistoryError, Intake, LoadError, Page, PolicySource, Position, Since,
+    Standing,
 };
 pub use recorder::Recorded;
 pub use state::{Readiness, Staleness, View};

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use magistrate_ledger::{DamagedDecision, DecisionId, RecordedDecision};
+use magistrate_ledger::{DamagedDecision, DecisionId, RecordedDecision, StoredDecision, StoredHeader, StreamId};
 use magistrate_model::{
     Cause, Dataset, Decision, EntityData, Grant, Head, Instant, LoggedChange, PolicyId, PolicySet, RequestId,
     ScopeDeclaration,
@@ -176,6 +176,29 @@ impl From<DamagedDecision> for HistoryError {
     fn from(DamagedDecision { id, why }: DamagedDecision) -> Self {
         Self::Damaged { id, why }
     }
+}
+
+/// What history is verified by: everything, as it is stored, believed by nobody.
+pub trait Evidence: Send + Sync + 'static {
+    /// Every stream of which there is a record, a header or a place.
+    fn streams(&self) -> impl Future<Output = Result<Vec<StreamId>, HistoryError>> + Send;
+
+    /// The headers of a stream, by number.
+    fn headers(&self, stream: StreamId) -> impl Future<Output = Result<Vec<StoredHeader>, HistoryError>> + Send;
+
+    /// The last place of a stream, by the store's own count.
+    fn last_place(&self, stream: StreamId) -> impl Future<Output = Result<u64, HistoryError>> + Send;
+
+    /// Every checkpoint, as the note that is stored.
+    fn checkpoints(&self) -> impl Future<Output = Result<Vec<String>, HistoryError>> + Send;
+
+    /// Records of a stream behind `after`, by place, at most so many; a place that is stored twice is told twice.
+    fn records(
+        &self,
+        stream: StreamId,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredDecision>, HistoryError>> + Send;
 }
 
 /// Where recorded decisions are found again.

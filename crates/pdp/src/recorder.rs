@@ -123,9 +123,9 @@ pub(crate) struct Slot {
 
 impl Ledger {
     /// A ledger that holds at most `capacity` records that are not yet durable.
-    pub(crate) fn new(writer: Writer, capacity: usize) -> Self {
+    pub(crate) fn new(writer: Arc<Writer>, capacity: usize) -> Self {
         let places = Arc::new(Semaphore::new(capacity));
-        Self { writer: Arc::new(writer), places, capacity, health: Arc::default() }
+        Self { writer, places, capacity, health: Arc::default() }
     }
 
     /// Room for `records` records: [`CheckError::Overloaded`] at once where too many wait, and

@@ -43,6 +43,8 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
         default_namespace: example::NAMESPACE.to_owned(),
         settings: Settings::default(),
         journal: Options::of(data.join("journal")),
+        signing_key: data.join("journal/signing.key"),
+        checkpoints: data.join("journal/checkpoints"),
         transport: Transport { workers: 1, ..Transport::default() },
         ops: Ops::default(),
         telemetry: Telemetry::default(),

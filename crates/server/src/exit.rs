@@ -21,12 +21,13 @@ pub(crate) enum Exit {
     Deny = 5,
     /// A dry run found changes.
     ChangesPending = 6,
+    /// History is not what was recorded.
+    Integrity = 7,
 }
 
 /// Any other error.
 const ERROR: u8 = 1;
-/// History is not what it was.
-const INTEGRITY: u8 = 7;
+const INTEGRITY: u8 = Exit::Integrity as u8;
 
 impl Exit {
     pub(crate) fn code(self) -> ExitCode {

@@ -22,7 +22,7 @@ const LAST_TRY: Duration = Duration::from_secs(5);
 /// A journal that is open.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    pub(crate) writer: Writer,
+    pub(crate) writer: Arc<Writer>,
     pub(crate) keeper: Keeper,
     pub(crate) unshipped: Unshipped,
     pub(crate) watch: Watch,
@@ -71,14 +71,16 @@ impl Journal {
             warn!(journal = %options.dir.display(), "{warning}");
         }
         let watch = Watch { vitals: Arc::new(keeper.watch()), lies };
-        let writer = Writer::new(journal, keeper.room(), stream, os::random);
+        let writer = Arc::new(Writer::new(journal, keeper.room(), stream, os::random));
         Ok(Self { writer, keeper, unshipped, watch })
     }
 }
 
 fn tell_left(left: &Left) {
-    let Left { stream, began, last_seq, cut, lost, damage, .. } = left;
-    info!(%stream, %began, last_seq, "an earlier run left records in the journal; they are shipped");
+    let Left { stream, began, last_seq, cut, lost, damage, closed, .. } = left;
+    if !closed {
+        info!(%stream, %began, last_seq, "an earlier run did not end in peace; what it left in the journal is shipped");
+    }
     if *cut > 0 {
         warn!(%stream, last_seq, bytes = cut, "its end was written half, and is cut off: nobody was answered by it");
     }
@@ -99,8 +101,10 @@ pub(crate) async fn ship<S: Sink>(mut shipper: Shipper<S>, stop: oneshot::Receiv
         () = shipper.run() => {}
         _ = stop => {}
     }
-    match tokio::time::timeout(LAST_TRY, shipper.finish()).await {
+    match tokio::time::timeout(LAST_TRY, shipper.close()).await {
         Ok(true) => {}
-        Ok(false) | Err(_) => warn!("some records are not in the store; they stay in the journal for the next run"),
+        Ok(false) | Err(_) => {
+            warn!("the store does not have everything; what is left stays in the journal for the next run");
+        }
     }
 }

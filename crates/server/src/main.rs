@@ -14,6 +14,7 @@ mod os;
 mod output;
 mod reload;
 mod serve;
+mod signing;
 mod store;
 mod telemetry;
 mod upkeep;

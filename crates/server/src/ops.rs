@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::os::SystemClock;
+use crate::signing::Newest;
 use crate::store::Store;
 use crate::telemetry::Scrapes;
 
@@ -81,8 +82,8 @@ impl Ops {
     }
 
     /// Serves on every listener; dropping what is returned ends it.
-    pub(crate) fn start(self, lifecycle: Lifecycle, scrapes: Scrapes) -> JoinSet<()> {
-        let router = router(lifecycle, scrapes);
+    pub(crate) fn start(self, lifecycle: Lifecycle, scrapes: Scrapes, newest: Newest) -> JoinSet<()> {
+        let router = router(lifecycle, scrapes, newest);
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
@@ -158,11 +159,20 @@ async fn admit(State(authenticate): State<Authenticate<SystemClock>>, request: R
     }
 }
 
-fn router(lifecycle: Lifecycle, scrapes: Scrapes) -> Router {
+fn router(lifecycle: Lifecycle, scrapes: Scrapes, newest: Newest) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz).with_state(lifecycle))
         .route("/metrics", get(metrics).with_state(scrapes))
+        .route("/checkpoint", get(checkpoint).with_state(newest))
+}
+
+/// The newest checkpoint of this node's stream, as a signed note.
+async fn checkpoint(State(newest): State<Newest>) -> Response {
+    match newest.note() {
+        Some(note) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no checkpoint yet\n").into_response(),
+    }
 }
 
 async fn readyz(State(lifecycle): State<Lifecycle>, headers: HeaderMap) -> Response {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Settings};
-use magistrate_journal::{Keeper, Shipper};
+use magistrate_journal::{Keeper, Sealing, Shipper};
 use magistrate_ledger::StreamId;
 use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled};
 use magistrate_storage_postgres::PostgresStore;
@@ -35,6 +35,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::Ops;
 use crate::os::{self, SystemClock};
 use crate::reload::Reload;
+use crate::signing::{self, Newest};
 use crate::store::{Store, StoreSink};
 use crate::telemetry::{Telemetry, Timed, start_log};
 use crate::upkeep::{self, Inspector, Node};
@@ -51,6 +52,7 @@ pub(crate) struct Server {
     keeper: Keeper,
     shipper: Shipper<Timed<StoreSink>>,
     journal: Watch,
+    newest: Newest,
     listener: TcpListener,
     keys: Keys<Store, SystemClock>,
     require_key: bool,
@@ -107,7 +109,7 @@ impl Server {
         let stream = os::stream_id();
         let Journal { writer, keeper, unshipped, watch: journal } =
             Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
-        let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, writer);
+        let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
         match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {
                 warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
@@ -140,7 +142,15 @@ impl Server {
         telemetry.watch_callers(keys.stats());
         telemetry.watch_transport(&transport.stats, transport.certificates.as_ref());
         let require_key = config.transport.require_key;
-        let shipper = Shipper::new(telemetry.timed(sink), unshipped);
+        let newest = Newest::default();
+        let sealing = Sealing {
+            writer,
+            signer: signing::signer(&config.signing_key, &config.node)?,
+            node: config.node.clone(),
+            now: Arc::new(|| SystemClock.now()),
+            export: newest.export(config.checkpoints.clone()),
+        };
+        let shipper = Shipper::new(telemetry.timed(sink), unshipped, sealing);
         let default_namespace = config.default_namespace.clone();
         let drain_delay = config.ops.drain_delay;
         Ok(Self {
@@ -150,6 +160,7 @@ impl Server {
             keeper,
             shipper,
             journal,
+            newest,
             listener,
             keys,
             require_key,
@@ -178,6 +189,7 @@ impl Server {
             keeper,
             shipper,
             journal,
+            newest,
             listener,
             keys,
             require_key,
@@ -204,7 +216,7 @@ impl Server {
                 None => std::future::pending().await,
             }
         });
-        let mut operating = ops.start(lifecycle.clone(), telemetry.scrapes());
+        let mut operating = ops.start(lifecycle.clone(), telemetry.scrapes(), newest);
         let stop = leave(stop, lifecycle, health.clone(), drain_delay);
         let authenticate = keys.authenticate(require_key);
         let mut known = tokio::spawn(keys.run());

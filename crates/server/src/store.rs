@@ -2,13 +2,16 @@
 
 use anyhow::Context as _;
 use magistrate_identity::{ApiKey, ListedKey};
-use magistrate_ledger::{CommitFailed, DecisionId, RecordedDecision, SealedRecord, Sink, StreamId};
+use magistrate_ledger::{
+    CommitFailed, DecisionId, RecordedDecision, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StoredDecision,
+    StoredHeader, StreamId,
+};
 use magistrate_model::{Authorship, Change, EntityData, Grant, Head, KeyId, LoggedChange, Revision};
 use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
 use magistrate_pdp::{
-    DecisionFilter, DecisionHistory, HistoryError, Intake, LoadError, Page, PolicySource, Since, Standing,
+    DecisionFilter, DecisionHistory, Evidence, HistoryError, Intake, LoadError, Page, PolicySource, Since, Standing,
 };
 use magistrate_storage_postgres::{PostgresSink, PostgresStore};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
@@ -153,9 +156,39 @@ impl DecisionHistory for Store {
     }
 }
 
+impl Evidence for Store {
+    async fn streams(&self) -> Result<Vec<StreamId>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.streams()).await)
+    }
+
+    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.headers(stream)).await)
+    }
+
+    async fn last_place(&self, stream: StreamId) -> Result<u64, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.last_place(stream)).await)
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<String>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.checkpoints()).await)
+    }
+
+    async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.records(stream, after, limit)).await)
+    }
+}
+
 impl Sink for StoreSink {
     async fn commit(&mut self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         on_either!(self, Self, sink => Box::pin(sink.commit(batch)).await)
+    }
+
+    async fn seal(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> Result<(), CommitFailed> {
+        on_either!(self, Self, sink => Box::pin(sink.seal(headers, checkpoint)).await)
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {

@@ -42,16 +42,22 @@ pub(crate) fn guard_functions() -> Vec<Function> {
     functions_of(STRICT).collect()
 }
 
-/// The tables that steps create, as `schema.name`.
+/// The tables that steps create and none drops, as `schema.name`.
 pub(crate) fn tables() -> Vec<&'static str> {
     let lines = STEPS.iter().flat_map(|(_, sql)| sql.lines());
-    lines.filter_map(|line| Some(line.strip_prefix("CREATE TABLE ")?.split_once(' ')?.0)).collect()
+    let created = lines.filter_map(|line| Some(line.strip_prefix("CREATE TABLE ")?.split_once(' ')?.0));
+    created.filter(|table| !is_dropped(table)).collect()
 }
 
-/// The guarding triggers of the tables that steps create; those of partitions are made by `audit.prepare_day`.
+fn is_dropped(table: &str) -> bool {
+    let mut lines = STEPS.iter().flat_map(|(_, sql)| sql.lines());
+    lines.any(|line| line.strip_prefix("DROP TABLE ").and_then(|rest| rest.strip_suffix(';')) == Some(table))
+}
+
+/// The guarding triggers of these tables; those of partitions are made by `audit.prepare_day`.
 pub(crate) fn guards() -> Vec<Guard> {
     let created = |(_, sql): &(_, &'static str)| sql.split("\nCREATE TRIGGER ").skip(1).filter_map(guard);
-    STEPS.iter().flat_map(created).collect()
+    STEPS.iter().flat_map(created).filter(|guard| !is_dropped(guard.table)).collect()
 }
 
 /// The event triggers of strict hardening.

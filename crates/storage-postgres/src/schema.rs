@@ -42,6 +42,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("create commit", "0010_create_commit.sql"),
     step!("issue api key", "0011_issue_api_key.sql"),
     step!("tell who issued keys", "0012_tell_who_issued_keys.sql"),
+    step!("seal", "0013_seal.sql"),
 ];
 
 /// What each role may do.

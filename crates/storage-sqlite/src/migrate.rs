@@ -55,7 +55,10 @@ pub(crate) const POLICY: Schema = Schema {
 
 pub(crate) const DECISIONS: Schema = Schema {
     file: "decisions.db",
-    steps: &[("create decision", include_str!("../../../migrations/sqlite/decisions/0001_create_decision.sql"))],
+    steps: &[
+        ("create decision", include_str!("../../../migrations/sqlite/decisions/0001_create_decision.sql")),
+        ("create header", include_str!("../../../migrations/sqlite/decisions/0002_create_header.sql")),
+    ],
 };
 
 /// Creates what is missing and applies every step not yet applied, one process at a time.

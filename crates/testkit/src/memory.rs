@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use magistrate_ledger::{
-    Append, CommitFailed, DecisionId, Durable, Room, SealedRecord, Sink, StreamId, Writer, lineage,
+    Append, CommitFailed, DecisionId, Durable, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId,
+    Writer, lineage,
 };
 use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, Span};
 use magistrate_pap::commit::Touched;
@@ -138,6 +139,8 @@ pub struct MemorySink {
 #[derive(Debug, Default)]
 struct Batches {
     committed: Vec<Vec<SealedRecord>>,
+    headers: BTreeMap<(StreamId, u64), SealedHeader>,
+    checkpoints: BTreeMap<(String, u64), SignedCheckpoint>,
     failing: bool,
     /// Keep the records of the next failing commit all the same.
     keep_once: bool,
@@ -185,6 +188,17 @@ impl MemorySink {
         self.kept.lock().unwrap().committed.clone()
     }
 
+    /// The headers kept of a stream, in order.
+    pub fn headers(&self, stream: StreamId) -> Vec<SealedHeader> {
+        let kept = self.kept.lock().unwrap();
+        kept.headers.iter().filter(|((of, _), _)| *of == stream).map(|(_, header)| header.clone()).collect()
+    }
+
+    /// The checkpoints kept, by origin and size.
+    pub fn checkpoints(&self) -> Vec<SignedCheckpoint> {
+        self.kept.lock().unwrap().checkpoints.values().cloned().collect()
+    }
+
     /// The records committed, in order.
     pub fn records(&self) -> Vec<SealedRecord> {
         self.batches().concat()
@@ -222,6 +236,10 @@ impl Append for MemorySink {
         let (mut sink, batch) = (self.clone(), batch.to_vec());
         Ok(Durable::Once(Box::pin(async move { sink.commit(&batch).await })))
     }
+
+    fn append_header(&mut self, _header: &SealedHeader) -> Result<(), CommitFailed> {
+        Ok(())
+    }
 }
 
 /// As a store: it accepts what it has already, and refuses other bytes.
@@ -240,6 +258,32 @@ impl Sink for MemorySink {
             true => Ok(()),
             false => self.take(&new),
         }
+    }
+
+    async fn seal(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> Result<(), CommitFailed> {
+        let _open = self.gate.lock().await;
+        let mut kept = self.kept.lock().unwrap();
+        let refused = |conflict, why: &str| Err(CommitFailed { records: 0, conflict, why: why.to_owned() });
+        if kept.failing {
+            return refused(false, "the sink was told to fail");
+        }
+        for sealed in headers {
+            let place = (sealed.header.stream, sealed.header.number);
+            if kept.headers.entry(place).or_insert_with(|| sealed.clone()) != sealed {
+                return refused(true, "another header is stored");
+            }
+        }
+        if let Some(signed) = checkpoint {
+            let place = (signed.checkpoint.origin.clone(), signed.checkpoint.size);
+            if kept.checkpoints.entry(place).or_insert_with(|| signed.clone()) != signed {
+                return refused(true, "another checkpoint is stored");
+            }
+        }
+        Ok(())
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
@@ -276,7 +320,7 @@ impl Running {
         let sink = MemorySink::default();
         let room = Room::unlimited();
         let writer = Writer::new(sink.clone(), Arc::clone(&room), StreamId::new(nonce()), nonce);
-        let (pdp, mut follower, _comparer) = Pdp::new(store.clone(), settings, writer);
+        let (pdp, mut follower, _comparer) = Pdp::new(store.clone(), settings, Arc::new(writer));
         follower.poll(&now).await.unwrap();
         Self { pdp: Arc::new(pdp), follower, store, sink, room }
     }

@@ -177,7 +177,7 @@ async fn room_is_counted_exactly() {
     let mut running = Running::open(dir.path());
     let store = MemorySink::default();
     let mut shipper = running.shipper(&store);
-    let capacity = i64::try_from(SMALL).unwrap() - 64 - 24;
+    let capacity = i64::try_from(SMALL).unwrap() - 64 - 24 - 8_192;
     for count in [1, 700, 1_999, 3, 1_500, 2_500] {
         while running.try_append(count).is_err() {
             std::thread::yield_now();

@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use magistrate_ledger::{Appended, Draft, NotRecorded, Receipt, StreamId, Writer};
+use magistrate_ledger::{Appended, Draft, NotRecorded, NoteSigner, Receipt, SignedCheckpoint, StreamId, Writer};
 use magistrate_model::{DurabilityClass, Instant, Span};
+use magistrate_pdp::Clock as _;
 use magistrate_testkit::store_suite::sample::Decided;
-use magistrate_testkit::{MemorySink, instant, nonce};
+use magistrate_testkit::{FakeClock, MemorySink, instant, nonce};
 use tempfile::TempDir;
 
 use crate::*;
 
 mod appending;
 mod recovering;
+mod sealing;
 mod shipping;
 
 /// What goes wrong with the segments of a directory.
@@ -78,9 +80,11 @@ const SMALL: u64 = 1 << 20;
 struct Running {
     dir: PathBuf,
     keeper: Keeper,
-    writer: Writer,
+    writer: Arc<Writer>,
     unshipped: Option<Unshipped>,
     left: Vec<Left>,
+    clock: FakeClock,
+    exported: Arc<Mutex<Vec<SignedCheckpoint>>>,
 }
 
 impl Running {
@@ -91,12 +95,21 @@ impl Running {
     fn with(options: &Options) -> Self {
         let stream = StreamId::new(nonce());
         let Opened { journal, keeper, unshipped, left } = open(options, stream, now).unwrap();
-        let writer = Writer::new(journal, keeper.room(), stream, nonce);
-        Self { dir: options.dir.clone(), keeper, writer, unshipped: Some(unshipped), left }
+        let writer = Arc::new(Writer::new(journal, keeper.room(), stream, nonce));
+        let (clock, exported) = (FakeClock::at(now()), Arc::default());
+        Self { dir: options.dir.clone(), keeper, writer, unshipped: Some(unshipped), left, clock, exported }
     }
 
     fn shipper(&mut self, store: &MemorySink) -> Shipper<MemorySink> {
-        Shipper::new(store.clone(), self.unshipped.take().unwrap())
+        let (clock, exported) = (self.clock.clone(), Arc::clone(&self.exported));
+        let sealing = Sealing {
+            writer: Arc::clone(&self.writer),
+            signer: signer(),
+            node: "node-1".to_owned(),
+            now: Arc::new(move || clock.now()),
+            export: Box::new(move |signed| exported.lock().unwrap().push(signed.clone())),
+        };
+        Shipper::new(store.clone(), self.unshipped.take().unwrap(), sealing)
     }
 
     fn faults(&self) -> Arc<Faults> {
@@ -140,6 +153,10 @@ fn drafts(count: usize, class: DurabilityClass) -> Vec<Draft> {
     let start = instant("2026-06-01T12:00:00Z");
     let decided = |n: usize| Decided::at(start.plus(Span::millis(i64::try_from(n).unwrap())));
     (0..count).map(|n| decided(n).draft().at_least(class)).collect()
+}
+
+fn signer() -> NoteSigner {
+    NoteSigner::new("node-1", &[7; 32])
 }
 
 fn now() -> Instant {

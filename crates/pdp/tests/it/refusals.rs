@@ -25,7 +25,7 @@ async fn refusal(running: &Running, world: &World, at: Span) -> Option<CheckErro
 async fn nothing_is_decided_before_policies_are_loaded() {
     let world = world();
     let store = MemoryStore::of(Dataset { policy_set: None, ..world.dataset().clone() });
-    let writer = Writer::new(MemorySink::default(), Room::unlimited(), StreamId::new(nonce()), nonce);
+    let writer = Writer::new(MemorySink::default(), Room::unlimited(), StreamId::new(nonce()), nonce).into();
     let (pdp, mut follower, _comparer) = Pdp::new(store, Settings::default(), writer);
     let query = world.ask("User::bob", "read", "Doc::d1").query;
     assert_eq!(follower.poll(&world.now()).await, Ok(Polled::Empty));

@@ -1,5 +1,7 @@
 //! Arguments of the history verbs.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -24,11 +26,32 @@ pub(crate) enum AuditVerb {
         #[arg(long, value_name = "REVISION")]
         after: Option<u64>,
     },
+    /// Find out whether history is what was recorded: every record, every header, every checkpoint
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArgs),
+    /// Show the key that verifies this node's checkpoints, to be pinned
+    Key,
     /// Show one decision in full
     Show {
         /// The decision's id
         id: String,
     },
+}
+
+const VERIFY_HELP: &str = "\
+Nothing that is stored is believed. What is believed are keys that were pinned elsewhere (--key) and checkpoints that were
+kept elsewhere (--seen): whoever can write to the store can still take away, unseen, what was recorded after the newest of
+them. Exit code 7: something is missing, altered, reordered, forked, rolled_back or untrusted. What is only to be known,
+lost_in_crash, not_covered and silent, is told, and is no failure.";
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A verifier key that is trusted, as `magistrate audit key` shows it, or a file of them; may be repeated
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(crate) key: Vec<String>,
+    /// Checkpoints that were seen before, such as a node's `checkpoints` file; replaced by the newest when all is well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seen: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

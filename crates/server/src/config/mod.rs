@@ -29,7 +29,7 @@ const FILE: &str = "magistrate.toml";
 /// Where files lie unless another place is named.
 const DATA: &str = ".magistrate";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 25] = [
+const VARIABLES: [&str; 27] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -40,6 +40,8 @@ const VARIABLES: [&str; 25] = [
     "MAGISTRATE_NODE",
     "MAGISTRATE_JOURNAL",
     "MAGISTRATE_LEDGER_CLASS",
+    "MAGISTRATE_SIGNING_KEY_FILE",
+    "MAGISTRATE_CHECKPOINTS_FILE",
     "MAGISTRATE_CONFIG",
     "MAGISTRATE_LISTEN",
     "MAGISTRATE_DEFAULT_NAMESPACE",
@@ -72,6 +74,10 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// The journal of this node.
     pub(crate) journal: Options,
+    /// The key that signs its checkpoints.
+    pub(crate) signing_key: PathBuf,
+    /// Where the newest of them are kept, outside the store.
+    pub(crate) checkpoints: PathBuf,
     /// How the door is reached.
     pub(crate) transport: Transport,
     /// The listener for whoever operates the server.
@@ -141,6 +147,8 @@ struct LedgerFile {
     journal: Option<PathBuf>,
     segment_bytes: Option<u64>,
     journal_bytes: Option<u64>,
+    signing_key_file: Option<PathBuf>,
+    checkpoints_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -169,8 +177,13 @@ impl Config {
         let storage = database::storage(global, file.data, &file.database)?;
         let journal = variable("MAGISTRATE_JOURNAL").map(PathBuf::from).or(file.ledger.journal);
         let defaults_of_journal = Options::of(journal.unwrap_or_else(|| storage.journal()));
+        let dir = defaults_of_journal.dir.clone();
+        let signing_key = variable("MAGISTRATE_SIGNING_KEY_FILE").map(PathBuf::from).or(file.ledger.signing_key_file);
+        let checkpoints = variable("MAGISTRATE_CHECKPOINTS_FILE").map(PathBuf::from).or(file.ledger.checkpoints_file);
         Ok(Self {
             storage,
+            signing_key: signing_key.unwrap_or_else(|| dir.join("signing.key")),
+            checkpoints: checkpoints.unwrap_or_else(|| dir.join("checkpoints")),
             journal: Options {
                 segment_bytes: file.ledger.segment_bytes.unwrap_or(defaults_of_journal.segment_bytes),
                 max_bytes: file.ledger.journal_bytes.unwrap_or(defaults_of_journal.max_bytes),

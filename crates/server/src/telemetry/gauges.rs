@@ -59,7 +59,10 @@ pub(super) fn register(meter: &Meter, pdp: &Arc<Pdp>) {
 /// A figure of a journal.
 type JournalFigure = fn(&magistrate_journal::Vitals) -> f64;
 
-const JOURNAL: [(&str, &str, &str, JournalFigure); 5] = [
+const JOURNAL: [(&str, &str, &str, JournalFigure); 6] = [
+    ("magistrate.checkpoint.age", "s", "Time since the newest checkpoint left the store", |it| {
+        it.checkpoint_at.map_or(0.0, |at| seconds(SystemClock.now().since(at)))
+    }),
     ("magistrate.journal.unshipped", "", "Records that are in the journal and not in the store", |it| {
         whole(it.unshipped)
     }),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
+use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
@@ -38,6 +38,14 @@ impl<S: Sink> Sink for Timed<S> {
         self.duration.record(now().duration_since(started).as_secs_f64(), &attributes);
         self.size.record(batch.len() as u64, &attributes);
         outcome
+    }
+
+    async fn seal(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> Result<(), CommitFailed> {
+        self.sink.seal(headers, checkpoint).await
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {

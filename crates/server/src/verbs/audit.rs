@@ -10,12 +10,13 @@ use magistrate_pap::{Changes as _, Records as _};
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position};
 use serde_json::Value as Json;
 
-use super::{decision, input, store};
+use super::{decision, input, store, verify};
 use crate::cli::{AuditVerb, SearchArgs};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::os::SystemClock;
 use crate::output::Out;
+use crate::signing;
 use crate::store::Store;
 
 /// How often `tail --follow` looks for new decisions.
@@ -34,6 +35,11 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Tail { lines, follow } => tail(&store, out, lines, follow).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
+        AuditVerb::Verify(args) => return verify::run(&store, out, &args, now).await,
+        AuditVerb::Key => {
+            let verifier = signing::signer_of(&config.signing_key)?.verifier().to_string();
+            out.either(|| verifier.clone(), || serde_json::json!({ "verifier_key": verifier }))?;
+        }
         AuditVerb::Show { id } => {
             let found = find(&store, id.parse()?).await?;
             out.either(|| decision::page(&found), || decision::json(&found))?;

@@ -18,6 +18,7 @@ mod progress;
 mod role;
 mod scope;
 mod store;
+mod verify;
 
 pub(crate) use audit::find_shipped;
 pub(crate) use check::{Answer, Telling};

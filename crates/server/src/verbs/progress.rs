@@ -29,6 +29,48 @@ enum Form {
     Lines(Lines),
 }
 
+/// Counts what is done of a known number: a bar on a terminal, else a line now and then.
+pub(crate) struct Counting {
+    name: &'static str,
+    done: u64,
+    of: u64,
+    bar: Option<ProgressBar>,
+    began: Instant,
+    told: Instant,
+}
+
+impl Counting {
+    pub(crate) fn new(name: &'static str, of: u64) -> Self {
+        let now = SystemClock.now();
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = bar();
+            bar.set_length(of);
+            bar.set_message(name);
+            bar
+        });
+        Self { name, done: 0, of, bar, began: now, told: now }
+    }
+
+    pub(crate) fn add(&mut self, done: u64) {
+        self.done += done;
+        let now = SystemClock.now();
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+        } else if now.since(self.told) >= PAUSE {
+            self.told = now;
+            let line = line(self.name, (self.done, self.of), self.done, now.since(self.began));
+            let _unwritable = writeln!(anstream::stderr(), "{line}");
+        }
+    }
+
+    /// Clears a bar away.
+    pub(crate) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// A step's progress as lines, now and then.
 struct Lines {
     began: Instant,
@@ -87,19 +129,21 @@ impl Lines {
         }
         if now.since(self.told) >= PAUSE {
             self.told = now;
-            let line = line(progress, progress.done.saturating_sub(self.before), now.since(self.began));
+            let Progress { step, done, of } = progress;
+            let since = done.saturating_sub(self.before) as u64;
+            let line = line(name(step), (done as u64, of as u64), since, now.since(self.began));
             let _unwritable = writeln!(anstream::stderr(), "{line}");
         }
     }
 }
 
 /// A line such as `importing: 120000 of 1000000, 8000/s, about 110 s left`.
-fn line(Progress { step, done, of }: Progress, since: usize, passed: Span) -> String {
-    let (since, seconds) = (since as u64, passed.micros().max(1).unsigned_abs());
-    let told = format!("{}: {done} of {of}", name(step));
+fn line(name: &str, (done, of): (u64, u64), since: u64, passed: Span) -> String {
+    let seconds = passed.micros().max(1).unsigned_abs();
+    let told = format!("{name}: {done} of {of}");
     match since.saturating_mul(1_000_000) / seconds {
         0 => told,
-        rate => format!("{told}, {rate}/s, about {} s left", (of.saturating_sub(done) as u64).div_ceil(rate)),
+        rate => format!("{told}, {rate}/s, about {} s left", of.saturating_sub(done).div_ceil(rate)),
     }
 }
 
@@ -133,8 +177,7 @@ mod tests {
     #[test]
     fn line_tells_rate_and_what_is_left() {
         let check = |done, since, passed, expected: &str| {
-            let progress = Progress { step: Step::Commit, done, of: 1_000_000 };
-            assert_eq!(line(progress, since, Span::seconds(passed)), expected);
+            assert_eq!(line(name(Step::Commit), (done, 1_000_000), since, Span::seconds(passed)), expected);
         };
         check(120_000, 120_000, 15, "importing: 120000 of 1000000, 8000/s, about 110 s left");
         check(520_000, 20_000, 10, "importing: 520000 of 1000000, 2000/s, about 240 s left");

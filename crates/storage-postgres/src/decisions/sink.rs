@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
+use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use tokio::time::Instant;
 
-use super::statements::{LAST_SEQ, SHIP};
+use super::statements::{KEEP_CHECKPOINT, LAST_SEQ, SEAL, SHIP};
 use crate::connect::{Connector, run, within};
 use crate::fault::Fault;
 
@@ -94,6 +94,13 @@ impl PostgresSink {
         Ok(())
     }
 
+    async fn keep(&mut self, headers: &[SealedHeader], checkpoint: Option<&SignedCheckpoint>) -> Result<(), Refusal> {
+        let mut connection = self.take().await?;
+        within(APPEND, keep(&mut connection, headers, checkpoint, self.connector.prepares())).await?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
     async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, Refusal> {
         let mut connection = self.take().await?;
         let last = within(APPEND, last_seq(&mut connection, stream, self.connector.prepares())).await?;
@@ -108,6 +115,14 @@ impl Sink for PostgresSink {
             return Ok(());
         }
         self.append(batch).await.map_err(|refusal| refusal.of(batch.len()))
+    }
+
+    async fn seal(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> Result<(), CommitFailed> {
+        self.keep(headers, checkpoint).await.map_err(|refusal| refusal.of(0))
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
@@ -167,6 +182,45 @@ pub(crate) async fn append(
         ship(connection, records, prepares).await?;
     }
     Ok(run(connection, "COMMIT").await?)
+}
+
+/// Headers first: a checkpoint is over what is there.
+async fn keep(
+    connection: &mut PgConnection,
+    headers: &[SealedHeader],
+    checkpoint: Option<&SignedCheckpoint>,
+    prepares: bool,
+) -> Result<(), Refusal> {
+    run(connection, BEGIN).await?;
+    for headers in headers.chunk_by(|one, next| one.header.stream == next.header.stream) {
+        seal(connection, headers, prepares).await?;
+    }
+    if let Some(SignedCheckpoint { checkpoint, note }) = checkpoint {
+        let size = i64::try_from(checkpoint.size).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let kept = sqlx::query(KEEP_CHECKPOINT).persistent(prepares).bind(&checkpoint.origin).bind(size);
+        kept.bind(checkpoint.root.as_bytes().as_slice()).bind(note).execute(&mut *connection).await?;
+    }
+    Ok(run(connection, "COMMIT").await?)
+}
+
+/// Keeps headers of one stream.
+async fn seal(connection: &mut PgConnection, headers: &[SealedHeader], prepares: bool) -> Result<(), Refusal> {
+    let stream = headers.first().map(|it| it.header.stream.as_bytes().as_slice());
+    let numbers = |value: fn(&SealedHeader) -> u64| {
+        let converted = headers.iter().map(|header| i64::try_from(value(header))).collect::<Result<Vec<_>, _>>();
+        converted.map_err(|error| sqlx::Error::Encode(error.into()))
+    };
+    sqlx::query(SEAL)
+        .persistent(prepares)
+        .bind(stream)
+        .bind(numbers(|it| it.header.number)?)
+        .bind(numbers(|it| it.header.covers.first_seq)?)
+        .bind(numbers(|it| it.header.covers.count)?)
+        .bind(headers.iter().map(|it| it.header.covers.root.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(headers.iter().map(|it| it.bytes.as_slice()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Ships records of one stream.

@@ -95,6 +95,23 @@ macro_rules! by_resource {
 statements! {
     /// Appends the records of one stream: all of them are committed, or none.
     SHIP = "SELECT audit.ship($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    /// Keeps headers of one stream.
+    SEAL = "SELECT audit.seal($1, $2, $3, $4, $5, $6)";
+    /// Keeps a checkpoint.
+    KEEP_CHECKPOINT = "SELECT audit.keep_checkpoint($1, $2, $3, $4)";
+    /// Every stream there is.
+    STREAMS = "SELECT stream FROM audit.stream UNION SELECT stream FROM audit.header
+        UNION SELECT stream FROM audit.decision ORDER BY stream";
+    /// The headers of a stream.
+    HEADERS = "SELECT stream, number, first_seq, count, root, header FROM audit.header WHERE stream = $1 ORDER BY number";
+    /// The last place of a stream by the store's count; a record behind it is there all the same.
+    LAST_PLACE = "SELECT coalesce(max(s.last_seq), 0) FROM audit.stream s WHERE s.stream = $1";
+    /// Every checkpoint.
+    CHECKPOINTS = "SELECT note FROM audit.checkpoint ORDER BY origin, size";
+    /// Records of a stream by place.
+    RECORDS = concat!(
+        "SELECT ", columns!(), " FROM audit.decision d WHERE d.stream = $1 AND d.seq > $2 ORDER BY d.seq, d.day LIMIT $3"
+    );
     /// The last place of a stream, after any commit that is under way.
     LAST_SEQ = "SELECT audit.last_seq($1)";
     /// Makes the partitions of the coming days.

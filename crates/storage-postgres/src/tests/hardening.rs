@@ -53,7 +53,7 @@ const WEAKENED: &[(&str, &str)] = &[
             GRANT {spare} TO {me}",
         "the user `{me}` may as `{spare}` write `audit.stream`",
     ),
-    ("GRANT INSERT, UPDATE ON audit.batch TO {auditor}", "the role `{auditor}` may write `audit.batch`"),
+    ("GRANT INSERT, UPDATE ON audit.header TO {auditor}", "the role `{auditor}` may write `audit.header`"),
     ("ALTER TABLE {leaf} OWNER TO {me}", "`{leaf}` belongs to `{me}`, not to `{owner}`"),
     ("ALTER TABLE {leaf} SET SCHEMA public", "the partition `public.decision_"),
     (

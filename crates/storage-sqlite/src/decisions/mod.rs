@@ -1,5 +1,6 @@
 //! The decisions file: appending through a sink, reading as history.
 
+mod evidence;
 mod history;
 mod row;
 mod sink;

@@ -9,9 +9,14 @@ pub(crate) type Row =
 
 /// Decodes the record of a row, if the row says what the record says.
 pub(crate) fn decode(row: Row) -> Result<RecordedDecision, HistoryError> {
+    Ok(stored(row).decode()?)
+}
+
+/// The row as it is, whatever it says.
+pub(crate) fn stored(row: Row) -> StoredDecision {
     let (day, stream, seq, leaf, recorded_at, class, principal, action, resource, decision, cause, request_id, body) =
         row;
-    let stored = StoredDecision {
+    StoredDecision {
         day,
         stream,
         seq,
@@ -25,6 +30,5 @@ pub(crate) fn decode(row: Row) -> Result<RecordedDecision, HistoryError> {
         cause,
         request_id,
         body,
-    };
-    Ok(stored.decode()?)
+    }
 }

@@ -1,10 +1,10 @@
 //! Appending records: one immediate transaction a batch, on a connection of its own.
 
-use magistrate_ledger::{CommitFailed, SealedRecord, Sink, StreamId};
+use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::statements::{APPEND, APPEND_64, LAST_SEQ};
+use super::statements::{APPEND, APPEND_64, KEEP_CHECKPOINT, LAST_SEQ, SEAL};
 use crate::fault::Fault;
 use crate::opened_file::OpenedFile;
 
@@ -44,6 +44,22 @@ impl SqliteSink {
         Ok(())
     }
 
+    async fn keep(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> Result<(), sqlx::Error> {
+        let mut connection = self.take().await?;
+        match keep(&mut connection, headers, checkpoint).await {
+            Ok(()) => self.connection = Some(connection),
+            Err(error) => {
+                discard(connection).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     fn check_in_place(&self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         match self.file.is_in_place() {
             true => Ok(()),
@@ -70,6 +86,16 @@ impl Sink for SqliteSink {
         self.check_in_place(batch)
     }
 
+    async fn seal(
+        &mut self,
+        headers: &[SealedHeader],
+        checkpoint: Option<&SignedCheckpoint>,
+    ) -> Result<(), CommitFailed> {
+        self.check_in_place(&[])?;
+        self.keep(headers, checkpoint).await.map_err(|error| failed(0, &error))?;
+        self.check_in_place(&[])
+    }
+
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
         let last = self.last_seq(stream).await.map_err(|error| failed(0, &error))?;
         Ok(last.and_then(|seq| u64::try_from(seq).ok()))
@@ -84,6 +110,38 @@ async fn append(connection: &mut SqliteConnection, batch: &[SealedRecord]) -> Re
     }
     for record in rest {
         insert(&mut transaction, APPEND, std::slice::from_ref(record)).await?;
+    }
+    transaction.commit().await
+}
+
+/// Headers first: a checkpoint is over what is there.
+async fn keep(
+    connection: &mut SqliteConnection,
+    headers: &[SealedHeader],
+    checkpoint: Option<&SignedCheckpoint>,
+) -> Result<(), sqlx::Error> {
+    let number = |number: u64| i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for sealed in headers {
+        let header = &sealed.header;
+        sqlx::query(SEAL)
+            .bind(header.stream.as_bytes().as_slice())
+            .bind(number(header.number)?)
+            .bind(number(header.covers.first_seq)?)
+            .bind(number(header.covers.count)?)
+            .bind(header.covers.root.as_bytes().as_slice())
+            .bind(sealed.bytes.as_slice())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if let Some(SignedCheckpoint { checkpoint, note }) = checkpoint {
+        sqlx::query(KEEP_CHECKPOINT)
+            .bind(&checkpoint.origin)
+            .bind(number(checkpoint.size)?)
+            .bind(checkpoint.root.as_bytes().as_slice())
+            .bind(note)
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await
 }

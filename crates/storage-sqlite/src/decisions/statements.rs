@@ -105,6 +105,26 @@ statements! {
     APPEND = append!(row!());
     /// Appends sixty-four at once: each statement goes to the thread that SQLite has, and its answer back.
     APPEND_64 = append!(eight!(eight!(row!())));
+    /// Keeps a header, unless exactly this one is there already. Another one of its number is refused by the schema.
+    SEAL = "INSERT INTO header (stream, number, first_seq, count, root, header)
+        SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (
+            SELECT 1 FROM header WHERE stream = ?1 AND number = ?2 AND first_seq = ?3 AND count = ?4 AND root = ?5
+                AND header = ?6)";
+    /// Keeps a checkpoint, likewise.
+    KEEP_CHECKPOINT = "INSERT INTO checkpoint (origin, size, root, note)
+        SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (
+            SELECT 1 FROM checkpoint WHERE origin = ?1 AND size = ?2 AND root = ?3 AND note = ?4)";
+    /// Every stream there is.
+    STREAMS = "SELECT stream FROM header UNION SELECT DISTINCT stream FROM decision ORDER BY 1";
+    /// The headers of a stream.
+    HEADERS = "SELECT stream, number, first_seq, count, root, header FROM header WHERE stream = ?1 ORDER BY number";
+    /// Every checkpoint.
+    CHECKPOINTS = "SELECT note FROM checkpoint ORDER BY origin, size";
+    /// Records of a stream by place.
+    RECORDS = concat!(
+        "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq > ?2
+            ORDER BY seq LIMIT ?3"
+    );
     /// Takes the write lock and changes nothing: fails where nothing can be written.
     PROBE = "UPDATE decision SET seq = seq WHERE false";
     /// The last place of a stream.

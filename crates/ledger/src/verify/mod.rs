@@ -1,0 +1,95 @@
+//! Verifying a history: whether what is stored is what was sealed, and whether what is sealed is what checkpoints said.
+//!
+//! Nothing that is stored is believed. What is trusted are verifier keys that were pinned elsewhere, and checkpoints that
+//! were kept elsewhere. Whoever can write to the store can still take away, unseen, what was recorded after the newest
+//! checkpoint that left it.
+
+use std::fmt;
+
+mod stream;
+#[cfg(test)]
+mod tests;
+mod trusted;
+
+pub use stream::{StreamVerifier, Verified};
+pub use trusted::Trusted;
+
+/// What is wrong, or is to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A record or header that was sealed is not there.
+    Missing,
+    /// Its bytes, or its columns, are not those that were sealed.
+    Altered,
+    /// A record lies at another one's place, or twice.
+    Reordered,
+    /// There is another history than the one a checkpoint is over, or two checkpoints contradict each other.
+    Forked,
+    /// A checkpoint covers more than there is: an older state was put back.
+    RolledBack,
+    /// A checkpoint that no pinned key signed, or whose signature does not fit.
+    Untrusted,
+    /// Records that a later run says were gone when it began: acknowledged at class `process`, and lost in a crash.
+    LostInCrash,
+    /// Records and headers that no checkpoint covers yet.
+    NotCovered,
+    /// A stream that neither goes on nor ended, and that no later one tells of.
+    Silent,
+}
+
+impl Kind {
+    /// Every kind, the worst first.
+    pub const ALL: [Self; 9] = [
+        Self::Missing,
+        Self::Altered,
+        Self::Reordered,
+        Self::Forked,
+        Self::RolledBack,
+        Self::Untrusted,
+        Self::LostInCrash,
+        Self::NotCovered,
+        Self::Silent,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Altered => "altered",
+            Self::Reordered => "reordered",
+            Self::Forked => "forked",
+            Self::RolledBack => "rolled_back",
+            Self::Untrusted => "untrusted",
+            Self::LostInCrash => "lost_in_crash",
+            Self::NotCovered => "not_covered",
+            Self::Silent => "silent",
+        }
+    }
+
+    /// Whether it shows that history was touched, or is not whole.
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::Missing | Self::Altered | Self::Reordered | Self::Forked | Self::RolledBack | Self::Untrusted => true,
+            Self::LostInCrash | Self::NotCovered | Self::Silent => false,
+        }
+    }
+}
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub kind: Kind,
+    /// Where: a decision, a header, a log.
+    pub at: String,
+    /// How many records it concerns.
+    pub records: u64,
+    /// Why it is said, in words.
+    pub why: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.kind.name(), self.at, self.why)
+    }
+}

@@ -1,0 +1,224 @@
+//! `audit verify`: whether the history is what was recorded.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use magistrate_ledger::verify::{Finding, Kind, StreamVerifier, Trusted, Verified};
+use magistrate_ledger::{Checkpoint, LeftStream, NoteVerifier, StoredDecision, StoredHeader, StreamId, open_note};
+use magistrate_model::Instant;
+use magistrate_pdp::Evidence;
+use serde_json::Value as Json;
+
+use super::progress::Counting;
+use crate::cli::VerifyArgs;
+use crate::exit::Exit;
+use crate::output::Out;
+use crate::signing;
+use crate::store::Store;
+
+/// Records read at a time.
+const PAGE: u32 = 2_000;
+/// Findings that are told one by one; all are in JSON.
+const TOLD: usize = 50;
+
+/// A stream, and what is known of it before its records are read.
+struct Stream {
+    id: StreamId,
+    last_place: u64,
+    headers: Vec<StoredHeader>,
+}
+
+/// What was found of everything.
+struct Report {
+    streams: Vec<(StreamId, Verified)>,
+    /// Of no stream that is there.
+    others: Vec<Finding>,
+    keys: usize,
+}
+
+pub(crate) async fn run(store: &Store, out: Out, args: &VerifyArgs, now: Instant) -> anyhow::Result<Exit> {
+    let keys = keys(args)?;
+    let seen = match &args.seen {
+        Some(path) => notes(path)?,
+        None => Vec::new(),
+    };
+    if keys.is_empty() {
+        let warning = "no key is pinned: the chain is compared with itself alone, and whoever can write to the store can make another that fits; give --key";
+        writeln!(anstream::stderr(), "warning: {warning}")?;
+    }
+    let stored = store.checkpoints().await?;
+    let trusted = Trusted::of(seen.iter().chain(&stored).map(String::as_str), &keys);
+    let report = verify(store, trusted, keys.len(), now).await?;
+    report.tell(out)?;
+    if report.failures().next().is_some() {
+        return Ok(Exit::Integrity);
+    }
+    if let Some(path) = &args.seen {
+        keep(path, &keys, seen.iter().chain(&stored))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn verify(store: &Store, trusted: Trusted, keys: usize, now: Instant) -> anyhow::Result<Report> {
+    let mut streams = Vec::new();
+    for id in store.streams().await? {
+        // In this order: what is shipped meanwhile lies behind what was counted.
+        let last_place = store.last_place(id).await?;
+        streams.push(Stream { id, last_place, headers: store.headers(id).await? });
+    }
+    let left = streams.iter().flat_map(|stream| StreamVerifier::left_by(&stream.headers));
+    let left: BTreeMap<StreamId, LeftStream> = left.map(|left| (left.stream, left)).collect();
+    let known: Vec<StreamId> = streams.iter().map(|stream| stream.id).collect();
+    let mut others = trusted.without(&known);
+    let total = streams.iter().map(|stream| stream.last_place).sum();
+    let mut counting = Counting::new("verifying", total);
+    let mut outcomes = Vec::new();
+    for stream in streams {
+        let verifier = StreamVerifier::new(stream.id, &stream.headers, left.get(&stream.id).cloned(), &trusted);
+        outcomes.push((stream.id, records(store, &stream, verifier, &mut counting, now).await?));
+    }
+    counting.end();
+    others.splice(0..0, trusted.findings);
+    Ok(Report { streams: outcomes, others, keys })
+}
+
+async fn records(
+    store: &Store,
+    stream: &Stream,
+    mut verifier: StreamVerifier,
+    counting: &mut Counting,
+    now: Instant,
+) -> anyhow::Result<Verified> {
+    let mut after = 0;
+    loop {
+        let page = store.records(stream.id, after, PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
+        // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
+        let end = page.last().map_or(0, StoredDecision::seq);
+        let mut taken = 0;
+        for row in page.iter().filter(|row| is_last || row.seq() < end) {
+            verifier.record(row);
+            taken += 1;
+        }
+        counting.add(taken);
+        match (is_last, taken) {
+            (true, _) => return Ok(verifier.finish(stream.last_place, now)),
+            (false, 0) => bail!("place {end} of stream {} is stored {PAGE} times and more", stream.id),
+            (false, _) => after = end - 1,
+        }
+    }
+}
+
+/// Keys on the command line, and those of files: one a line.
+fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<NoteVerifier>> {
+    let mut keys = Vec::new();
+    for given in &args.key {
+        if given.contains('+') {
+            keys.push(given.parse()?);
+            continue;
+        }
+        let text = std::fs::read_to_string(given).with_context(|| format!("cannot read the keys in `{given}`"))?;
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            keys.push(line.parse().with_context(|| format!("in `{given}`"))?);
+        }
+    }
+    Ok(keys)
+}
+
+/// The notes of a file that was kept; none where it is not there yet.
+fn notes(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.with_context(|| format!("cannot read the checkpoints in `{}`", path.display()))?,
+    };
+    let note = |(number, line): (usize, &str)| {
+        signing::note_of(line)
+            .with_context(|| format!("line {} of `{}` holds no checkpoint", number + 1, path.display()))
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(note).collect()
+}
+
+/// Keeps the newest checkpoint of each log: the next run expects at least these. The file is replaced as a whole.
+fn keep<'a>(path: &PathBuf, keys: &[NoteVerifier], notes: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+    let mut newest: BTreeMap<String, (u64, &String)> = BTreeMap::new();
+    for note in notes {
+        if let Ok(Checkpoint { origin, size, .. }) = open_note(note, keys) {
+            let known = newest.entry(origin).or_insert((size, note));
+            if size > known.0 {
+                *known = (size, note);
+            }
+        }
+    }
+    let line = |(_, note): &(u64, &String)| serde_json::json!({ "note": note }).to_string() + "\n";
+    let text: String = newest.values().map(line).collect();
+    let aside = path.with_extension("new");
+    let written = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path));
+    written.with_context(|| format!("cannot keep the checkpoints that were seen in `{}`", path.display()))
+}
+
+impl Report {
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.others.iter().chain(self.streams.iter().flat_map(|(_, verified)| &verified.findings))
+    }
+
+    fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.findings().filter(|finding| finding.kind.is_failure())
+    }
+
+    fn tell(&self, out: Out) -> anyhow::Result<()> {
+        if out.is_json() {
+            return Ok(out.json(&self.json())?);
+        }
+        let row = |(stream, verified): &(StreamId, Verified)| {
+            let Verified { records, headers, covered, .. } = verified;
+            vec![stream.to_string(), records.to_string(), headers.to_string(), covered.to_string()]
+        };
+        let rows: Vec<_> = self.streams.iter().map(row).collect();
+        out.rows(&["stream", "records", "headers", "covered"], &rows, || Json::Null)?;
+        // What shows that history was touched comes first.
+        let mut findings: Vec<&Finding> = self.findings().collect();
+        findings.sort_by_key(|finding| !finding.kind.is_failure());
+        for finding in findings.iter().take(TOLD) {
+            out.line(&finding.to_string())?;
+        }
+        if findings.len() > TOLD {
+            out.line(&format!("and {} more; `-o json` tells all of them", findings.len() - TOLD))?;
+        }
+        out.line(&self.summary())?;
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let records: u64 = self.streams.iter().map(|(_, verified)| verified.records).sum();
+        match (self.failures().next(), self.keys) {
+            (Some(first), _) => {
+                format!("NOT WHOLE: {} findings; the first: {first}", self.failures().count())
+            }
+            (None, 0) => format!("{records} records follow from each other; without a pinned key that proves little"),
+            (None, _) => format!("{records} records are those that were sealed"),
+        }
+    }
+
+    fn json(&self) -> Json {
+        let finding = |it: &Finding| {
+            serde_json::json!({ "kind": it.kind.name(), "failure": it.kind.is_failure(), "at": it.at,
+                "records": it.records, "why": it.why })
+        };
+        let stream = |(id, verified): &(StreamId, Verified)| {
+            serde_json::json!({ "stream": id.to_string(), "records": verified.records, "headers": verified.headers,
+                "covered": verified.covered })
+        };
+        let count = |kind: Kind| self.findings().filter(|it| it.kind == kind).map(|it| it.records.max(1)).sum::<u64>();
+        let counts: serde_json::Map<_, _> =
+            Kind::ALL.iter().map(|kind| (kind.name().to_owned(), Json::from(count(*kind)))).collect();
+        serde_json::json!({
+            "whole": self.failures().next().is_none(),
+            "pinned_keys": self.keys,
+            "streams": self.streams.iter().map(stream).collect::<Vec<_>>(),
+            "counts": counts,
+            "findings": self.findings().map(finding).collect::<Vec<_>>(),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Reading everything, to verify it.
+
+use magistrate_ledger::{StoredDecision, StoredHeader, StreamId};
+use magistrate_pdp::{Evidence, HistoryError};
+
+use super::row::{self, Row};
+use super::statements::{CHECKPOINTS, HEADERS, LAST_SEQ, RECORDS, STREAMS};
+use crate::fault::Fault;
+use crate::store::SqliteStore;
+
+impl Evidence for SqliteStore {
+    async fn streams(&self) -> Result<Vec<StreamId>, HistoryError> {
+        let rows: Vec<Vec<u8>> =
+            sqlx::query_scalar(STREAMS).fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
+        Ok(rows.iter().filter_map(|bytes| stream_of(bytes)).collect())
+    }
+
+    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
+        let rows = sqlx::query_as(HEADERS).bind(stream.as_bytes().as_slice()).fetch_all(&self.decisions).await;
+        Ok(rows.map_err(|e| unreached(&e))?.into_iter().map(stored_header).collect())
+    }
+
+    async fn last_place(&self, stream: StreamId) -> Result<u64, HistoryError> {
+        let last: Result<Option<i64>, _> =
+            sqlx::query_scalar(LAST_SEQ).bind(stream.as_bytes().as_slice()).fetch_one(&self.decisions).await;
+        Ok(last.map_err(|e| unreached(&e))?.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<String>, HistoryError> {
+        sqlx::query_scalar(CHECKPOINTS).fetch_all(&self.decisions).await.map_err(|e| unreached(&e))
+    }
+
+    async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
+        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+        let rows = sqlx::query_as::<_, Row>(RECORDS).bind(stream.as_bytes().as_slice()).bind(after).bind(limit);
+        let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
+        Ok(rows.into_iter().map(row::stored).collect())
+    }
+}
+
+fn unreached(error: &sqlx::Error) -> HistoryError {
+    HistoryError::Unreachable(Fault::of(error).to_string())
+}
+
+/// A row of `header`: stream, number, first place, count, root, bytes.
+type HeaderRow = (Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
+
+fn stored_header((stream, number, first_seq, count, root, header): HeaderRow) -> StoredHeader {
+    StoredHeader { stream, number, first_seq, count, root, header }
+}
+
+/// The stream of a column that must hold 16 bytes.
+fn stream_of(bytes: &[u8]) -> Option<StreamId> {
+    bytes.try_into().ok().map(StreamId::new)
+}
