@@ -165,17 +165,18 @@ pub(crate) fn measure(prepared: &Prepared, how: &How<'_>) -> anyhow::Result<Figu
     let history = if how.verify_history { prepared.history() } else { None };
     let running = prepared.start(how.server_cores)?;
     // Its first answer, which nobody counts, is in the history already.
-    let before = history.as_ref().map(History::told).transpose()?;
+    let before = history.as_ref().map(History::settled).transpose()?;
     let ran = load(prepared, &running, how)?;
     let ready_after = running.ready_after;
+    let after = history.as_ref().map(History::settled).transpose()?;
     drop(running);
-    let history_verified = match history.zip(before) {
+    let history_verified = match before.zip(after) {
         None => None,
-        Some((history, before)) => {
+        Some((before, after)) => {
             let mut answered = Told::default();
             [&ran.warm_up, &ran.measured].into_iter().for_each(|tally| answered.absorb(tally.told));
             let failed = ran.warm_up.failed() + ran.measured.failed();
-            let compared = compare_history(before, history.told()?, answered, failed);
+            let compared = compare_history(before, after, answered, failed);
             if let Err(error) = &compared {
                 tell(&format!("error: {error}"));
             }

@@ -1,6 +1,7 @@
 //! What a store's history holds, to be compared with what was answered.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use magistrate_model::Decision;
@@ -22,7 +23,25 @@ pub(crate) enum History {
 /// Records read at once.
 const PAGE: u32 = 4_096;
 
+/// How long nothing may be added before a history counts as settled, and how often that is looked at.
+const SETTLED: Duration = Duration::from_millis(400);
+const LOOKS: usize = 200;
+
 impl History {
+    /// Every decision, once nothing is added any more: a node brings to its store a little later what it answered.
+    pub(crate) fn settled(&self) -> anyhow::Result<Told> {
+        let mut told = self.told()?;
+        for _ in 0..LOOKS {
+            std::thread::sleep(SETTLED);
+            let again = self.told()?;
+            if again == told && told != Told::default() {
+                return Ok(told);
+            }
+            told = again;
+        }
+        bail!("the history is never at rest; does somebody else use it?")
+    }
+
     /// Every decision that is recorded, added up as answers are.
     pub(crate) fn told(&self) -> anyhow::Result<Told> {
         match self {
