@@ -41,27 +41,26 @@ fn cannot_read(path: &Path) -> String {
     format!("cannot read the signing key `{}`", path.display())
 }
 
-/// Whoever else could read it could sign a history of their own.
+/// Whoever else could read it could sign a history of their own. A file of root's that this process' group may read is how
+/// Kubernetes hands secrets over.
 fn check_owner(file: &std::fs::File, path: &Path) -> anyhow::Result<()> {
     let found = file.metadata().with_context(|| cannot_read(path))?;
-    let own = rustix::process::geteuid().as_raw();
-    if found.uid() != own {
+    let (own, path) = (rustix::process::geteuid().as_raw(), path.display());
+    let others = if found.uid() == 0 && own != 0 { 0o037 } else { 0o077 };
+    if found.uid() != own && found.uid() != 0 {
         bail!(
-            "the signing key `{}` belongs to user {}, and this process is user {own}; give it to that user",
-            path.display(),
+            "the signing key `{path}` belongs to user {}, and this process is user {own}; give it to that user",
             found.uid()
         );
     }
-    if found.mode() & 0o077 != 0 {
-        bail!(
-            "others may read the signing key `{}`; run `chmod 600` on it, and make a new one if somebody has",
-            path.display()
-        );
+    if found.mode() & others != 0 {
+        bail!("others may read the signing key `{path}`; run `chmod 600` on it, and make a new one if somebody has");
     }
     Ok(())
 }
 
-fn create(path: &Path, node: &str) -> anyhow::Result<NoteSigner> {
+/// Makes a signing key where there is no file yet.
+pub(crate) fn create(path: &Path, node: &str) -> anyhow::Result<NoteSigner> {
     let cannot = || format!("cannot make the signing key `{}`", path.display());
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("{error}")).with_context(cannot)?;

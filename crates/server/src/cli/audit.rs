@@ -30,7 +30,11 @@ pub(crate) enum AuditVerb {
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
     /// Show the key that verifies this node's checkpoints, to be pinned
-    Key,
+    Key {
+        /// Make a signing key in this file first, for a node that will be given it
+        #[arg(long, value_name = "FILE")]
+        make: Option<PathBuf>,
+    },
     /// Show one decision in full
     Show {
         /// The decision's id

@@ -36,8 +36,12 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
         AuditVerb::Verify(args) => return verify::run(&store, out, &args, now).await,
-        AuditVerb::Key => {
-            let verifier = signing::signer_of(&config.signing_key)?.verifier().to_string();
+        AuditVerb::Key { make } => {
+            let signer = match make {
+                Some(path) => signing::create(&path, &config.node)?,
+                None => signing::signer_of(&config.signing_key)?,
+            };
+            let verifier = signer.verifier().to_string();
             out.either(|| verifier.clone(), || serde_json::json!({ "verifier_key": verifier }))?;
         }
         AuditVerb::Show { id } => {

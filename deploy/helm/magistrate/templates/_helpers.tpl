@@ -87,6 +87,9 @@ spec:
               fieldPath: metadata.name
         - { name: MAGISTRATE_TLS_CERTIFICATE_FILE, value: /run/magistrate/tls/tls.crt }
         - { name: MAGISTRATE_TLS_KEY_FILE, value: /run/magistrate/tls/tls.key }
+        {{- if .Values.ledger.signingKeySecret }}
+        - { name: MAGISTRATE_SIGNING_KEY_FILE, value: /run/magistrate/signing/signing.key }
+        {{- end }}
         {{- with .Values.defaultNamespace }}
         - { name: MAGISTRATE_DEFAULT_NAMESPACE, value: {{ . | quote }} }
         {{- end }}
@@ -123,6 +126,9 @@ spec:
       volumeMounts:
         - { name: tls, mountPath: /run/magistrate/tls, readOnly: true }
         - { name: tmp, mountPath: /tmp }
+        {{- if .Values.ledger.signingKeySecret }}
+        - { name: signing, mountPath: /run/magistrate/signing, readOnly: true }
+        {{- end }}
         {{- if .Values.database.url }}
         - { name: database, mountPath: /run/magistrate/database, readOnly: true }
         {{- end }}
@@ -134,6 +140,12 @@ spec:
         defaultMode: 0440
     - name: tmp
       emptyDir: { sizeLimit: 16Mi }
+    {{- with .Values.ledger.signingKeySecret }}
+    - name: signing
+      secret:
+        secretName: {{ . }}
+        defaultMode: 0440
+    {{- end }}
     {{- if .Values.database.url }}
     - name: data
       emptyDir: { sizeLimit: {{ .Values.ledger.journalSize }} }
