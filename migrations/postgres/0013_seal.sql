@@ -55,6 +55,9 @@ $seal$;
 CREATE FUNCTION audit.keep_checkpoint(p_origin text, p_size bigint, p_root bytea, p_note text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $keep_checkpoint$
 BEGIN
+    IF current_setting('synchronous_commit') IN ('off', 'local') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     INSERT INTO audit.checkpoint (origin, size, root, note) VALUES (p_origin, p_size, p_root, p_note)
     ON CONFLICT DO NOTHING;
     IF NOT EXISTS (
@@ -66,4 +69,10 @@ BEGIN
 END
 $keep_checkpoint$;
 
-REVOKE ALL ON FUNCTION audit.seal, audit.keep_checkpoint FROM PUBLIC;
+-- The number of the last header of a stream, NULL if it has none.
+CREATE FUNCTION audit.last_header(p_stream bytea) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $last_header$
+    SELECT max(h.number) FROM audit.header h WHERE h.stream = p_stream;
+$last_header$;
+
+REVOKE ALL ON FUNCTION audit.seal, audit.keep_checkpoint, audit.last_header FROM PUBLIC;

@@ -14,7 +14,7 @@ GRANT SELECT ON magistrate._sqlx_migrations, magistrate.installation, magistrate
 GRANT SELECT ON magistrate.api_key TO {app};
 
 -- A decision is written by one function, and not read by whoever writes it.
-GRANT EXECUTE ON FUNCTION audit.ship, audit.seal, audit.keep_checkpoint, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
+GRANT EXECUTE ON FUNCTION audit.ship, audit.seal, audit.keep_checkpoint, audit.last_header, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
 
 GRANT EXECUTE ON FUNCTION magistrate.commit, magistrate.issue_api_key, magistrate.revoke_api_key TO {admin};
 GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor};

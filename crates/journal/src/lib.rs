@@ -13,6 +13,7 @@ mod recover;
 mod sealing;
 mod segment;
 mod shared;
+mod shipment;
 mod shipper;
 mod threads;
 mod vitals;

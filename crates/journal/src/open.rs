@@ -134,6 +134,13 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Nothing is taken any more once the lock is let go: the next process has read what is there.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.shared.refuse("the journal is closed");
+    }
+}
+
 impl Keeper {
     /// The room that the journal has.
     pub fn room(&self) -> Arc<Room> {

@@ -19,6 +19,8 @@ pub(crate) enum ReadError {
     Io { path: String, error: io::Error },
     #[error("`{path}` does not hold what was appended to it, at byte {at}: {why}")]
     Damaged { path: String, at: u64, why: String },
+    #[error("segment {0} of the journal is gone before it was shipped")]
+    Gone(u32),
 }
 
 /// Reads from a place in a segment on.

@@ -11,6 +11,7 @@ use magistrate_model::{Digest, Instant};
 
 use crate::format::{Found, Kind, SEGMENT_HEADER, look, resume};
 use crate::segment::Segment;
+use crate::shared::remove;
 
 /// A run that ended, as its segments tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,14 @@ pub(crate) fn recover(dir: &Path) -> io::Result<Vec<Backlog>> {
     }
     let scanned: io::Result<Vec<Backlog>> = streams.into_values().map(scan).collect();
     let mut backlogs = scanned?;
+    // A run that appended nothing leaves nothing.
+    backlogs.retain(|backlog| {
+        let holds = !backlog.extents.is_empty() || backlog.left.cut > 0 || !backlog.left.damage.is_empty();
+        if !holds {
+            backlog.segments.iter().for_each(|segment| remove(segment));
+        }
+        holds
+    });
     backlogs.sort_by_key(|backlog| backlog.left.began);
     Ok(backlogs)
 }

@@ -37,6 +37,9 @@ impl std::fmt::Debug for Sealing {
 }
 
 /// Seals a stream while it is shipped.
+///
+/// A header goes to the store behind the records that it covers, and into the journal, where the next run finds how the
+/// chain ended. A journal without room does not hold up the store.
 pub(crate) struct Seals {
     sealer: Sealer,
     writer: Arc<Writer>,
@@ -44,8 +47,10 @@ pub(crate) struct Seals {
     export: Export,
     /// Headers that are made and not in the journal.
     unwritten: VecDeque<SealedHeader>,
-    /// The last header that the store has.
-    shipped: u64,
+    /// Headers that are made and not in the store.
+    unsent: Vec<SealedHeader>,
+    /// The last header that the store said it has.
+    sent: u64,
     /// How many headers the newest checkpoint covers, and when it was made.
     covered: u64,
     covered_at: Option<Instant>,
@@ -63,8 +68,19 @@ impl Seals {
         let Sealing { writer, signer, node, now, export } = sealing;
         let opening = Opening { node, key: signer.verifier().key(), left };
         let (sealer, first) = Sealer::begin(writer.stream(), signer, opening, now());
-        let unwritten = VecDeque::from([first]);
-        Self { sealer, writer, now, export, unwritten, shipped: 0, covered: 0, covered_at: None }
+        let mut seals = Self {
+            sealer,
+            writer,
+            now,
+            export,
+            unwritten: VecDeque::new(),
+            unsent: Vec::new(),
+            sent: 0,
+            covered: 0,
+            covered_at: None,
+        };
+        seals.made(Some(first));
+        seals
     }
 
     /// Takes the next record of the stream; a batch that is full is sealed.
@@ -72,16 +88,31 @@ impl Seals {
         let now = (self.now)();
         self.sealer.take(record, now);
         if self.sealer.is_full() {
-            self.unwritten.extend(self.sealer.seal(now));
+            let full = self.sealer.seal(now);
+            self.made(full);
         }
     }
 
-    /// Makes the header that is due, or that covers whatever there is if `all`, and puts what is made into the journal.
-    /// Where there is no room, that is tried again. Says whether any was put there.
-    pub(crate) fn write(&mut self, all: bool) -> bool {
+    /// Makes the header that is due, or that covers whatever there is if `all`.
+    pub(crate) fn make(&mut self, all: bool) {
         let now = (self.now)();
         let due = if all { self.sealer.seal_now(now) } else { self.sealer.seal(now) };
-        self.unwritten.extend(due);
+        self.made(due);
+    }
+
+    /// Makes the last header.
+    pub(crate) fn close(&mut self) {
+        let last = self.sealer.close((self.now)());
+        self.made(Some(last));
+    }
+
+    fn made(&mut self, header: Option<SealedHeader>) {
+        self.unwritten.extend(header.clone());
+        self.unsent.extend(header);
+    }
+
+    /// Puts what is made into the journal; where there is no room, that is tried again. Says whether any was put there.
+    pub(crate) fn write(&mut self) -> bool {
         let made = self.unwritten.len();
         while let Some(header) = self.unwritten.front() {
             if let Err(error) = self.writer.append_header(header) {
@@ -93,26 +124,39 @@ impl Seals {
         self.unwritten.len() < made
     }
 
-    /// Makes the last header.
-    pub(crate) fn close(&mut self) {
-        let now = (self.now)();
-        self.unwritten.push_back(self.sealer.close(now));
-        let _written = self.write(false);
+    /// Whether every header is in the journal.
+    pub(crate) fn is_written(&self) -> bool {
+        self.unwritten.is_empty()
     }
 
-    /// A checkpoint over every header, if one is due, or if `all` and there are headers that none covers. `shipped` is the
-    /// last header that the store has, or will have before.
-    pub(crate) fn checkpoint(&self, shipped: u64, all: bool) -> Option<SignedCheckpoint> {
-        let size = self.sealer.size();
-        let now = (self.now)();
-        let waited = self.covered_at.is_none_or(|at| now.since(at) >= CHECKPOINT_EVERY);
+    /// Headers that the store does not have.
+    pub(crate) fn unsent(&self) -> &[SealedHeader] {
+        &self.unsent
+    }
+
+    /// The last header that the store said it has.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The place behind the last record that is under a header.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.sealer.sealed()
+    }
+
+    /// A checkpoint over every header, if one is due, or if `all` and there are headers that none covers.
+    pub(crate) fn checkpoint(&self, all: bool) -> Option<SignedCheckpoint> {
+        let (size, now) = (self.sealer.size(), (self.now)());
+        let waited = self.covered_at.is_none_or(|at| now.since(at) >= CHECKPOINT_EVERY || now < at);
         let due = all || waited || size - self.covered >= MOST_HEADERS;
-        (due && size > self.covered && shipped.max(self.shipped) == size).then(|| self.sealer.checkpoint())
+        (due && size > self.covered).then(|| self.sealer.checkpoint())
     }
 
-    /// Notes that the store has headers up to this one, and this checkpoint.
-    pub(crate) fn arrived(&mut self, shipped: u64, checkpoint: Option<&SignedCheckpoint>) -> Option<Instant> {
-        self.shipped = self.shipped.max(shipped);
+    /// Notes that the store has all headers, and this checkpoint; says when that was, if there is one.
+    pub(crate) fn arrived(&mut self, checkpoint: Option<&SignedCheckpoint>) -> Option<Instant> {
+        if let Some(last) = self.unsent.drain(..).next_back() {
+            self.sent = last.header.number;
+        }
         let signed = checkpoint?;
         let now = (self.now)();
         (self.covered, self.covered_at) = (signed.checkpoint.size, Some(now));

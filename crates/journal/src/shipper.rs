@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, Sink};
+use magistrate_ledger::{CommitFailed, Sink, StreamId};
 use tracing::{error, info, warn};
 
 use crate::format::SEGMENT_HEADER;
@@ -13,11 +13,9 @@ use crate::open::Unshipped;
 use crate::reader::{Item, ReadError, Reader};
 use crate::recover::{Backlog, Extent, Left};
 use crate::sealing::{Sealing, Seals};
-use crate::shared::{Shared, remove};
+use crate::shared::{Position, Shared};
+use crate::shipment::{MOST_RECORDS, Shipment, clear};
 
-/// Records of a shipment, and about how many bytes they have.
-const MOST_RECORDS: usize = 2_000;
-const MOST_BYTES: usize = 4 << 20;
 /// How long records gather before they are shipped, unless somebody waits for the store.
 const GATHER: Duration = Duration::from_millis(20);
 /// Before shipping again after the first failure, and at most.
@@ -53,8 +51,9 @@ pub struct Shipper<S> {
     sink: S,
     shared: Arc<Shared>,
     backlog: VecDeque<Backlog>,
-    /// Where the backlog is read.
+    /// Where the backlog is read, and the last record of its first run that arrived.
     extents: VecDeque<(Reader, u64)>,
+    arrived: u64,
     live: Reader,
     /// What is being shipped; kept until it arrived.
     shipment: Shipment,
@@ -64,40 +63,18 @@ pub struct Shipper<S> {
     /// The store has failed since it was asked what it has.
     doubted: bool,
     seals: Seals,
-    /// Segments of the running stream whose records are in the store, and earlier runs likewise; they go once a checkpoint
-    /// covers them.
-    done: Vec<u32>,
+    /// Segments of the running stream whose records are in the store, with the last of these, and earlier runs likewise; they
+    /// go once a checkpoint covers them.
+    done: Vec<(u32, u64)>,
     cleared: Vec<Backlog>,
-    /// The segment that holds the newest header that was read. It stays: the next run must find how the chain ended.
+    /// The last record of the running stream that was read.
+    read: u64,
+    /// The segment that holds the newest header, or an earlier one. It stays: the next run finds there how the chain ended.
     headed: u32,
-}
-
-#[derive(Debug, Default)]
-struct Shipment {
-    records: Vec<SealedRecord>,
-    bytes: usize,
-    headers: Vec<SealedHeader>,
-    /// Segments of the running stream that hold nothing behind these records.
-    done: Vec<u32>,
-    /// The segment of the last header.
-    headed: Option<u32>,
-    /// Whoever waits for these records was told.
-    told: bool,
-}
-
-impl Shipment {
-    fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.headers.is_empty() && self.done.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.records.len() >= MOST_RECORDS || self.bytes >= MOST_BYTES
-    }
-
-    fn push(&mut self, record: SealedRecord) {
-        self.bytes += record.bytes.len();
-        self.records.push(record);
-    }
+    /// Everything before this place is shipped again; until that is done nothing is covered by a checkpoint.
+    again: Option<Position>,
+    /// Records of a shipment that are committed at once: fewer after a failure, which may be that they took too long.
+    most: usize,
 }
 
 impl<S: Sink> Shipper<S> {
@@ -110,10 +87,14 @@ impl<S: Sink> Shipper<S> {
             seals,
             done: Vec::new(),
             cleared: Vec::new(),
+            read: 0,
             headed: 0,
+            again: None,
+            most: MOST_RECORDS,
             sink,
             live: Reader::new(first, SEGMENT_HEADER as u64),
             extents: VecDeque::new(),
+            arrived: 0,
             backlog: backlog.into(),
             shared,
             shipment: Shipment::default(),
@@ -153,8 +134,17 @@ impl<S: Sink> Shipper<S> {
         assert_eq!(self.ship(false).await.unwrap(), Shipped::Nothing);
     }
 
-    /// The same, and says that the stream has ended. Nothing may be appended after it.
+    /// Makes so many shipments.
+    #[cfg(test)]
+    pub(crate) async fn ship_some(&mut self, shipments: usize) {
+        for _ in 0..shipments {
+            assert!(matches!(self.ship(false).await.unwrap(), Shipped::Records(_)));
+        }
+    }
+
+    /// The same, and says that the stream has ended: nothing is appended after it.
     pub async fn close(&mut self) -> bool {
+        self.shared.refuse("the server has stopped");
         if !self.finish().await {
             return false;
         }
@@ -164,7 +154,7 @@ impl<S: Sink> Shipper<S> {
 
     async fn wait(&self) {
         let idle = Duration::from_micros(u64::try_from(self.seals.idle().micros()).unwrap_or(0));
-        if tokio::time::timeout(idle, self.shared.news.notified()).await.is_err() {
+        if tokio::time::timeout(idle.max(GATHER), self.shared.news.notified()).await.is_err() {
             return;
         }
         tokio::select! {
@@ -182,8 +172,12 @@ impl<S: Sink> Shipper<S> {
                     info!("the decision store takes records again");
                 }
                 self.pause = FIRST_PAUSE;
+                self.most = (self.most * 2).min(MOST_RECORDS);
             }
-            Err(trouble) => self.tell(trouble),
+            Err(trouble) => {
+                self.most = (self.most / 2).max(1);
+                self.tell(trouble);
+            }
         }
         shipped
     }
@@ -192,38 +186,55 @@ impl<S: Sink> Shipper<S> {
         if self.doubted {
             self.ask().await?;
         }
-        let wrote = self.shipment.is_empty() && self.read(all)?;
+        if self.shipment.is_empty() {
+            self.read().map_err(|error| Trouble::Hopeless(error.to_string()))?;
+        }
         let count = self.shipment.records.len();
         if count > 0 {
             self.date();
-            let committed = self.sink.commit(&self.shipment.records).await;
+            let committed = self.commit().await;
             self.judge(committed)?;
             self.tell_shipped();
         }
-        let shipped = self.shipment.headers.iter().filter(|it| it.header.stream == self.shared.stream);
-        let shipped = shipped.map(|it| it.header.number).max().unwrap_or(0);
-        let checkpoint = if self.backlog.is_empty() { self.seals.checkpoint(shipped, all) } else { None };
-        if !self.shipment.headers.is_empty() || checkpoint.is_some() {
-            let sealed = self.sink.seal(&self.shipment.headers, checkpoint.as_ref()).await;
+        // A header is made over what is in the store, and goes there at once.
+        let live = self.backlog.is_empty();
+        if live {
+            self.seals.make(all && !self.shipment.is_full());
+            self.write_headers();
+        }
+        let headers = [self.shipment.headers.as_slice(), if live { self.seals.unsent() } else { &[] }].concat();
+        let checkpoint = if live && self.again.is_none() { self.seals.checkpoint(all) } else { None };
+        if !headers.is_empty() || checkpoint.is_some() {
+            let sealed = self.sink.seal(&headers, checkpoint.as_ref()).await;
             self.judge(sealed)?;
         }
-        let nothing = self.shipment.is_empty() && checkpoint.is_none() && self.backlog.is_empty() && !wrote;
+        let nothing = self.shipment.is_empty() && headers.is_empty() && checkpoint.is_none() && live;
         self.arrived();
-        if let Some(at) = self.seals.arrived(shipped, checkpoint.as_ref()) {
+        let covered = if live { self.seals.arrived(checkpoint.as_ref()) } else { None };
+        if let Some(at) = covered {
             self.shared.checkpoint_at.store(at.micros(), Ordering::Release);
             self.release();
         }
         Ok(if nothing { Shipped::Nothing } else { Shipped::Records(count) })
     }
 
-    /// Fills the shipment; says whether a header was written that is read next.
-    fn read(&mut self, all: bool) -> Result<bool, Trouble> {
-        let hopeless = |error: ReadError| Trouble::Hopeless(error.to_string());
-        if !self.backlog.is_empty() {
-            return self.read_backlog().map_err(hopeless).map(|()| false);
+    async fn commit(&mut self) -> Result<(), CommitFailed> {
+        for records in self.shipment.records.chunks(self.most) {
+            self.sink.commit(records).await?;
         }
-        self.read_live().map_err(hopeless)?;
-        Ok(self.seals.write(all && !self.shipment.is_full()))
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), ReadError> {
+        if self.backlog.is_empty() { self.read_live() } else { self.read_backlog() }
+    }
+
+    /// Headers lie behind this place, or at it.
+    fn write_headers(&mut self) {
+        let end = self.shared.end();
+        if self.seals.write() {
+            self.headed = end.number;
+        }
     }
 
     fn judge(&mut self, outcome: Result<(), CommitFailed>) -> Result<(), Trouble> {
@@ -250,6 +261,7 @@ impl<S: Sink> Shipper<S> {
         let (records, shared) = (&self.shipment.records, &self.shared);
         if !self.backlog.is_empty() {
             shared.backlog.fetch_sub(records.len() as u64, Ordering::AcqRel);
+            self.arrived = records.last().map_or(self.arrived, |last| last.id.seq);
         } else if let Some(last) = records.last() {
             shared.tell_shipped(last.id.seq);
         }
@@ -260,18 +272,21 @@ impl<S: Sink> Shipper<S> {
 
     /// The shipment is in the store: what it was the last of waits for a checkpoint.
     fn arrived(&mut self) {
-        let Shipment { done, headed, .. } = std::mem::take(&mut self.shipment);
+        let Shipment { done, .. } = std::mem::take(&mut self.shipment);
         self.done.extend(done);
-        self.headed = headed.map_or(self.headed, |headed| self.headed.max(headed));
         if self.extents.is_empty() {
             self.cleared.extend(self.backlog.pop_front());
+            self.arrived = 0;
         }
     }
 
-    /// A checkpoint covers what was shipped: segments can go, all but the one where the chain ends.
+    /// A checkpoint covers every record that is under a header: segments that hold no others can go, all but the one where
+    /// the chain ends, if it could be written there.
     fn release(&mut self) {
-        let headed = self.headed;
-        self.done.extract_if(.., |number| *number < headed).for_each(|number| self.shared.release(number));
+        let (headed, covered, is_written) = (self.headed, self.seals.next_seq(), self.seals.is_written());
+        let can_go = |(number, last): &(u32, u64)| *last < covered && (*number < headed || !is_written);
+        let gone: Vec<(u32, u64)> = self.done.extract_if(.., |done| can_go(done)).collect();
+        gone.into_iter().for_each(|(number, _)| self.shared.release(number));
         self.cleared.drain(..).for_each(|backlog| clear(&backlog, &self.shared));
     }
 
@@ -279,21 +294,23 @@ impl<S: Sink> Shipper<S> {
         let end = self.shared.end();
         while !self.shipment.is_full() {
             match self.live.next(self.live.end(end))? {
-                None => break,
+                None => {
+                    self.again = self.again.filter(|again| end < *again);
+                    break;
+                }
                 Some(Item::Record(record)) => {
+                    self.read = record.id.seq;
                     self.seals.take(&record);
                     self.shipment.push(record);
                 }
-                Some(Item::Header(header)) => {
-                    self.shipment.headed = Some(self.live.number());
-                    self.shipment.headers.push(header);
-                }
+                // It went to the store when it was made.
+                Some(Item::Header(header)) if self.again.is_some() => self.shipment.headers.push(header),
+                Some(Item::Header(_)) => {}
                 Some(Item::End) => {
-                    self.shipment.done.push(self.live.number());
-                    // The next one is there before the frame that leads to it.
-                    if let Some(next) = self.shared.segment(self.live.number() + 1) {
-                        self.live = Reader::new(next, SEGMENT_HEADER as u64);
-                    }
+                    let number = self.live.number();
+                    self.shipment.done.push((number, self.read));
+                    let next = self.shared.segment(number + 1).ok_or(ReadError::Gone(number + 1))?;
+                    self.live = Reader::new(next, SEGMENT_HEADER as u64);
                 }
             }
         }
@@ -325,22 +342,45 @@ impl<S: Sink> Shipper<S> {
     /// said it had. What is still in the journal is shipped again.
     async fn ask(&mut self) -> Result<(), Trouble> {
         let stream = self.shared.stream;
-        let last = self.sink.last_committed(stream).await.map_err(Trouble::Store)?.unwrap_or(0);
-        self.doubted = false;
-        let shipped = self.shared.shipped();
-        if last >= shipped {
-            return Ok(());
+        let records = self.has(stream).await? < self.shared.shipped();
+        let headers = self.sink.last_sealed(stream).await.map_err(Trouble::Store)?.unwrap_or(0) < self.seals.sent();
+        let mut earlier = false;
+        let first = self.backlog.front().map(|first| (first.left.stream, self.arrived));
+        let cleared = self.cleared.iter().map(|it| (it.left.stream, it.left.last_seq));
+        for (stream, last) in cleared.chain(first).collect::<Vec<_>>() {
+            earlier |= self.has(stream).await? < last;
         }
+        self.doubted = false;
+        if records || headers || earlier {
+            self.restart();
+            error!(
+                %stream,
+                "the decision store lost what it had: it was restored, or failed over to a stale copy; what is still in the journal is shipped again"
+            );
+        }
+        Ok(())
+    }
+
+    async fn has(&mut self, stream: StreamId) -> Result<u64, Trouble> {
+        Ok(self.sink.last_committed(stream).await.map_err(Trouble::Store)?.unwrap_or(0))
+    }
+
+    /// Begins again with the oldest that is in the journal. INVARIANT: nothing goes before all of it has arrived again.
+    fn restart(&mut self) {
         let kept = self.shared.space().used.first_key_value().map(|(_, segment)| Arc::clone(segment));
         if let Some(kept) = kept {
             self.live = Reader::new(kept, SEGMENT_HEADER as u64);
-            self.shipment = Shipment::default();
         }
-        error!(
-            %stream, last, shipped,
-            "the decision store lost records that it had: it was restored, or failed over to a stale copy; those that are still in the journal are shipped again"
-        );
-        Ok(())
+        self.again = Some(self.shared.end());
+        (self.shipment, self.read) = (Shipment::default(), 0);
+        self.done.clear();
+        self.extents.clear();
+        self.arrived = 0;
+        for backlog in self.cleared.drain(..).rev() {
+            self.backlog.push_front(backlog);
+        }
+        let records = self.backlog.iter().map(|backlog| backlog.records).sum();
+        self.shared.backlog.store(records, Ordering::Release);
     }
 
     fn tell(&mut self, trouble: &Trouble) {
@@ -359,23 +399,4 @@ impl<S: Sink> Shipper<S> {
         }
         self.told = Some(why);
     }
-}
-
-/// Removes the segments of a run whose records are in the store; those that were damaged are kept under another name.
-fn clear(backlog: &Backlog, shared: &Shared) {
-    let is_damaged = !backlog.left.damage.is_empty();
-    for segment in &backlog.segments {
-        if is_damaged {
-            let kept = segment.path.with_extension("damaged");
-            if let Err(error) = std::fs::rename(&segment.path, &kept) {
-                warn!(path = %segment.path.display(), %error, "a damaged segment of the journal cannot be set aside");
-            }
-        } else {
-            remove(segment);
-        }
-    }
-    let bytes: u64 = backlog.segments.iter().map(|segment| segment.size).sum();
-    let mut space = shared.space();
-    space.bytes = space.bytes.saturating_sub(bytes);
-    shared.space_changed().notify_all();
 }

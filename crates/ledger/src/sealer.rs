@@ -68,8 +68,9 @@ impl Sealer {
 
     /// A header, where one is due: for a batch that is full or has waited, or to break a silence.
     pub fn seal(&mut self, now: Instant) -> Option<SealedHeader> {
-        let waited = self.since.is_some_and(|since| now.since(since) >= LONGEST);
-        let silent = now.since(self.said_at) >= SILENCE;
+        // A clock that was set back is no reason to wait until it has caught up.
+        let waited = self.since.is_some_and(|since| now.since(since) >= LONGEST || now < since);
+        let silent = now.since(self.said_at) >= SILENCE || now < self.said_at;
         (self.is_full() || waited || silent).then(|| self.say(Says::Continues, now))
     }
 
@@ -86,6 +87,11 @@ impl Sealer {
     /// When the next header is due, if no record comes.
     pub fn due(&self) -> Instant {
         self.since.map_or_else(|| self.said_at.plus(SILENCE), |since| since.plus(LONGEST))
+    }
+
+    /// The place behind the last record that a header covers.
+    pub fn sealed(&self) -> u64 {
+        self.first_seq
     }
 
     /// How many headers there are.

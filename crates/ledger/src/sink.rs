@@ -36,6 +36,9 @@ pub trait Sink: Send + 'static {
 
     /// The last `seq` of the stream that is committed, after whatever commit is under way.
     fn last_committed(&mut self, stream: StreamId) -> impl Future<Output = Result<Option<u64>, CommitFailed>> + Send;
+
+    /// The number of the last header of the stream that is kept.
+    fn last_sealed(&mut self, stream: StreamId) -> impl Future<Output = Result<Option<u64>, CommitFailed>> + Send;
 }
 
 /// Takes records as they are numbered: a journal. Called with one batch at a time, in order.

@@ -1,6 +1,7 @@
 //! A decision as a store keeps it, and what its row must say for it to be believed.
 
 use crate::header::SealedHeader;
+use crate::note::read_note;
 use crate::record::{IndexColumns, InvalidRecord, RecordedDecision};
 use crate::stream::{DecisionId, StreamId};
 
@@ -50,6 +51,28 @@ pub struct StoredHeader {
     pub root: Vec<u8>,
     /// The header.
     pub header: Vec<u8>,
+}
+
+/// The columns of a stored checkpoint. `note` is what counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredCheckpoint {
+    /// Which log.
+    pub origin: String,
+    /// How many headers.
+    pub size: i64,
+    /// The root over them: 32 bytes.
+    pub root: Vec<u8>,
+    /// The signed note.
+    pub note: String,
+}
+
+impl StoredCheckpoint {
+    /// Whether the columns say what the note says; whether that is to be believed is another question.
+    pub fn agrees(&self) -> bool {
+        read_note(&self.note).is_ok_and(|note| {
+            note.origin == self.origin && u64::try_from(self.size) == Ok(note.size) && self.root == note.root.as_bytes()
+        })
+    }
 }
 
 impl StoredHeader {

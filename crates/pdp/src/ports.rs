@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use magistrate_ledger::{DamagedDecision, DecisionId, RecordedDecision, StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{
+    DamagedDecision, DecisionId, RecordedDecision, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
+};
 use magistrate_model::{
     Cause, Dataset, Decision, EntityData, Grant, Head, Instant, LoggedChange, PolicyId, PolicySet, RequestId,
     ScopeDeclaration,
@@ -189,8 +191,8 @@ pub trait Evidence: Send + Sync + 'static {
     /// The last place of a stream, by the store's own count.
     fn last_place(&self, stream: StreamId) -> impl Future<Output = Result<u64, HistoryError>> + Send;
 
-    /// Every checkpoint, as the note that is stored.
-    fn checkpoints(&self) -> impl Future<Output = Result<Vec<String>, HistoryError>> + Send;
+    /// Every checkpoint.
+    fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, HistoryError>> + Send;
 
     /// Records of a stream behind `after`, by place, at most so many; a place that is stored twice is told twice.
     fn records(

@@ -107,6 +107,7 @@ impl Server {
         let keys = Keys::load(store.clone(), SystemClock, config.settings.staleness.hard).await?;
         let sink = store.sink().await.context("cannot open the decision history for writing")?;
         let stream = os::stream_id();
+        let signer = signing::signer(&config.signing_key, &config.node)?;
         let Journal { writer, keeper, unshipped, watch: journal } =
             Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
@@ -145,7 +146,7 @@ impl Server {
         let newest = Newest::default();
         let sealing = Sealing {
             writer,
-            signer: signing::signer(&config.signing_key, &config.node)?,
+            signer,
             node: config.node.clone(),
             now: Arc::new(|| SystemClock.now()),
             export: newest.export(config.checkpoints.clone()),

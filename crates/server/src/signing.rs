@@ -118,11 +118,19 @@ fn keep(path: &Path, signed: &SignedCheckpoint) -> std::io::Result<()> {
     let kept = others.get(others.len().saturating_sub(OTHERS)..).unwrap_or_default();
     let own = serde_json::json!({ "note": signed.note }).to_string();
     let text: String = kept.iter().copied().chain([own.as_str()]).flat_map(|line| [line, "\n"]).collect();
-    let aside = path.with_extension("new");
+    replace(path, &text)
+}
+
+/// Replaces a file as a whole: it is written aside, under a name that no other process uses, and moved into place.
+pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let aside = path.with_extension(format!("new-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&aside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    std::fs::rename(&aside, path)
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+    let replaced = written.and_then(|()| std::fs::rename(&aside, path));
+    if replaced.is_err() {
+        let _removed = std::fs::remove_file(&aside);
+    }
+    replaced
 }
 
 /// The note of a line of such a file.

@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_ledger::{
-    CommitFailed, DecisionId, RecordedDecision, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StoredDecision,
-    StoredHeader, StreamId,
+    CommitFailed, DecisionId, RecordedDecision, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StoredCheckpoint,
+    StoredDecision, StoredHeader, StreamId,
 };
 use magistrate_model::{Authorship, Change, EntityData, Grant, Head, KeyId, LoggedChange, Revision};
 use magistrate_pap::{
@@ -169,7 +169,7 @@ impl Evidence for Store {
         on_either!(self, Self, store => Box::pin(store.last_place(stream)).await)
     }
 
-    async fn checkpoints(&self) -> Result<Vec<String>, HistoryError> {
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.checkpoints()).await)
     }
 
@@ -189,6 +189,10 @@ impl Sink for StoreSink {
         checkpoint: Option<&SignedCheckpoint>,
     ) -> Result<(), CommitFailed> {
         on_either!(self, Self, sink => Box::pin(sink.seal(headers, checkpoint)).await)
+    }
+
+    async fn last_sealed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        on_either!(self, Self, sink => Box::pin(sink.last_sealed(stream)).await)
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {

@@ -199,6 +199,13 @@ impl MemorySink {
         self.kept.lock().unwrap().checkpoints.values().cloned().collect()
     }
 
+    /// Forgets headers of a stream behind this one, and every checkpoint.
+    pub fn lose_headers(&self, stream: StreamId, kept: u64) {
+        let mut batches = self.kept.lock().unwrap();
+        batches.headers.retain(|(of, number), _| *of != stream || *number <= kept);
+        batches.checkpoints.clear();
+    }
+
     /// The records committed, in order.
     pub fn records(&self) -> Vec<SealedRecord> {
         self.batches().concat()
@@ -284,6 +291,10 @@ impl Sink for MemorySink {
             }
         }
         Ok(())
+    }
+
+    async fn last_sealed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        Ok(self.headers(stream).last().map(|header| header.header.number))
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {

@@ -92,10 +92,17 @@ impl Stack {
         ran(self.program("admin").args(shell_words(typed).iter().map(|word| self.stage.here(word))))
     }
 
-    /// Starts a node at a free port of every address.
+    /// Starts a node at a free port of every address. Its working directory is the volume that it has for itself.
     fn node(&self, service: &str) -> Running {
         assert_eq!(texts(self.part(service, "command")), ["serve"]);
-        Running::launch_at(self.program(service), "0.0.0.0:0")
+        let volumes = self.part(service, "volumes").as_array().unwrap().iter();
+        let mut own =
+            volumes.filter(|it| it["target"] == "/var/lib/magistrate").map(|it| it["source"].as_str().unwrap());
+        let volume = self.stage.home().join(own.next().unwrap());
+        std::fs::create_dir_all(&volume).unwrap();
+        let mut program = self.program(service);
+        program.current_dir(volume);
+        Running::launch_at(program, "0.0.0.0:0")
     }
 }
 

@@ -86,6 +86,73 @@ async fn records_that_the_store_lost_are_shipped_again() {
     assert_eq!(stored(&store), ids(&acknowledged));
 }
 
+/// Headers that the store lost are sent again, and no checkpoint is signed before the store has all of them.
+#[tokio::test]
+async fn headers_that_the_store_lost_are_sent_again() {
+    let dir = dir();
+    let mut running = Running::open(dir.path());
+    let store = MemorySink::default();
+    let mut shipper = running.shipper(&store);
+    let stream = running.writer.stream();
+    for _ in 0..4 {
+        running.append(5);
+        assert!(shipper.finish().await);
+    }
+    let before = store.headers(stream);
+    store.lose_headers(stream, 2);
+    store.fail(true);
+    running.append(5);
+    assert!(!shipper.finish().await);
+    store.fail(false);
+    assert!(shipper.finish().await);
+    let after = store.headers(stream);
+    assert_eq!((after.len(), &after[..before.len()]), (before.len() + 1, before.as_slice()));
+}
+
+/// A store that lost what a restarted node shipped from the run before: nothing of that run went, so it is all there again.
+#[tokio::test]
+async fn what_an_earlier_run_shipped_and_the_store_lost_is_shipped_again() {
+    let dir = dir();
+    let mut acknowledged = Running::open(dir.path()).append(3_000);
+    let mut running = Running::open(dir.path());
+    let store = MemorySink::default();
+    let mut shipper = running.shipper(&store);
+    acknowledged.extend(running.append(2));
+    shipper.ship_some(2).await;
+    assert_eq!(store.records().len(), 3_000, "of the run before, by two shipments");
+    store.lose(1);
+    store.fail(true);
+    assert!(!shipper.finish().await);
+    store.fail(false);
+    assert!(shipper.finish().await);
+    assert_eq!(stored(&store).len(), acknowledged.len());
+}
+
+/// A journal that filled up over many batches while the store was away empties again, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn journal_that_is_full_of_many_batches_empties() {
+    let dir = dir();
+    let options = Options { max_bytes: 40 * SMALL, segment_bytes: SMALL, dir: dir.path().to_owned() };
+    let mut running = Running::with(&options);
+    let store = MemorySink::default();
+    let mut shipper = running.shipper(&store);
+    let mut acknowledged = 0;
+    let full = loop {
+        match running.try_append(200) {
+            Ok(receipts) => acknowledged += receipts.len(),
+            Err(refused) if refused.0.contains("is being made") => std::thread::yield_now(),
+            Err(refused) => break refused.to_string(),
+        }
+    };
+    assert!(full.contains("ledger.journal_bytes") && acknowledged > 10 * 4_096, "{acknowledged}: {full}");
+    assert!(shipper.finish().await);
+    assert_eq!(store.records().len(), acknowledged);
+    assert!(running.segments().len() <= 3, "{}", running.segments().len());
+    while running.try_append(1).is_err() {
+        std::thread::yield_now();
+    }
+}
+
 /// A store that takes nothing: who waits for it is told at once, who does not is not held up.
 #[tokio::test]
 async fn store_that_fails_fails_those_who_wait_for_it() {

@@ -25,34 +25,35 @@ pub struct StreamVerifier {
     /// The header whose records are being read, and what was read of them.
     at: usize,
     leaves: Tree,
-    missing: u64,
+    /// A record of that header is missing, or not known: its root cannot be compared.
+    broken: bool,
     last_seq: u64,
     /// Records behind the last header.
-    tail: Tree,
-    tail_from: Option<u64>,
+    tail: u64,
     not_covered: u64,
     records: u64,
-    /// What a later run says of how this one ended.
+    /// What a later run says of how this one ended, and what was read of the records it says it found.
     left: Option<LeftStream>,
+    told: Tree,
     findings: Vec<Finding>,
 }
 
 impl StreamVerifier {
-    /// Takes the headers of a stream, what later runs say of it, and the checkpoints that are believed.
-    pub fn new(stream: StreamId, stored: &[StoredHeader], left: Option<LeftStream>, trusted: &Trusted) -> Self {
+    /// Takes the headers of a stream, and the checkpoints that are believed.
+    pub fn new(stream: StreamId, stored: &[StoredHeader], trusted: &Trusted) -> Self {
         let mut verifier = Self {
             stream,
             headers: Vec::new(),
             covered: 0,
             at: 0,
             leaves: Tree::default(),
-            missing: 0,
+            broken: false,
             last_seq: 0,
-            tail: Tree::default(),
-            tail_from: None,
+            tail: 0,
             not_covered: 0,
             records: 0,
-            left,
+            left: None,
+            told: Tree::default(),
             findings: Vec::new(),
         };
         verifier.chain(stored);
@@ -60,19 +61,28 @@ impl StreamVerifier {
         verifier
     }
 
-    /// What the stream's first header says of earlier ones.
-    pub fn left_by(stored: &[StoredHeader]) -> Vec<LeftStream> {
-        let opening = stored.first().and_then(|first| match first.decode().ok()?.header.says {
-            Says::Opens(opening) => Some(opening.left),
-            Says::Continues | Says::Closes => None,
-        });
-        opening.unwrap_or_default()
+    /// What the stream's first header says of earlier ones, and when. Where keys are pinned, only a header that a checkpoint
+    /// covers is believed: else whoever can write to the store could excuse what is missing.
+    pub fn tellings(&self, trusted: &Trusted) -> Vec<(Instant, LeftStream)> {
+        let Some(first) = self.headers.first().filter(|_| self.covered > 0 || !trusted.has_keys()) else {
+            return Vec::new();
+        };
+        match &first.header.says {
+            Says::Opens(opening) => opening.left.iter().map(|left| (first.header.made_at, left.clone())).collect(),
+            Says::Continues | Says::Closes => Vec::new(),
+        }
+    }
+
+    /// Takes what a later run says of how this one ended; before any record.
+    pub fn told(&mut self, left: LeftStream) {
+        self.left = Some(left);
     }
 
     /// Every header must follow the one before; from the first that does not, nothing is sealed.
     fn chain(&mut self, stored: &[StoredHeader]) {
         let (mut previous, mut next_seq) = (Digest::ZERO, 1);
         for row in stored {
+            let closed = self.headers.last().is_some_and(|last| last.header.says == Says::Closes);
             let number = self.headers.len() as u64 + 1;
             let at = format!("header {number} of {}", self.stream);
             let sealed = match row.decode() {
@@ -86,6 +96,10 @@ impl StreamVerifier {
             let opens = matches!(header.says, Says::Opens(_));
             if header.stream != self.stream || header.number != number || opens != (number == 1) {
                 return self.find(Kind::Reordered, at, 0, "another header lies there".to_owned());
+            }
+            if closed {
+                let why = "the header before it was the stream's last word: somebody added this one".to_owned();
+                return self.find(Kind::Altered, at, 0, why);
             }
             if header.previous != previous || header.covers.first_seq != next_seq {
                 let why = "it does not follow the header before it: one of them was replaced".to_owned();
@@ -141,56 +155,54 @@ impl StreamVerifier {
         self.skip_to(seq);
         self.last_seq = seq;
         let leaf = match row.decode() {
-            Ok(decision) => decision.leaf,
+            Ok(decision) => Some(decision.leaf),
             Err(damaged) => {
                 let kind = match row.misplaced() {
                     Some(InvalidRecord::Misplaced { .. }) => Kind::Reordered,
                     Some(InvalidRecord::Format(_) | InvalidRecord::NotCanonical) | None => Kind::Altered,
                 };
                 self.find(kind, at, 1, damaged.why);
-                // Its place is taken, and what its leaf was is not known.
-                self.missing += 1;
-                return self.advance(seq);
+                None
             }
         };
-        match self.headers.get(self.at) {
-            Some(_) => {
-                self.leaves.push(leaf);
-                self.advance(seq);
-            }
-            None => {
-                self.tail_from.get_or_insert(seq);
-                self.tail.push(leaf);
-            }
+        self.compare_told(seq, leaf);
+        if self.headers.get(self.at).is_none() {
+            self.tail += 1;
+            return;
         }
+        match leaf {
+            Some(leaf) => self.leaves.push(leaf),
+            // Its place is taken, and what its leaf was is not known.
+            None => self.broken = true,
+        }
+        self.advance(seq);
     }
 
     /// Passes over places that hold nothing, up to this one.
     fn skip_to(&mut self, seq: u64) {
-        let gap = self.last_seq + 1..seq;
-        if gap.is_empty() {
-            self.settle_empty();
-            return;
-        }
-        let lost = self.lost(gap.start, gap.end - 1);
+        self.settle_empty();
+        let first = self.last_seq + 1;
+        let Some(count) = seq.checked_sub(first).filter(|count| *count > 0) else { return };
+        // What is under a header was in the store when the header was made: no crash excuses it.
         let sealed = self.headers.last().map_or(0, |last| last.header.covers.next_seq());
-        let at = format!("{}-{}", self.stream, gap.start);
-        let count = gap.end - gap.start;
         let why = format!("{count} records from this place on are not there");
-        let (kind, more) = match (lost, gap.start < sealed) {
-            (true, _) => (Kind::LostInCrash, "; the next run said so when it began"),
-            (false, true) => (Kind::Missing, ", and a header covers them"),
+        let (kind, more) = match (first < sealed, self.lost(first, seq - 1)) {
+            (true, _) => (Kind::Missing, ", and a header covers them"),
+            (false, true) => (Kind::LostInCrash, "; the next run said so when it began"),
             (false, false) => (Kind::Missing, ", and the store has or had later ones"),
         };
-        self.find(kind, at, count, format!("{why}{more}"));
-        for place in gap {
-            self.missing += 1;
-            self.advance(place);
-            if self.headers.get(self.at).is_none() {
+        self.find(kind, format!("{}-{first}", self.stream), count, format!("{why}{more}"));
+        while let Some(header) = self.headers.get(self.at).map(|it| &it.header) {
+            if header.covers.first_seq >= seq {
                 break;
             }
+            self.broken = true;
+            let last = header.covers.next_seq() - 1;
+            if last >= seq {
+                break;
+            }
+            self.advance(last);
         }
-        self.settle_empty();
     }
 
     fn lost(&self, first: u64, last: u64) -> bool {
@@ -215,7 +227,7 @@ impl StreamVerifier {
         }
         let (number, covers) = (header.number, header.covers);
         let leaves = std::mem::take(&mut self.leaves);
-        let whole = std::mem::take(&mut self.missing) == 0;
+        let whole = !std::mem::take(&mut self.broken);
         if whole && leaves.root() != covers.root {
             let at = format!("{}-{}", self.stream, covers.first_seq);
             let last = covers.next_seq() - 1;
@@ -238,9 +250,10 @@ impl StreamVerifier {
         if self.last_seq + 1 < end {
             self.skip_to(end);
         }
-        self.compare_tail();
+        self.compare_left();
         // What a later run sealed when it began is its business.
-        let uncovered = self.not_covered + if self.left.is_none() { self.tail.size() } else { 0 };
+        let told = self.left.as_ref().map_or(0, |left| left.unsealed.count);
+        let uncovered = self.not_covered + self.tail.saturating_sub(told);
         if uncovered > 0 {
             let at = origin(self.stream);
             let why = format!(
@@ -271,28 +284,40 @@ impl StreamVerifier {
         }
     }
 
-    /// Records behind the last header are sealed by the run that found them.
-    fn compare_tail(&mut self) {
-        let Some(left) = self.left.clone() else { return };
-        let last_header = self.headers.last().map(|last| last.hash);
-        if left.last_header.is_some() && left.last_header != last_header {
-            let why = "it is not the one that the next run found at its end".to_owned();
-            self.find(Kind::Forked, format!("the last header of {}", self.stream), 0, why);
+    /// Records that a later run says it found behind the last header that it found. The store may have had more headers, and
+    /// more records, than a journal whose disk lost its newest part.
+    fn compare_told(&mut self, seq: u64, leaf: Option<Digest>) {
+        let Some(left) = &self.left else { return };
+        let is_told = seq >= left.unsealed.first_seq
+            && self.told.size() < left.unsealed.count
+            && !left.lost.iter().any(|lost| lost.contains(&seq));
+        if is_told && let Some(leaf) = leaf {
+            self.told.push(leaf);
         }
-        let (count, found) = (left.unsealed.count, self.tail.size());
-        if self.tail.root() != left.unsealed.root {
-            let at = format!("{}-{}", self.stream, left.unsealed.first_seq);
-            let (kind, why) = match found.cmp(&count) {
-                std::cmp::Ordering::Less => (
-                    Kind::Missing,
-                    format!("the next run found {count} records from this place on, and {found} are there"),
-                ),
-                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => (
-                    Kind::Altered,
-                    format!("the {found} records from this place on are not the {count} that the next run found"),
-                ),
-            };
-            self.find(kind, at, count, why);
+    }
+
+    fn compare_left(&mut self) {
+        if self.headers.last().is_some_and(|last| last.header.says == Says::Closes)
+            && self.tail > 0
+            && self.left.is_none()
+        {
+            let why = format!("{} records lie behind the stream's last word: somebody added them", self.tail);
+            self.find(Kind::Altered, origin(self.stream), self.tail, why);
+        }
+        let Some(left) = self.left.clone() else { return };
+        let is_there = |hash: &Digest| self.headers.iter().any(|header| header.hash == *hash);
+        if left.last_header.as_ref().is_some_and(|hash| !is_there(hash)) {
+            let why = "the header that the next run found at the end of this stream is not there".to_owned();
+            self.find(Kind::Forked, origin(self.stream), 0, why);
+        }
+        let (count, found) = (left.unsealed.count, self.told.size());
+        let at = format!("{}-{}", self.stream, left.unsealed.first_seq);
+        if found < count {
+            let why = format!("the next run found {count} records from this place on, and {found} of them are there");
+            self.find(Kind::Missing, at, count - found, why);
+        } else if self.told.root() != left.unsealed.root {
+            let why = format!("the {count} records from this place on are not those that the next run found");
+            self.find(Kind::Altered, at, count, why);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::stream::StreamId;
 #[derive(Debug, Default)]
 pub struct Trusted {
     pub(super) checkpoints: BTreeMap<String, BTreeMap<u64, Digest>>,
+    has_keys: bool,
     /// What was wrong with notes.
     pub findings: Vec<Finding>,
 }
@@ -21,11 +22,16 @@ impl Trusted {
     /// Takes notes: those that were kept outside the store must be signed; so must those in it. Without a pinned key
     /// no note is evidence, and none is taken.
     pub fn of<'a>(notes: impl Iterator<Item = &'a str>, keys: &[NoteVerifier]) -> Self {
-        let mut trusted = Self::default();
+        let mut trusted = Self { has_keys: !keys.is_empty(), ..Self::default() };
         for note in notes {
             trusted.take(note, keys);
         }
         trusted
+    }
+
+    /// Whether any key is pinned.
+    pub fn has_keys(&self) -> bool {
+        self.has_keys
     }
 
     fn take(&mut self, note: &str, keys: &[NoteVerifier]) {

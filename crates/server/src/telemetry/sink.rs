@@ -48,6 +48,10 @@ impl<S: Sink> Sink for Timed<S> {
         self.sink.seal(headers, checkpoint).await
     }
 
+    async fn last_sealed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        self.sink.last_sealed(stream).await
+    }
+
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
         self.sink.last_committed(stream).await
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use magistrate_ledger::verify::{Finding, Kind, StreamVerifier, Trusted, Verified};
-use magistrate_ledger::{Checkpoint, LeftStream, NoteVerifier, StoredDecision, StoredHeader, StreamId, open_note};
+use magistrate_ledger::{Checkpoint, LeftStream, NoteVerifier, StoredDecision, StreamId, open_note};
 use magistrate_model::Instant;
 use magistrate_pdp::Evidence;
 use serde_json::Value as Json;
@@ -23,13 +23,6 @@ const PAGE: u32 = 2_000;
 /// Findings that are told one by one; all are in JSON.
 const TOLD: usize = 50;
 
-/// A stream, and what is known of it before its records are read.
-struct Stream {
-    id: StreamId,
-    last_place: u64,
-    headers: Vec<StoredHeader>,
-}
-
 /// What was found of everything.
 struct Report {
     streams: Vec<(StreamId, Verified)>,
@@ -41,6 +34,7 @@ struct Report {
 pub(crate) async fn run(store: &Store, out: Out, args: &VerifyArgs, now: Instant) -> anyhow::Result<Exit> {
     let keys = keys(args)?;
     let seen = match &args.seen {
+        Some(_) if keys.is_empty() => bail!("checkpoints that were seen say nothing without a pinned key; give --key"),
         Some(path) => notes(path)?,
         None => Vec::new(),
     };
@@ -49,35 +43,53 @@ pub(crate) async fn run(store: &Store, out: Out, args: &VerifyArgs, now: Instant
         writeln!(anstream::stderr(), "warning: {warning}")?;
     }
     let stored = store.checkpoints().await?;
-    let trusted = Trusted::of(seen.iter().chain(&stored).map(String::as_str), &keys);
+    let notes: Vec<&String> = seen.iter().chain(stored.iter().map(|it| &it.note)).collect();
+    let mut trusted = Trusted::of(notes.iter().map(|note| note.as_str()), &keys);
+    let disagree = stored.iter().filter(|it| !it.agrees()).map(|it| Finding {
+        kind: Kind::Altered,
+        at: format!("{} at {}", it.origin, it.size),
+        records: 0,
+        why: "the columns of this checkpoint do not say what its note says".to_owned(),
+    });
+    trusted.findings.extend(disagree);
     let report = verify(store, trusted, keys.len(), now).await?;
     report.tell(out)?;
     if report.failures().next().is_some() {
         return Ok(Exit::Integrity);
     }
     if let Some(path) = &args.seen {
-        keep(path, &keys, seen.iter().chain(&stored))?;
+        keep(path, &keys, notes.into_iter())?;
     }
     Ok(Exit::Ok)
 }
 
 async fn verify(store: &Store, trusted: Trusted, keys: usize, now: Instant) -> anyhow::Result<Report> {
-    let mut streams = Vec::new();
-    for id in store.streams().await? {
-        // In this order: what is shipped meanwhile lies behind what was counted.
-        let last_place = store.last_place(id).await?;
-        streams.push(Stream { id, last_place, headers: store.headers(id).await? });
+    let known = store.streams().await?;
+    // What runs say of earlier ones is read first: what they speak of was in the store before they could say so.
+    let (mut told, mut total) = (BTreeMap::<StreamId, (Instant, LeftStream)>::new(), 0);
+    for id in &known {
+        let headers = store.headers(*id).await?;
+        for (at, left) in StreamVerifier::new(*id, &headers, &trusted).tellings(&trusted) {
+            // The first one to tell found all of it.
+            let first = told.entry(left.stream).or_insert_with(|| (at, left.clone()));
+            if at < first.0 {
+                *first = (at, left);
+            }
+        }
+        total += store.last_place(*id).await?;
     }
-    let left = streams.iter().flat_map(|stream| StreamVerifier::left_by(&stream.headers));
-    let left: BTreeMap<StreamId, LeftStream> = left.map(|left| (left.stream, left)).collect();
-    let known: Vec<StreamId> = streams.iter().map(|stream| stream.id).collect();
     let mut others = trusted.without(&known);
-    let total = streams.iter().map(|stream| stream.last_place).sum();
     let mut counting = Counting::new("verifying", total);
     let mut outcomes = Vec::new();
-    for stream in streams {
-        let verifier = StreamVerifier::new(stream.id, &stream.headers, left.get(&stream.id).cloned(), &trusted);
-        outcomes.push((stream.id, records(store, &stream, verifier, &mut counting, now).await?));
+    for id in known {
+        // In this order: what is shipped meanwhile lies behind what was counted, and records before the header over them.
+        let last_place = store.last_place(id).await?;
+        let headers = store.headers(id).await?;
+        let mut verifying = StreamVerifier::new(id, &headers, &trusted);
+        if let Some((_, left)) = told.remove(&id) {
+            verifying.told(left);
+        }
+        outcomes.push((id, records(store, id, last_place, verifying, &mut counting, now).await?));
     }
     counting.end();
     others.splice(0..0, trusted.findings);
@@ -86,14 +98,15 @@ async fn verify(store: &Store, trusted: Trusted, keys: usize, now: Instant) -> a
 
 async fn records(
     store: &Store,
-    stream: &Stream,
+    stream: StreamId,
+    last_place: u64,
     mut verifier: StreamVerifier,
     counting: &mut Counting,
     now: Instant,
 ) -> anyhow::Result<Verified> {
     let mut after = 0;
     loop {
-        let page = store.records(stream.id, after, PAGE).await?;
+        let page = store.records(stream, after, PAGE).await?;
         let is_last = page.len() < PAGE as usize;
         // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
         let end = page.last().map_or(0, StoredDecision::seq);
@@ -104,8 +117,8 @@ async fn records(
         }
         counting.add(taken);
         match (is_last, taken) {
-            (true, _) => return Ok(verifier.finish(stream.last_place, now)),
-            (false, 0) => bail!("place {end} of stream {} is stored {PAGE} times and more", stream.id),
+            (true, _) => return Ok(verifier.finish(last_place, now)),
+            (false, 0) => bail!("place {end} of stream {stream} is stored {PAGE} times and more"),
             (false, _) => after = end - 1,
         }
     }
@@ -141,7 +154,7 @@ fn notes(path: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Keeps the newest checkpoint of each log: the next run expects at least these. The file is replaced as a whole.
-fn keep<'a>(path: &PathBuf, keys: &[NoteVerifier], notes: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
+fn keep<'a>(path: &Path, keys: &[NoteVerifier], notes: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
     let mut newest: BTreeMap<String, (u64, &String)> = BTreeMap::new();
     for note in notes {
         if let Ok(Checkpoint { origin, size, .. }) = open_note(note, keys) {
@@ -153,8 +166,7 @@ fn keep<'a>(path: &PathBuf, keys: &[NoteVerifier], notes: impl Iterator<Item = &
     }
     let line = |(_, note): &(u64, &String)| serde_json::json!({ "note": note }).to_string() + "\n";
     let text: String = newest.values().map(line).collect();
-    let aside = path.with_extension("new");
-    let written = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, path));
+    let written = signing::replace(path, &text);
     written.with_context(|| format!("cannot keep the checkpoints that were seen in `{}`", path.display()))
 }
 

@@ -1,6 +1,6 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::row::{self, Row};
@@ -39,8 +39,9 @@ impl Evidence for PostgresStore {
         Ok(u64::try_from(last).unwrap_or(0))
     }
 
-    async fn checkpoints(&self) -> Result<Vec<String>, HistoryError> {
-        read!(self, sqlx::query_scalar(CHECKPOINTS), fetch_all)
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        let rows: Vec<CheckpointRow> = read!(self, sqlx::query_as(CHECKPOINTS), fetch_all)?;
+        Ok(rows.into_iter().map(stored_checkpoint).collect())
     }
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
@@ -61,4 +62,11 @@ fn stored_header((stream, number, first_seq, count, root, header): HeaderRow) ->
 /// The stream of a column that must hold 16 bytes.
 fn stream_of(bytes: &[u8]) -> Option<StreamId> {
     bytes.try_into().ok().map(StreamId::new)
+}
+
+/// A row of `checkpoint`: origin, size, root, note.
+type CheckpointRow = (String, i64, Vec<u8>, String);
+
+fn stored_checkpoint((origin, size, root, note): CheckpointRow) -> StoredCheckpoint {
+    StoredCheckpoint { origin, size, root, note }
 }

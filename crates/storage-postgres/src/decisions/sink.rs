@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use tokio::time::Instant;
 
-use super::statements::{KEEP_CHECKPOINT, LAST_SEQ, SEAL, SHIP};
+use super::statements::{KEEP_CHECKPOINT, LAST_SEALED, LAST_SEQ, SEAL, SHIP};
 use crate::connect::{Connector, run, within};
 use crate::fault::Fault;
 
@@ -101,9 +101,9 @@ impl PostgresSink {
         Ok(())
     }
 
-    async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, Refusal> {
+    async fn last(&mut self, question: &'static str, stream: StreamId) -> Result<Option<i64>, Refusal> {
         let mut connection = self.take().await?;
-        let last = within(APPEND, last_seq(&mut connection, stream, self.connector.prepares())).await?;
+        let last = within(APPEND, last(&mut connection, question, stream, self.connector.prepares())).await?;
         self.connection = Some(connection);
         Ok(last)
     }
@@ -126,8 +126,13 @@ impl Sink for PostgresSink {
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
-        let last = self.last_seq(stream).await.map_err(|refusal| refusal.of(0))?;
+        let last = self.last(LAST_SEQ, stream).await.map_err(|refusal| refusal.of(0))?;
         Ok(last.and_then(|seq| u64::try_from(seq).ok()))
+    }
+
+    async fn last_sealed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        let last = self.last(LAST_SEALED, stream).await.map_err(|refusal| refusal.of(0))?;
+        Ok(last.and_then(|number| u64::try_from(number).ok()))
     }
 }
 
@@ -252,11 +257,16 @@ fn column<'a, T>(records: &'a [SealedRecord], value: impl Fn(&'a SealedRecord) -
 }
 
 /// Waits for a commit of the stream under way, of whichever connection.
-async fn last_seq(connection: &mut PgConnection, stream: StreamId, prepares: bool) -> Result<Option<i64>, Refusal> {
+async fn last(
+    connection: &mut PgConnection,
+    question: &'static str,
+    stream: StreamId,
+    prepares: bool,
+) -> Result<Option<i64>, Refusal> {
     if !prepares {
         run(connection, BEGIN).await?;
     }
-    let question = sqlx::query_scalar(LAST_SEQ).persistent(prepares).bind(stream.as_bytes().as_slice());
+    let question = sqlx::query_scalar(question).persistent(prepares).bind(stream.as_bytes().as_slice());
     let last = question.fetch_one(&mut *connection).await?;
     if !prepares {
         run(connection, "COMMIT").await?;

@@ -99,6 +99,8 @@ statements! {
     SEAL = "SELECT audit.seal($1, $2, $3, $4, $5, $6)";
     /// Keeps a checkpoint.
     KEEP_CHECKPOINT = "SELECT audit.keep_checkpoint($1, $2, $3, $4)";
+    /// The last header of a stream.
+    LAST_SEALED = "SELECT audit.last_header($1)";
     /// Every stream there is.
     STREAMS = "SELECT stream FROM audit.stream UNION SELECT stream FROM audit.header
         UNION SELECT stream FROM audit.decision ORDER BY stream";
@@ -107,10 +109,15 @@ statements! {
     /// The last place of a stream by the store's count; a record behind it is there all the same.
     LAST_PLACE = "SELECT coalesce(max(s.last_seq), 0) FROM audit.stream s WHERE s.stream = $1";
     /// Every checkpoint.
-    CHECKPOINTS = "SELECT note FROM audit.checkpoint ORDER BY origin, size";
-    /// Records of a stream by place.
+    CHECKPOINTS = "SELECT origin, size, root, note FROM audit.checkpoint ORDER BY origin, size";
+    /// Records of a stream by place: the next ones of each day, by its primary key, and of these the first.
     RECORDS = concat!(
-        "SELECT ", columns!(), " FROM audit.decision d WHERE d.stream = $1 AND d.seq > $2 ORDER BY d.seq, d.day LIMIT $3"
+        "SELECT ", columns!(), " FROM generate_series((SELECT min(day) FROM audit.decision)::timestamp,
+                (SELECT max(day) FROM audit.decision)::timestamp, interval '1 day') AS of (day)
+            CROSS JOIN LATERAL (
+                SELECT * FROM audit.decision c WHERE c.day = of.day::date AND c.stream = $1 AND c.seq > $2
+                ORDER BY c.seq LIMIT $3) d
+            ORDER BY d.seq, d.day LIMIT $3"
     );
     /// The last place of a stream, after any commit that is under way.
     LAST_SEQ = "SELECT audit.last_seq($1)";

@@ -1,6 +1,6 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::row::{self, Row};
@@ -26,8 +26,9 @@ impl Evidence for SqliteStore {
         Ok(last.map_err(|e| unreached(&e))?.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
     }
 
-    async fn checkpoints(&self) -> Result<Vec<String>, HistoryError> {
-        sqlx::query_scalar(CHECKPOINTS).fetch_all(&self.decisions).await.map_err(|e| unreached(&e))
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        let rows = sqlx::query_as(CHECKPOINTS).fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
+        Ok(rows.into_iter().map(stored_checkpoint).collect())
     }
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
@@ -52,4 +53,11 @@ fn stored_header((stream, number, first_seq, count, root, header): HeaderRow) ->
 /// The stream of a column that must hold 16 bytes.
 fn stream_of(bytes: &[u8]) -> Option<StreamId> {
     bytes.try_into().ok().map(StreamId::new)
+}
+
+/// A row of `checkpoint`: origin, size, root, note.
+type CheckpointRow = (String, i64, Vec<u8>, String);
+
+fn stored_checkpoint((origin, size, root, note): CheckpointRow) -> StoredCheckpoint {
+    StoredCheckpoint { origin, size, root, note }
 }

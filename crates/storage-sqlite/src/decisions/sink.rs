@@ -4,7 +4,7 @@ use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, SignedCheckpoi
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::statements::{APPEND, APPEND_64, KEEP_CHECKPOINT, LAST_SEQ, SEAL};
+use super::statements::{APPEND, APPEND_64, KEEP_CHECKPOINT, LAST_SEALED, LAST_SEQ, SEAL};
 use crate::fault::Fault;
 use crate::opened_file::OpenedFile;
 
@@ -67,9 +67,9 @@ impl SqliteSink {
         }
     }
 
-    async fn last_seq(&mut self, stream: StreamId) -> Result<Option<i64>, sqlx::Error> {
+    async fn last(&mut self, question: &'static str, stream: StreamId) -> Result<Option<i64>, sqlx::Error> {
         let mut connection = self.take().await?;
-        let last = sqlx::query_scalar(LAST_SEQ).bind(stream.as_bytes().as_slice()).fetch_one(&mut connection).await?;
+        let last = sqlx::query_scalar(question).bind(stream.as_bytes().as_slice()).fetch_one(&mut connection).await?;
         self.connection = Some(connection);
         Ok(last)
     }
@@ -97,8 +97,13 @@ impl Sink for SqliteSink {
     }
 
     async fn last_committed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
-        let last = self.last_seq(stream).await.map_err(|error| failed(0, &error))?;
+        let last = self.last(LAST_SEQ, stream).await.map_err(|error| failed(0, &error))?;
         Ok(last.and_then(|seq| u64::try_from(seq).ok()))
+    }
+
+    async fn last_sealed(&mut self, stream: StreamId) -> Result<Option<u64>, CommitFailed> {
+        let last = self.last(LAST_SEALED, stream).await.map_err(|error| failed(0, &error))?;
+        Ok(last.and_then(|number| u64::try_from(number).ok()))
     }
 }
 

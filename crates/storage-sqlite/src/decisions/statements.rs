@@ -114,12 +114,14 @@ statements! {
     KEEP_CHECKPOINT = "INSERT INTO checkpoint (origin, size, root, note)
         SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (
             SELECT 1 FROM checkpoint WHERE origin = ?1 AND size = ?2 AND root = ?3 AND note = ?4)";
+    /// The last header of a stream.
+    LAST_SEALED = "SELECT max(number) FROM header WHERE stream = ?1";
     /// Every stream there is.
     STREAMS = "SELECT stream FROM header UNION SELECT DISTINCT stream FROM decision ORDER BY 1";
     /// The headers of a stream.
     HEADERS = "SELECT stream, number, first_seq, count, root, header FROM header WHERE stream = ?1 ORDER BY number";
     /// Every checkpoint.
-    CHECKPOINTS = "SELECT note FROM checkpoint ORDER BY origin, size";
+    CHECKPOINTS = "SELECT origin, size, root, note FROM checkpoint ORDER BY origin, size";
     /// Records of a stream by place.
     RECORDS = concat!(
         "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq > ?2
