@@ -23,7 +23,8 @@ pub use journal::Journal;
 pub use open::{Keeper, Opened, Options, Unshipped, open};
 pub use recover::Left;
 pub use sealing::{Export, Sealing};
-pub use shipper::{Shipped, Shipper};
+pub use shipment::Shipped;
+pub use shipper::Shipper;
 pub use vitals::{Lies, Vitals};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is shipped at once, and what is left behind by it.
 
-use magistrate_ledger::{SealedHeader, SealedRecord};
+use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord};
 use tracing::warn;
 
 use crate::recover::Backlog;
@@ -9,6 +9,26 @@ use crate::shared::{Shared, remove};
 /// Records of a shipment, and about how many bytes they have.
 pub(crate) const MOST_RECORDS: usize = 2_000;
 const MOST_BYTES: usize = 4 << 20;
+
+/// What a shipper did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shipped {
+    /// Nothing was there to be shipped.
+    Nothing,
+    /// A shipment of so many records arrived.
+    Records(usize),
+}
+
+/// Why a shipment did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// Trying again may help.
+    #[error("{0}")]
+    Store(CommitFailed),
+    /// Trying again does not help.
+    #[error("{0}")]
+    Hopeless(String),
+}
 
 /// What is brought to a store at once.
 #[derive(Debug, Default)]

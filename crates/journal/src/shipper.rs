@@ -14,33 +14,13 @@ use crate::reader::{Item, ReadError, Reader};
 use crate::recover::{Backlog, Extent, Left};
 use crate::sealing::{Sealing, Seals};
 use crate::shared::{Position, Shared};
-use crate::shipment::{MOST_RECORDS, Shipment, clear};
+use crate::shipment::{MOST_RECORDS, Shipment, Shipped, Trouble, clear};
 
 /// How long records gather before they are shipped, unless somebody waits for the store.
 const GATHER: Duration = Duration::from_millis(20);
 /// Before shipping again after the first failure, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// What a shipper did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shipped {
-    /// Nothing was there to be shipped.
-    Nothing,
-    /// A shipment of so many records arrived.
-    Records(usize),
-}
-
-/// Why a shipment did not arrive.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    /// Trying again may help.
-    #[error("{0}")]
-    Store(CommitFailed),
-    /// Trying again does not help.
-    #[error("{0}")]
-    Hopeless(String),
-}
 
 /// Ships records in the order they were appended, those of earlier runs first.
 ///

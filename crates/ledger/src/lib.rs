@@ -28,7 +28,7 @@ pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, Se
 pub use room::{Promise, Room};
 pub use sealer::{Sealer, origin};
 pub use sink::{Append, CommitFailed, Durable, Sink};
-pub use stored::{DamagedDecision, StoredCheckpoint, StoredDecision, StoredHeader};
+pub use stored::{CheckpointColumns, DamagedDecision, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader};
 pub use stream::{DecisionId, InvalidDecisionId, StreamId};
 pub use writer::{Appended, NotRecorded, Pending, Receipt, Writer};
 

@@ -66,12 +66,30 @@ pub struct StoredCheckpoint {
     pub note: String,
 }
 
+/// The columns of a checkpoint in the order of its fields.
+pub type CheckpointColumns = (String, i64, Vec<u8>, String);
+
+impl From<CheckpointColumns> for StoredCheckpoint {
+    fn from((origin, size, root, note): CheckpointColumns) -> Self {
+        Self { origin, size, root, note }
+    }
+}
+
 impl StoredCheckpoint {
     /// Whether the columns say what the note says; whether that is to be believed is another question.
     pub fn agrees(&self) -> bool {
         read_note(&self.note).is_ok_and(|note| {
             note.origin == self.origin && u64::try_from(self.size) == Ok(note.size) && self.root == note.root.as_bytes()
         })
+    }
+}
+
+/// The columns of a header in the order of its fields.
+pub type HeaderColumns = (Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
+
+impl From<HeaderColumns> for StoredHeader {
+    fn from((stream, number, first_seq, count, root, header): HeaderColumns) -> Self {
+        Self { stream, number, first_seq, count, root, header }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::row::{self, Row};
@@ -26,12 +26,13 @@ macro_rules! read {
 impl Evidence for PostgresStore {
     async fn streams(&self) -> Result<Vec<StreamId>, HistoryError> {
         let rows: Vec<Vec<u8>> = read!(self, sqlx::query_scalar(STREAMS), fetch_all)?;
-        Ok(rows.iter().filter_map(|bytes| stream_of(bytes)).collect())
+        Ok(rows.iter().filter_map(|bytes| StreamId::from_column(bytes)).collect())
     }
 
     async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
-        let rows: Vec<HeaderRow> = read!(self, sqlx::query_as(HEADERS).bind(stream.as_bytes().as_slice()), fetch_all)?;
-        Ok(rows.into_iter().map(stored_header).collect())
+        let rows: Vec<HeaderColumns> =
+            read!(self, sqlx::query_as(HEADERS).bind(stream.as_bytes().as_slice()), fetch_all)?;
+        Ok(rows.into_iter().map(StoredHeader::from).collect())
     }
 
     async fn last_place(&self, stream: StreamId) -> Result<u64, HistoryError> {
@@ -40,8 +41,8 @@ impl Evidence for PostgresStore {
     }
 
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
-        let rows: Vec<CheckpointRow> = read!(self, sqlx::query_as(CHECKPOINTS), fetch_all)?;
-        Ok(rows.into_iter().map(stored_checkpoint).collect())
+        let rows: Vec<CheckpointColumns> = read!(self, sqlx::query_as(CHECKPOINTS), fetch_all)?;
+        Ok(rows.into_iter().map(StoredCheckpoint::from).collect())
     }
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
@@ -50,23 +51,4 @@ impl Evidence for PostgresStore {
         let rows: Vec<Row> = read!(self, question.bind(after).bind(i64::from(limit)), fetch_all)?;
         Ok(rows.into_iter().map(row::stored).collect())
     }
-}
-
-/// A row of `header`: stream, number, first place, count, root, bytes.
-type HeaderRow = (Vec<u8>, i64, i64, i64, Vec<u8>, Vec<u8>);
-
-fn stored_header((stream, number, first_seq, count, root, header): HeaderRow) -> StoredHeader {
-    StoredHeader { stream, number, first_seq, count, root, header }
-}
-
-/// The stream of a column that must hold 16 bytes.
-fn stream_of(bytes: &[u8]) -> Option<StreamId> {
-    bytes.try_into().ok().map(StreamId::new)
-}
-
-/// A row of `checkpoint`: origin, size, root, note.
-type CheckpointRow = (String, i64, Vec<u8>, String);
-
-fn stored_checkpoint((origin, size, root, note): CheckpointRow) -> StoredCheckpoint {
-    StoredCheckpoint { origin, size, root, note }
 }
