@@ -210,6 +210,17 @@ fn header_that_is_gone_or_another_is_told() {
     check(|stored| stored.headers[2] = stored.headers[1].clone(), &[Kind::Reordered, Kind::RolledBack], "header 3");
 }
 
+/// A header of another history, whole in itself: the chain shows it, without any checkpoint.
+#[test]
+fn header_that_follows_another_one_is_altered() {
+    let mut stored = history();
+    stored.checkpoints.clear();
+    stored.headers[2] = written(signer(), "forged").headers[2].clone();
+    let (kinds, first) = found(&stored, &[]);
+    assert_eq!(kinds, [Kind::Altered]);
+    assert!(first.contains("header 3"), "{first}");
+}
+
 /// Headers, records and checkpoints of the newest part are taken away together: what was seen before shows it.
 #[test]
 fn older_state_is_rolled_back() {
