@@ -130,3 +130,34 @@ async fn segments_stay_until_a_checkpoint_covers_them() {
     let next = Running::open(copy.path());
     assert!(next.left.iter().any(|left| left.last_header.is_some()), "the chain's end is found");
 }
+
+/// A header lies at the journal's end and covers what was read: records between the two are under none when a checkpoint
+/// covers it, and their segment stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_stay_whose_records_are_under_no_header() {
+    let dir = dir();
+    let mut running = Running::open(dir.path());
+    let store = MemorySink::default();
+    let mut shipper = running.shipper(&store);
+    shipper.settle().await;
+    while running.segments().len() < 4 {
+        let _refused = running.try_append(10);
+    }
+    let second = running.segments()[1].clone();
+    // Two shipments are sealed; the other two are read later, and not yet due to be.
+    shipper.ship_some(1).await;
+    running.clock.advance(Span::seconds(1));
+    shipper.ship_some(1).await;
+    let covered = store.records().len() as u64;
+    for pause in [8_500, 500] {
+        running.clock.advance(Span::millis(pause));
+        shipper.ship_some(1).await;
+    }
+    let headers = store.headers(running.writer.stream());
+    assert_eq!(headers.last().unwrap().header.covers.next_seq(), covered + 1);
+    assert_eq!(store.checkpoints().last().unwrap().checkpoint.size, headers.len() as u64, "a checkpoint covers it");
+    assert!(store.records().len() as u64 > covered && second.exists(), "records of the second segment are under none");
+    running.clock.advance(Span::seconds(10));
+    shipper.settle().await;
+    assert!(!second.exists(), "now they are");
+}
