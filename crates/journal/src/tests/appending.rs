@@ -116,7 +116,7 @@ async fn segment_that_is_moved_is_noticed() {
     std::fs::rename(segment, dir.path().join("elsewhere")).unwrap();
     std::fs::copy(dir.path().join("elsewhere"), segment).unwrap();
     while running.keeper.room().closed().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        std::thread::yield_now();
     }
     let refused = running.try_append(1).unwrap_err().to_string();
     assert!(refused.contains("removed or replaced"), "{refused}");

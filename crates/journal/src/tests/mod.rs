@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 
 use magistrate_ledger::{Appended, Draft, NotRecorded, NoteSigner, Receipt, SignedCheckpoint, StreamId, Writer};
 use magistrate_model::{DurabilityClass, Instant, Span};

@@ -194,7 +194,7 @@ async fn running_shipper_wakes_for_what_is_appended() {
     assert_eq!(store.records().len(), 50);
     running.append(10);
     while running.keeper.vitals().unshipped > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::task::yield_now().await;
     }
     task.abort();
 }
