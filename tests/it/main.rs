@@ -17,6 +17,7 @@ mod lifecycle;
 mod packaging;
 mod postgres;
 mod python;
+mod replaying;
 mod repository;
 mod starting;
 mod supply_chain;

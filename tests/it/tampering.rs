@@ -118,7 +118,7 @@ async fn embedded_store_tells_what_was_done_to_it() {
 }
 
 /// Changes the file as its owner could, triggers or not; false where python is absent.
-fn edit(database: &Path, script: &str) -> bool {
+pub(crate) fn edit(database: &Path, script: &str) -> bool {
     let python = "import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
 triggers = db.execute(\"SELECT name FROM sqlite_schema WHERE type = 'trigger'\").fetchall()

@@ -34,7 +34,9 @@ pub use facts::{Facts, GrantInForce, Missing, Question};
 pub use grant::{Conferred, Grant, GrantId, InvalidGrant, Term};
 pub use instant::{Instant, InvalidInstant, Span};
 pub use malformed::{Malformed, Violation};
-pub use query::{Caller, Channel, Environment, InvalidEnvironment, InvalidKeyId, KeyId, Query, RequestId, TraceId};
+pub use query::{
+    Caller, Channel, Environment, InvalidEnvironment, InvalidKeyId, InvalidTraceId, KeyId, Query, RequestId, TraceId,
+};
 pub use revision::{Digest, InvalidDigest, Revision};
 pub use scope::{InvalidScope, ScopeDeclaration, ScopeName, ScopePattern};
 pub use text::InvalidText;

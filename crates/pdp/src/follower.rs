@@ -269,7 +269,7 @@ fn leads(from: Head, to: Head, log: &[LoggedChange]) -> bool {
 }
 
 /// What the changes did; `None` if a row does not tell.
-fn effects(log: &[LoggedChange]) -> Option<Vec<Effect>> {
+pub(crate) fn effects(log: &[LoggedChange]) -> Option<Vec<Effect>> {
     log.iter().map(|change| change.effect().ok()).collect()
 }
 

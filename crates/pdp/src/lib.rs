@@ -11,6 +11,7 @@ mod error;
 mod explanation;
 mod facts;
 mod follower;
+pub mod history;
 mod ports;
 mod prepared;
 mod recorder;
@@ -23,10 +24,8 @@ pub use comparison::{Comparer, Difference};
 pub use directory::Directory;
 pub use error::CheckError;
 pub use follower::{FollowError, Follower, Polled};
-pub use ports::{
-    DecisionFilter, DecisionHistory, Evidence, HistoryError, Intake, LoadError, Page, PolicySource, Position, Since,
-    Standing,
-};
+pub use history::{DecisionFilter, DecisionHistory, Evidence, HistoryError, Page, Position};
+pub use ports::{Intake, LoadError, PastStates, PolicySource, Since, Standing};
 pub use recorder::Recorded;
 pub use state::{Readiness, Staleness, View};
 pub use vitals::{Served, Vitals};

@@ -1,13 +1,10 @@
-//! What the PDP needs from a store. Appending is the ledger's [`Sink`](magistrate_ledger::Sink).
+//! What the PDP needs from a store of policies. Appending is the ledger's [`Sink`](magistrate_ledger::Sink), and what was
+//! appended is read through [`history`](crate::history).
 
 use std::future::Future;
 
-use magistrate_ledger::{
-    DamagedDecision, DecisionId, RecordedDecision, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
-};
 use magistrate_model::{
-    Cause, Dataset, Decision, EntityData, Grant, Head, Instant, LoggedChange, PolicyId, PolicySet, RequestId,
-    ScopeDeclaration,
+    Dataset, EntityData, Grant, Head, Instant, LoggedChange, PolicySet, Revision, ScopeDeclaration,
 };
 
 /// Administrative state could not be read.
@@ -115,104 +112,18 @@ pub trait PolicySource: Send + Sync + 'static {
     fn since(&self, served: Head, at_most: u32) -> impl Future<Output = Result<Since, LoadError>> + Send;
 }
 
-/// Which decisions are wanted: every given field must match, within a field any value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DecisionFilter {
-    /// Principals in Cedar's notation.
-    pub principals: Vec<String>,
-    /// Actions in Cedar's notation.
-    pub actions: Vec<String>,
-    /// Resources in Cedar's notation.
-    pub resources: Vec<String>,
-    /// Allow or deny.
-    pub decision: Option<Decision>,
-    /// Causes.
-    pub causes: Vec<Cause>,
-    /// Determining policies.
-    pub policies: Vec<PolicyId>,
-    /// The caller's own id for the request.
-    pub request_id: Option<RequestId>,
-    /// Recorded at this instant or later.
-    pub since: Option<Instant>,
-    /// Recorded before this instant.
-    pub until: Option<Instant>,
-}
+/// Where past states are read again.
+pub trait PastStates: Send + Sync + 'static {
+    /// Everything as it was at a revision; `None` if the store has not come that far, or no longer knows.
+    fn load_at(&self, revision: Revision) -> impl Future<Output = Result<Option<Dataset>, LoadError>> + Send;
 
-/// Where in history to continue: records are ordered by instant, then stream, then `seq`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// When the record was decided.
-    pub recorded_at: Instant,
-    /// Which record it is.
-    pub id: DecisionId,
-}
+    /// The policy set that was live at a revision; `None` if there was none.
+    fn policy_set_at(&self, revision: Revision) -> impl Future<Output = Result<Option<PolicySet>, LoadError>> + Send;
 
-/// In which direction a page of history is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page {
-    /// The newest first, older than the position if one is given.
-    NewestFirst(Option<Position>),
-    /// The oldest first, newer than the position if one is given.
-    OldestFirst(Option<Position>),
-}
-
-/// History could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HistoryError {
-    /// The store did not answer.
-    #[error("cannot read the decision history: {0}")]
-    Unreachable(String),
-    /// A stored record is damaged: its bytes do not say what its row says.
-    #[error(
-        "the record of decision {id} is damaged: {why}; restore it from a copy and find out who can write to the store"
-    )]
-    Damaged {
-        /// Which record.
-        id: DecisionId,
-        /// What is wrong with it.
-        why: String,
-    },
-}
-
-impl From<DamagedDecision> for HistoryError {
-    fn from(DamagedDecision { id, why }: DamagedDecision) -> Self {
-        Self::Damaged { id, why }
-    }
-}
-
-/// What history is verified by: everything, as it is stored, believed by nobody.
-pub trait Evidence: Send + Sync + 'static {
-    /// Every stream of which there is a record, a header or a place.
-    fn streams(&self) -> impl Future<Output = Result<Vec<StreamId>, HistoryError>> + Send;
-
-    /// The headers of a stream, by number.
-    fn headers(&self, stream: StreamId) -> impl Future<Output = Result<Vec<StoredHeader>, HistoryError>> + Send;
-
-    /// The last place of a stream, by the store's own count.
-    fn last_place(&self, stream: StreamId) -> impl Future<Output = Result<u64, HistoryError>> + Send;
-
-    /// Every checkpoint.
-    fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, HistoryError>> + Send;
-
-    /// Records of a stream behind `after`, by place, at most so many; a place that is stored twice is told twice.
-    fn records(
+    /// The changes behind `after` up to `last`, oldest first.
+    fn changes_between(
         &self,
-        stream: StreamId,
-        after: u64,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<StoredDecision>, HistoryError>> + Send;
-}
-
-/// Where recorded decisions are found again.
-pub trait DecisionHistory: Send + Sync + 'static {
-    /// At most `limit` decisions that match.
-    fn search(
-        &self,
-        filter: &DecisionFilter,
-        page: Page,
-        limit: u32,
-    ) -> impl Future<Output = Result<Vec<RecordedDecision>, HistoryError>> + Send;
-
-    /// One decision, if it is there.
-    fn find(&self, id: DecisionId) -> impl Future<Output = Result<Option<RecordedDecision>, HistoryError>> + Send;
+        after: Revision,
+        last: Revision,
+    ) -> impl Future<Output = Result<Vec<LoggedChange>, LoadError>> + Send;
 }

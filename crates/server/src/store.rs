@@ -6,12 +6,16 @@ use magistrate_ledger::{
     CommitFailed, DecisionId, RecordedDecision, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StoredCheckpoint,
     StoredDecision, StoredHeader, StreamId,
 };
-use magistrate_model::{Authorship, Change, EntityData, Grant, Head, KeyId, LoggedChange, Revision};
+use magistrate_model::{
+    Authorship, Change, Dataset, EntityData, Grant, Head, KeyId, LoggedChange, PolicySet, Revision, Span,
+};
 use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
+use magistrate_pdp::history::Counted;
 use magistrate_pdp::{
-    DecisionFilter, DecisionHistory, Evidence, HistoryError, Intake, LoadError, Page, PolicySource, Since, Standing,
+    DecisionFilter, DecisionHistory, Evidence, HistoryError, Intake, LoadError, Page, PastStates, PolicySource, Since,
+    Standing,
 };
 use magistrate_storage_postgres::{PostgresSink, PostgresStore};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
@@ -141,18 +145,36 @@ impl Keys for Store {
     }
 }
 
+impl PastStates for Store {
+    async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
+        on_either!(self, Self, store => Box::pin(store.load_at(revision)).await)
+    }
+
+    async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
+        on_either!(self, Self, store => Box::pin(store.policy_set_at(revision)).await)
+    }
+
+    async fn changes_between(&self, after: Revision, last: Revision) -> Result<Vec<LoggedChange>, LoadError> {
+        on_either!(self, Self, store => Box::pin(store.changes_between(after, last)).await)
+    }
+}
+
 impl DecisionHistory for Store {
-    async fn search(
+    async fn page(
         &self,
         filter: &DecisionFilter,
         page: Page,
         limit: u32,
     ) -> Result<Vec<RecordedDecision>, HistoryError> {
-        on_either!(self, Self, store => Box::pin(store.search(filter, page, limit)).await)
+        on_either!(self, Self, store => Box::pin(store.page(filter, page, limit)).await)
     }
 
     async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.find(id)).await)
+    }
+
+    async fn count(&self, filter: &DecisionFilter, stretch: Span) -> Result<Vec<Counted>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.count(filter, stretch)).await)
     }
 }
 

@@ -8,9 +8,9 @@ use magistrate_ledger::{
     Append, CommitFailed, DecisionId, Durable, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId,
     Writer, lineage,
 };
-use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, Span};
+use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, PolicySet, Revision, Span};
 use magistrate_pap::commit::Touched;
-use magistrate_pdp::{Clock, Follower, Intake, LoadError, Pdp, PolicySource, Settings, Since, Standing};
+use magistrate_pdp::{Clock, Follower, Intake, LoadError, PastStates, Pdp, PolicySource, Settings, Since, Standing};
 
 /// A clock that moves when told to.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct MemoryStore(Arc<Mutex<Kept>>);
 struct Kept {
     state: Result<Dataset, LoadError>,
     log: Vec<LoggedChange>,
+    /// Every state since it was set.
+    past: BTreeMap<Revision, Dataset>,
     clock: Option<Instant>,
     loads: usize,
 }
@@ -55,12 +57,14 @@ struct Kept {
 impl MemoryStore {
     /// A source of this dataset.
     pub fn of(dataset: Dataset) -> Self {
-        Self(Arc::new(Mutex::new(Kept { state: Ok(dataset), log: Vec::new(), clock: None, loads: 0 })))
+        let past = BTreeMap::from([(dataset.head.revision, dataset.clone())]);
+        Self(Arc::new(Mutex::new(Kept { state: Ok(dataset), log: Vec::new(), past, clock: None, loads: 0 })))
     }
 
     /// Replaces what the source says; how it came to that is not known.
     pub fn set(&self, state: Result<Dataset, LoadError>) {
         let mut kept = self.0.lock().unwrap();
+        kept.past = state.iter().map(|dataset| (dataset.head.revision, dataset.clone())).collect();
         kept.state = state;
         kept.log.clear();
     }
@@ -81,8 +85,14 @@ impl MemoryStore {
         let log = touched.log(revision, changes, authorship).unwrap();
         dataset.head = Head { revision, lineage: lineage::extend(dataset.head.lineage, &log) };
         dataset.apply(changes.iter().cloned());
+        kept.past.insert(revision, dataset.clone());
         kept.state = Ok(dataset);
         kept.log.extend(log);
+    }
+
+    /// Changes what a past state held, behind everybody's back.
+    pub fn forge_past(&self, revision: Revision, change: impl FnMut(&mut Dataset)) {
+        self.0.lock().unwrap().past.get_mut(&revision).into_iter().for_each(change);
     }
 
     /// Changes what the log says, behind the source's back.
@@ -124,6 +134,22 @@ impl PolicySource for MemoryStore {
             return Ok(Since::TooMany);
         }
         Ok(Since::Changes { head: dataset.head, log, policy_set: dataset.policy_set })
+    }
+}
+
+impl PastStates for MemoryStore {
+    async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
+        Ok(self.0.lock().unwrap().past.get(&revision).cloned())
+    }
+
+    async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
+        Ok(self.0.lock().unwrap().past.get(&revision).and_then(|dataset| dataset.policy_set.clone()))
+    }
+
+    async fn changes_between(&self, after: Revision, last: Revision) -> Result<Vec<LoggedChange>, LoadError> {
+        let kept = self.0.lock().unwrap();
+        let between = |change: &&LoggedChange| change.revision > after && change.revision <= last;
+        Ok(kept.log.iter().filter(between).cloned().collect())
     }
 }
 

@@ -14,7 +14,6 @@ fn unknown_flags_and_verbs_suggest_what_was_meant() {
     let check = |arguments: &[&str], says: &[&str]| drop(refused(&store, arguments, 2, says));
     check(&["audit", "search", "--desicion", "deny"], &["'--desicion'", "a similar argument exists: '--decision'"]);
     check(&["grant", "revok", "g-1"], &["'revok'", "a similar subcommand exists: 'revoke'"]);
-    check(&["audit", "search", "--decision", "maybe"], &["'maybe'", "allow", "deny"]);
     check(&["grant", "add", "Company::User::ana", "--reason", "r"], &["--role <ROLE>", "--expires <TIME>"]);
     let both =
         ["grant", "add", "Company::User::ana", "--role", "a", "--scope", "b:c", "--expires", "+1h", "--reason", "r"];
@@ -131,6 +130,9 @@ fn history_is_asked_in_words_it_knows() {
     check(&["audit", "show", unknown], &[&format!("there is no decision `{unknown}` in this history")]);
     check(&["audit", "search", "--before", unknown], &["there is no decision"]);
     let causes = "known are permitted, forbidden, no_permit, forbid_errored, unknown_principal";
+    check(&["audit", "search", "--decision", "maybe"], &["`maybe` is not a decision: `allow` or `deny`"]);
+    check(&["audit", "search", "--grant", "!"], &["`grant[0]`"]);
+    check(&["audit", "search", "--since", "1h", "--histogram", "1s"], &["3600 stretches; at most 1000"]);
     check(&["audit", "search", "--cause", "denied"], &["`denied` is not a cause", causes]);
     check(&["audit", "search", "--since", "noon"], &["`noon` is neither an instant nor a span ago such as `7d`"]);
     check(&["audit", "search", "--principal", "ana"], &["`ana` is not an entity uid"]);

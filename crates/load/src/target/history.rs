@@ -67,7 +67,7 @@ async fn embedded(directory: &std::path::Path) -> anyhow::Result<Told> {
     let store = SqliteStore::open(directory).await?;
     let (mut told, mut after) = (Told::default(), None);
     loop {
-        let page = store.search(&DecisionFilter::default(), Page::OldestFirst(after), PAGE).await?;
+        let page = store.page(&DecisionFilter::default(), Page::OldestFirst(after), PAGE).await?;
         for record in &page {
             told.record(&record.id.to_string(), record.record.verdict.decision() == Decision::Allow);
         }

@@ -14,16 +14,16 @@ use crate::small_world::world;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn authorship(world: &World) -> Authorship {
+pub(crate) fn authorship(world: &World) -> Authorship {
     Authorship { actor: "test".parse().unwrap(), reason: "test".parse().unwrap(), at: world.now() }
 }
 
-fn served(world: &World) -> Dataset {
+pub(crate) fn served(world: &World) -> Dataset {
     let head = Head { revision: Revision::new(1), lineage: Digest::ZERO };
     Dataset { head, policy_set: Some(world.snapshot().policy_set()), ..world.dataset().clone() }
 }
 
-fn grant(id: &str, holder: &str, place: Option<&str>, world: &World) -> Grant {
+pub(crate) fn grant(id: &str, holder: &str, place: Option<&str>, world: &World) -> Grant {
     let uid = |text: &str| EntityUid::parse_shorthand(text).unwrap();
     let conferred = Conferred::Role { role: uid("Role::reader"), resource: place.map(uid) };
     let term = Term::until(None, world.now().plus(Span::hours(1))).unwrap();
@@ -102,7 +102,7 @@ proptest! {
 }
 
 /// A change that can alter answers: what entities are members of and what they are like, and who holds what.
-fn matters(world: &World, number: u32) -> Change {
+pub(crate) fn matters(world: &World, number: u32) -> Change {
     let uid = |text: &str| EntityUid::parse_shorthand(text).unwrap();
     let (kind, variant) = (number % 5, number as usize / 5);
     let entity = |of: &str, parents: &[&str], attributes: serde_json::Value| {

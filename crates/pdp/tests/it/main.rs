@@ -16,6 +16,7 @@ mod hostile_shapes;
 mod properties;
 mod records;
 mod refusals;
+mod replaying;
 mod small_world;
 mod strict;
 mod traps;

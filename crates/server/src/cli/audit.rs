@@ -14,8 +14,11 @@ pub(crate) enum AuditVerb {
         /// Go on until interrupted
         #[arg(short, long)]
         follow: bool,
+        #[command(flatten)]
+        wanted: Box<WantedArgs>,
     },
     /// Find decisions: values of one option are alternatives, options narrow each other
+    #[command(after_help = SEARCH_HELP)]
     Search(Box<SearchArgs>),
     /// Show who changed what and why: policies, entities, roles, scopes, grants
     Changes {
@@ -35,12 +38,24 @@ pub(crate) enum AuditVerb {
         #[arg(long, value_name = "FILE")]
         make: Option<PathBuf>,
     },
+    /// Decide again what was decided: by what was in force then, or by something else
+    #[command(after_help = REPLAY_HELP)]
+    Replay(Box<ReplayArgs>),
     /// Show one decision in full
     Show {
         /// The decision's id
         id: String,
     },
 }
+
+const SEARCH_HELP: &str = "\
+A value behind `!` is one that is not wanted: `--principal '!User::ana'`. Principal, resource and time narrow what is read;
+policy, grant, revision, caller, ip and trace id are looked up in each record of what the others leave.";
+
+const REPLAY_HELP: &str = "\
+The recorded question is asked again at its instant, of the policies, entities and grants of its revision: everything that
+was known then and everything that was answered must come out as recorded. Exit code 7: something did not, or a state is
+gone. With --under, what would be answered otherwise is told, and exit code 6 says that there is something.";
 
 const VERIFY_HELP: &str = "\
 Nothing that is stored is believed. What is believed are keys that were pinned elsewhere (--key) and checkpoints that were
@@ -59,38 +74,84 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The decision's id; else all that the options want
+    #[arg(required_unless_present = "since")]
+    pub(crate) id: Option<String>,
+    /// Ask something else: `current` is everything as it is now, a directory its policies with the data of then
+    #[arg(long, value_name = "current|DIR")]
+    pub(crate) under: Option<String>,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArgs,
+    /// Tell at most so many decisions that come out otherwise; all are counted
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SearchArgs {
-    /// Principal; may be repeated
+    #[command(flatten)]
+    pub(crate) wanted: WantedArgs,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// Behind this decision, in the order of the search: continues one
+    #[arg(long, value_name = "ID", alias = "before")]
+    pub(crate) after: Option<String>,
+    /// The oldest first
+    #[arg(long)]
+    pub(crate) oldest_first: bool,
+    /// Count them instead, by decision and cause
+    #[arg(long, conflicts_with_all = ["limit", "after", "oldest_first"])]
+    pub(crate) count: bool,
+    /// Count them by time, in stretches so long, such as `1h`; needs --since
+    #[arg(long, value_name = "SPAN", requires = "since", conflicts_with_all = ["limit", "after", "oldest_first"])]
+    pub(crate) histogram: Option<String>,
+}
+
+/// Which decisions are wanted. Every option may be repeated.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WantedArgs {
+    /// Principal
     #[arg(long, value_name = "UID")]
     pub(crate) principal: Vec<String>,
-    /// Action; may be repeated
+    /// Action
     #[arg(long, value_name = "ACTION")]
     pub(crate) action: Vec<String>,
-    /// Resource; may be repeated
+    /// Resource
     #[arg(long, value_name = "UID")]
     pub(crate) resource: Vec<String>,
     /// allow or deny
-    #[arg(long, value_parser = ["allow", "deny"])]
-    pub(crate) decision: Option<String>,
-    /// Cause, such as `no_permit`; may be repeated
+    #[arg(long)]
+    pub(crate) decision: Vec<String>,
+    /// Cause, such as `no_permit`
     #[arg(long)]
     pub(crate) cause: Vec<String>,
-    /// Determining policy; may be repeated
+    /// Determining policy
     #[arg(long, value_name = "POLICY")]
     pub(crate) policy: Vec<String>,
+    /// Grant that made the answer possible
+    #[arg(long, value_name = "GRANT")]
+    pub(crate) grant: Vec<String>,
+    /// Revision that answered
+    #[arg(long)]
+    pub(crate) revision: Vec<String>,
+    /// Id of the API key of whoever asked
+    #[arg(long, value_name = "KEY")]
+    pub(crate) caller: Vec<String>,
+    /// Address of whoever asked, or of the end user
+    #[arg(long)]
+    pub(crate) ip: Vec<String>,
     /// The caller's own id for the request
     #[arg(long, value_name = "ID")]
-    pub(crate) request_id: Option<String>,
+    pub(crate) request_id: Vec<String>,
+    /// Trace the call belonged to
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace_id: Vec<String>,
     /// Since then: RFC 3339, or ago such as `7d`
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Before then: RFC 3339, or ago such as `1h`
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// At most so many, newest first
-    #[arg(long, default_value_t = 50)]
-    pub(crate) limit: u32,
-    /// Older than this decision: continues a search
-    #[arg(long, value_name = "ID")]
-    pub(crate) before: Option<String>,
 }

@@ -1,17 +1,17 @@
 //! `audit`: the decision history.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{ActionUid, Authorship, Cause, Decision, Instant, LoggedChange, Revision, Span};
+use magistrate_model::{Authorship, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
+use magistrate_pdp::history::{self, Reading, SearchWords, Tail, check_stretches};
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position};
 use serde_json::Value as Json;
 
-use super::{decision, input, store, verify};
-use crate::cli::{AuditVerb, SearchArgs};
+use super::{decision, input, replay, store, tally, verify};
+use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::os::SystemClock;
@@ -24,18 +24,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often, and how many times, one is looked for that may still be on its way.
 const LOOK_FOR_ONE_EVERY: Duration = Duration::from_millis(20);
 const SOON: u32 = 75;
-/// The longest a record may be committed after the instant of its request, and still be followed.
-const LATEST: Span = Span::seconds(30);
-/// Decisions read at a time.
-const PAGE: u32 = 500;
+/// A stretch that has every instant there is.
+const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
 
 pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant) -> anyhow::Result<Exit> {
     let store = store::open(config).await?;
     match verb {
-        AuditVerb::Tail { lines, follow } => tail(&store, out, lines, follow).await?,
+        AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
         AuditVerb::Verify(args) => return verify::run(&store, out, &args, now).await,
+        AuditVerb::Replay(args) => return replay::run(&store, config, out, &args, now).await,
         AuditVerb::Key { make } => {
             let signer = match make {
                 Some(path) => signing::create(&path, &config.node)?,
@@ -53,76 +52,70 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
 }
 
 async fn search(store: &Store, config: &Config, out: Out, args: &SearchArgs, now: Instant) -> anyhow::Result<()> {
-    let filter = filter(config, args, now)?;
-    let before = match &args.before {
-        Some(id) => Some(position(&find(store, id.parse()?).await?)),
+    let filter = filter(config, &args.wanted, now)?;
+    if args.count || args.histogram.is_some() {
+        return count(store, out, &filter, args.histogram.as_deref(), now).await;
+    }
+    let from = match &args.after {
+        Some(id) => Some(Position::of(&find(store, id.parse()?).await?)),
         None => None,
     };
-    let found = store.search(&filter, Page::NewestFirst(before), args.limit).await?;
-    let rows: Vec<_> = found.iter().map(decision::row).collect();
-    out.rows(&decision::HEADERS, &rows, || Json::Array(found.iter().map(decision::json).collect()))?;
-    let more = u32::try_from(found.len()).is_ok_and(|count| count == args.limit);
-    if let (true, false, Some(last)) = (more, out.is_json(), found.last()) {
-        out.line(&format!("\nthere may be more: add --before {}", last.id))?;
+    let page = if args.oldest_first { Page::OldestFirst(from) } else { Page::NewestFirst(from) };
+    let found = history::search(store, &filter, page, Reading::of(args.limit)).await?;
+    let (decisions, more) = (found.decisions, found.next.is_some());
+    let rows: Vec<_> = decisions.iter().map(decision::row).collect();
+    out.rows(&decision::HEADERS, &rows, || Json::Array(decisions.iter().map(decision::json).collect()))?;
+    if let (true, false, Some(last)) = (more, out.is_json(), decisions.last()) {
+        out.line(&format!("\nthere may be more: add --after {}", last.id))?;
     }
     Ok(())
 }
 
-async fn tail(store: &Store, out: Out, lines: u32, follow: bool) -> anyhow::Result<()> {
-    let all = DecisionFilter::default();
-    let mut shown = BTreeMap::new();
-    if follow {
-        // Noted first: what is committed from here on is told, among the newest lines or after them.
-        let newest = store.search(&all, Page::NewestFirst(None), 1).await?.first().map(|found| found.recorded_at);
-        note_new(store, &mut shown, newest, |_| Ok(())).await?;
+async fn count(
+    store: &Store,
+    out: Out,
+    filter: &DecisionFilter,
+    stretch: Option<&str>,
+    now: Instant,
+) -> anyhow::Result<()> {
+    let stretch =
+        stretch.map(|text| text.parse::<Span>().with_context(|| format!("`{text}` is not a span such as `1h`")));
+    let stretch = stretch.transpose()?;
+    if let (Some(stretch), Some(since)) = (stretch, filter.since) {
+        check_stretches(filter.until.unwrap_or(now).since(since), stretch).map_err(anyhow::Error::msg)?;
     }
-    let mut newest = match lines {
-        0 => Vec::new(),
-        lines => store.search(&all, Page::NewestFirst(None), lines).await?,
-    };
-    newest.reverse();
+    // Where no stretches are asked for, one holds everything there can be.
+    let tally = history::tally(store, filter, stretch.unwrap_or(ALL_TIME), u32::MAX).await?;
+    let json = || tally::json(&tally, stretch);
+    match stretch {
+        Some(_) => out.rows(&tally::BUCKET_HEADERS, &tally::bucket_rows(&tally), json)?,
+        None => out.rows(&tally::HEADERS, &tally::rows(&tally), json)?,
+    }
+    Ok(())
+}
+
+async fn tail(
+    store: &Store,
+    config: &Config,
+    out: Out,
+    (lines, follow): (u32, bool),
+    wanted: &WantedArgs,
+    now: Instant,
+) -> anyhow::Result<()> {
+    let filter = filter(config, wanted, now)?;
+    let (mut tail, newest) = Tail::begin(store, filter, lines, now).await?;
     newest.iter().try_for_each(|found| line(out, found))?;
     if !follow {
         return Ok(());
     }
-    shown.extend(newest.iter().map(|found| (found.id, found.recorded_at)));
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
         }
-        let newest = shown.values().max().copied();
-        note_new(store, &mut shown, newest, |found| line(out, found)).await?;
+        let new = tail.next(store, SystemClock.now()).await?;
+        new.iter().try_for_each(|found| line(out, found))?;
     }
-}
-
-/// Notes, and tells of, what was not noted before. Records are ordered by the instant of their request, and
-/// a batch or another process may commit an earlier one later: so the newest stretch of time is read again
-/// each time. A record of a clock that is ahead does not move that stretch.
-async fn note_new(
-    store: &Store,
-    shown: &mut BTreeMap<DecisionId, Instant>,
-    newest: Option<Instant>,
-    mut tell: impl FnMut(&RecordedDecision) -> std::io::Result<()>,
-) -> anyhow::Result<()> {
-    let now = SystemClock.now();
-    let since = newest.map(|newest| newest.min(now).plus(Span::from_micros(-LATEST.micros())));
-    let filter = DecisionFilter { since, ..DecisionFilter::default() };
-    let mut last = None;
-    loop {
-        let page = store.search(&filter, Page::OldestFirst(last), PAGE).await?;
-        for found in &page {
-            if shown.insert(found.id, found.recorded_at).is_none() {
-                tell(found)?;
-            }
-        }
-        match page.last() {
-            Some(found) => last = Some(position(found)),
-            None => break,
-        }
-    }
-    shown.retain(|_, at| since.is_none_or(|since| *at >= since));
-    Ok(())
 }
 
 async fn changes(store: &Store, out: Out, revisions: u32, after: Option<u64>) -> anyhow::Result<()> {
@@ -144,7 +137,7 @@ fn line(out: Out, found: &RecordedDecision) -> std::io::Result<()> {
     out.either(|| decision::row(found).join("  "), || decision::json(found))
 }
 
-async fn find(store: &Store, id: DecisionId) -> anyhow::Result<RecordedDecision> {
+pub(super) async fn find(store: &Store, id: DecisionId) -> anyhow::Result<RecordedDecision> {
     find_shipped(store, id).await?.with_context(|| {
         format!("there is no decision `{id}` in this history; one that was just made may still be in the journal of its node")
     })
@@ -164,28 +157,26 @@ pub(crate) async fn find_shipped<H: DecisionHistory>(
     Ok(history.find(id).await?)
 }
 
-fn position(decision: &RecordedDecision) -> Position {
-    Position { recorded_at: decision.recorded_at, id: decision.id }
-}
-
-fn filter(config: &Config, args: &SearchArgs, now: Instant) -> anyhow::Result<DecisionFilter> {
-    let uids = |texts: &[String]| anyhow::Ok(input::uids(texts)?.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let action = |text: &String| anyhow::Ok(ActionUid::resolve(text, &config.default_namespace)?.to_string());
-    let cause =
-        |name: &String| Cause::named(name).with_context(|| format!("`{name}` is not a cause; known are {}", causes()));
-    Ok(DecisionFilter {
-        principals: uids(&args.principal)?,
-        actions: args.action.iter().map(action).collect::<Result<_, _>>()?,
-        resources: uids(&args.resource)?,
-        decision: args.decision.as_deref().map(|name| if name == "allow" { Decision::Allow } else { Decision::Deny }),
-        causes: args.cause.iter().map(cause).collect::<Result<_, _>>()?,
-        policies: args.policy.iter().map(|id| id.parse()).collect::<Result<_, _>>()?,
-        request_id: args.request_id.as_deref().map(str::parse).transpose()?,
+/// Whom the options want.
+fn words(args: &WantedArgs, now: Instant) -> anyhow::Result<SearchWords> {
+    Ok(SearchWords {
+        principal: args.principal.clone(),
+        action: args.action.clone(),
+        resource: args.resource.clone(),
+        decision: args.decision.clone(),
+        cause: args.cause.clone(),
+        policy: args.policy.clone(),
+        grant: args.grant.clone(),
+        revision: args.revision.clone(),
+        caller: args.caller.clone(),
+        ip: args.ip.clone(),
+        request_id: args.request_id.clone(),
+        trace_id: args.trace_id.clone(),
         since: args.since.as_deref().map(|text| input::ago(text, now)).transpose()?,
         until: args.until.as_deref().map(|text| input::ago(text, now)).transpose()?,
     })
 }
 
-fn causes() -> String {
-    Cause::ALL.iter().map(|cause| cause.name()).collect::<Vec<_>>().join(", ")
+pub(super) fn filter(config: &Config, args: &WantedArgs, now: Instant) -> anyhow::Result<DecisionFilter> {
+    Ok(words(args, now)?.filter(&config.default_namespace)?)
 }

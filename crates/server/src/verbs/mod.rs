@@ -15,9 +15,11 @@ mod manual;
 mod migrate;
 mod policy;
 mod progress;
+mod replay;
 mod role;
 mod scope;
 mod store;
+mod tally;
 mod verify;
 
 pub(crate) use audit::find_shipped;

@@ -1,19 +1,21 @@
 //! Finding recorded decisions again.
 
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{Cause, Decision, Instant, RequestId};
-use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page, Position};
+use magistrate_model::{Cause, Instant, RequestId, Span};
+use magistrate_pdp::history::Counted;
+use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page};
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
+use sqlx::{FromRow, Postgres};
 
 use super::row::{self, Row};
 use super::statements::{
-    FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST, OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
+    COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST,
+    OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
 };
 use crate::connect::{Purpose, Session, within};
 use crate::fault::Fault;
 use crate::store::PostgresStore;
-
-/// Rows read at once where not every one of them will be returned.
-const CHUNK: u32 = 256;
 
 /// Days before and after every instant there is: the years 1 to 9999.
 const FIRST_DAY: i64 = -719_163;
@@ -25,16 +27,20 @@ const FIRST: Edge = (FIRST_DAY, i64::MIN, [0; 16], i64::MIN);
 const LAST: Edge = (LAST_DAY, i64::MAX, [0xff; 16], i64::MAX);
 
 impl DecisionHistory for PostgresStore {
-    async fn search(
+    async fn page(
         &self,
         filter: &DecisionFilter,
         page: Page,
         limit: u32,
     ) -> Result<Vec<RecordedDecision>, HistoryError> {
-        if filter.policies.is_empty() {
-            return self.rows(filter, page, limit).await?.into_iter().map(row::decode).collect();
-        }
-        self.search_by_policy(filter, page, limit).await
+        let read = async {
+            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let rows = matching(&mut transaction, filter, page, limit).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
+        rows.into_iter().map(row::decode).collect()
     }
 
     async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
@@ -49,45 +55,25 @@ impl DecisionHistory for PostgresStore {
         };
         within(Purpose::Read.limit(), read).await.map_err(unreached)?.map(row::decode).transpose()
     }
-}
 
-impl PostgresStore {
-    /// Determining policies are in the record only: reads on until enough match or history ends.
-    async fn search_by_policy(
-        &self,
-        filter: &DecisionFilter,
-        mut page: Page,
-        limit: u32,
-    ) -> Result<Vec<RecordedDecision>, HistoryError> {
-        let (wanted, mut found) = (usize::try_from(limit).unwrap_or(usize::MAX), Vec::new());
-        while found.len() < wanted {
-            let rows = self.rows(filter, page, CHUNK).await?;
-            let read = rows.len();
-            for row in rows {
-                let record = row::decode(row)?;
-                page = beyond(page, &record);
-                if is_determined_by(filter, &record) {
-                    found.push(record);
-                }
-            }
-            if read < CHUNK as usize {
-                break;
-            }
-        }
-        found.truncate(wanted);
-        Ok(found)
-    }
-
-    async fn rows(&self, filter: &DecisionFilter, page: Page, limit: u32) -> Result<Vec<Row>, HistoryError> {
+    async fn count(&self, filter: &DecisionFilter, stretch: Span) -> Result<Vec<Counted>, HistoryError> {
         let read = async {
             let mut transaction = self.administration().begin(Purpose::Read).await?;
-            let rows = matching(&mut transaction, filter, page, limit).await?;
+            let rows = counted(&mut transaction, filter, stretch).await?;
             transaction.commit().await?;
             Ok(rows)
         };
-        within(Purpose::Read.limit(), read).await.map_err(unreached)
+        let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
+        let counted = |(start, cause, count): (i64, String, i64)| {
+            let cause = Cause::named(&cause)?;
+            Some(Counted { start, cause, count: u64::try_from(count).unwrap_or(0) })
+        };
+        let counts: Option<Vec<Counted>> = rows.into_iter().map(counted).collect();
+        counts.ok_or_else(|| HistoryError::Unreachable(UNKNOWN_CAUSE.to_owned()))
     }
 }
+
+const UNKNOWN_CAUSE: &str = "a column holds a cause that this version does not know; run `magistrate audit verify`";
 
 async fn find(session: &mut Session, id: DecisionId, seq: i64) -> Result<Option<Row>, Fault> {
     sqlx::query_as(FIND)
@@ -100,32 +86,69 @@ async fn find(session: &mut Session, id: DecisionId, seq: i64) -> Result<Option<
 }
 
 async fn matching(session: &mut Session, filter: &DecisionFilter, page: Page, limit: u32) -> Result<Vec<Row>, Fault> {
-    let (first_day, last_day) = days(filter, page);
     let (day, instant, stream, seq) = edge(page);
-    sqlx::query_as(statement(filter, page))
-        .persistent(session.prepares)
-        .bind(list(&filter.principals, String::as_str))
-        .bind(list(&filter.actions, String::as_str))
-        .bind(list(&filter.resources, String::as_str))
-        .bind(filter.decision.map(Decision::name))
-        .bind(list(&filter.causes, |cause: &Cause| cause.name()))
-        .bind(filter.request_id.as_ref().map(RequestId::as_str))
-        .bind(number(first_day))
-        .bind(number(last_day))
-        .bind(filter.since.map_or(i64::MIN, Instant::micros))
-        .bind(filter.until.map_or(i64::MAX, Instant::micros))
+    chosen::<Row>(statement(filter, page), filter, days(filter, page))
         .bind(number(day))
         .bind(instant)
-        .bind(stream.as_slice())
+        .bind(stream.as_slice().to_vec())
         .bind(seq)
         .bind(i64::from(limit))
+        .bind(list(&filter.principals.none, String::as_str))
+        .bind(list(&filter.actions.none, String::as_str))
+        .bind(list(&filter.resources.none, String::as_str))
+        .persistent(session.prepares)
         .fetch_all(&mut session.connection)
         .await
         .map_err(|error| Fault::of(&error))
 }
 
+async fn counted(
+    session: &mut Session,
+    filter: &DecisionFilter,
+    stretch: Span,
+) -> Result<Vec<(i64, String, i64)>, Fault> {
+    let statement = match (filter.principals.any.is_empty(), filter.resources.any.is_empty()) {
+        (false, _) => COUNT_BY_PRINCIPAL,
+        (true, false) => COUNT_BY_RESOURCE,
+        (true, true) => COUNT,
+    };
+    chosen::<(i64, String, i64)>(statement, filter, days(filter, Page::OldestFirst(None)))
+        .bind(stretch.micros().max(1))
+        .bind(None::<i64>)
+        .bind(None::<Vec<u8>>)
+        .bind(None::<i64>)
+        .bind(None::<i64>)
+        .bind(list(&filter.principals.none, String::as_str))
+        .bind(list(&filter.actions.none, String::as_str))
+        .bind(list(&filter.resources.none, String::as_str))
+        .persistent(session.prepares)
+        .fetch_all(&mut session.connection)
+        .await
+        .map_err(|error| Fault::of(&error))
+}
+
+/// A statement with its first ten values: what is wanted, and when.
+fn chosen<'q, T: for<'r> FromRow<'r, sqlx::postgres::PgRow>>(
+    statement: &'static str,
+    filter: &DecisionFilter,
+    (first_day, last_day): (i64, i64),
+) -> QueryAs<'q, Postgres, T, PgArguments> {
+    let causes = filter.wanted_causes();
+    sqlx::query_as(statement)
+        .bind(list(&filter.principals.any, String::as_str))
+        .bind(list(&filter.actions.any, String::as_str))
+        .bind(list(&filter.resources.any, String::as_str))
+        .bind(causes.map(|causes| causes.iter().map(|cause| cause.name()).collect::<Vec<_>>()))
+        .bind(list(&filter.request_ids.any, RequestId::as_str))
+        .bind(list(&filter.request_ids.none, RequestId::as_str))
+        .bind(number(first_day))
+        .bind(number(last_day))
+        .bind(filter.since.map_or(i64::MIN, Instant::micros))
+        .bind(filter.until.map_or(i64::MAX, Instant::micros))
+}
+
 fn statement(filter: &DecisionFilter, page: Page) -> &'static str {
-    match (page, filter.principals.is_empty(), filter.resources.is_empty()) {
+    match (page, filter.principals.any.is_empty(), filter.resources.any.is_empty()) {
         (Page::NewestFirst(_), false, _) => NEWEST_BY_PRINCIPAL,
         (Page::NewestFirst(_), true, false) => NEWEST_BY_RESOURCE,
         (Page::NewestFirst(_), true, true) => NEWEST,
@@ -158,22 +181,10 @@ fn edge(page: Page) -> Edge {
     }
 }
 
-fn beyond(page: Page, record: &RecordedDecision) -> Page {
-    let position = Some(Position { recorded_at: record.recorded_at, id: record.id });
-    match page {
-        Page::NewestFirst(_) => Page::NewestFirst(position),
-        Page::OldestFirst(_) => Page::OldestFirst(position),
-    }
-}
-
-fn is_determined_by(filter: &DecisionFilter, record: &RecordedDecision) -> bool {
-    let determining = &record.record.verdict.determining;
-    determining.iter().any(|policy| filter.policies.contains(policy))
-}
-
 /// Wanted values; `None` when any will do. PostgreSQL holds no NUL, so nothing matches a value that has one.
-fn list<T>(values: &[T], text: fn(&T) -> &str) -> Option<Vec<&str>> {
-    (!values.is_empty()).then(|| values.iter().map(text).filter(|text| !text.contains('\0')).collect())
+fn list<T>(values: &[T], text: fn(&T) -> &str) -> Option<Vec<String>> {
+    let known = |text: &&str| !text.contains('\0');
+    (!values.is_empty()).then(|| values.iter().map(text).filter(known).map(ToOwned::to_owned).collect())
 }
 
 /// The number of a day that is one.

@@ -28,11 +28,30 @@ macro_rules! in_order {
     };
 }
 
-/// Rows that match, in one direction.
-///
-/// The bounds are always given, so that partitions are left out and indexes are entered at the right place: the
-/// days from $7 to $8, the instants from $9 to before $10, beyond the place of day $11, instant $12, stream $13
-/// and seq $14. The other fields are optional.
+/// What columns tell of the wanted rows, besides what a statement chooses by. Every part is optional: actions $2, causes $4
+/// and request ids $5 that are wanted; request ids $6, principals $16, actions $17 and resources $18 that are not.
+macro_rules! wanted {
+    () => {
+        "($2::text[] IS NULL OR d.action = ANY ($2))
+                AND ($4::text[] IS NULL OR d.cause = ANY ($4))
+                AND ($5::text[] IS NULL OR d.request_id = ANY ($5))
+                AND ($6::text[] IS NULL OR d.request_id IS NULL OR d.request_id <> ALL ($6))
+                AND ($16::text[] IS NULL OR d.principal <> ALL ($16))
+                AND ($17::text[] IS NULL OR d.action <> ALL ($17))
+                AND ($18::text[] IS NULL OR d.resource <> ALL ($18))"
+    };
+}
+
+/// The stretch of time, always given, so that partitions are left out and indexes are entered at the right place: the days
+/// from $7 to $8, the instants from $9 to before $10.
+macro_rules! stretch {
+    () => {
+        "d.day >= date '1970-01-01' + $7::integer AND d.day <= date '1970-01-01' + $8::integer
+                AND d.recorded_at >= $9 AND d.recorded_at < $10"
+    };
+}
+
+/// Rows that match, in one direction, beyond the place of day $11, instant $12, stream $13 and seq $14.
 macro_rules! matching {
     ($columns:expr, $chosen:literal, $beyond:literal, $direction:literal) => {
         concat!(
@@ -40,16 +59,30 @@ macro_rules! matching {
             $columns,
             " FROM audit.decision d WHERE ",
             $chosen,
-            " AND d.day >= date '1970-01-01' + $7::integer AND d.day <= date '1970-01-01' + $8::integer
-                AND d.recorded_at >= $9 AND d.recorded_at < $10
-                AND (d.day, d.recorded_at, d.stream, d.seq) ",
+            " AND ",
+            stretch!(),
+            " AND (d.day, d.recorded_at, d.stream, d.seq) ",
             $beyond,
-            " (date '1970-01-01' + $11::integer, $12, $13, $14)
-                AND ($2::text[] IS NULL OR d.action = ANY ($2))
-                AND ($4::text IS NULL OR d.decision = $4)
-                AND ($5::text[] IS NULL OR d.cause = ANY ($5))
-                AND ($6::text IS NULL OR d.request_id = $6)",
+            " (date '1970-01-01' + $11::integer, $12, $13, $14) AND ",
+            wanted!(),
             in_order!($direction)
+        )
+    };
+}
+
+/// Counts rows that match, by cause and stretch of $11 microseconds; $12 to $15 say nothing, so that all statements take the
+/// same.
+macro_rules! counting {
+    ($chosen:literal) => {
+        concat!(
+            "SELECT d.recorded_at - ((d.recorded_at % $11) + $11) % $11 AS start, d.cause, count(*)
+            FROM audit.decision d WHERE ",
+            $chosen,
+            " AND $12::bigint IS NULL AND $13::bytea IS NULL AND $14::bigint IS NULL AND $15::bigint IS NULL AND ",
+            stretch!(),
+            " AND ",
+            wanted!(),
+            " GROUP BY 1, 2"
         )
     };
 }
@@ -132,6 +165,12 @@ statements! {
                 SELECT * FROM audit.decision c WHERE c.day = of.day::date AND c.stream = $1 AND c.seq = $2 OFFSET 0) d
             LIMIT 1"
     );
+    /// Counts, whoever asked.
+    COUNT = counting!("$1::text[] IS NULL AND $3::text[] IS NULL");
+    /// Counts of some principals.
+    COUNT_BY_PRINCIPAL = counting!("d.principal = ANY ($1::text[]) AND ($3::text[] IS NULL OR d.resource = ANY ($3))");
+    /// Counts on some resources.
+    COUNT_BY_RESOURCE = counting!("$1::text[] IS NULL AND d.resource = ANY ($3::text[])");
     /// Newest first, whoever asked.
     NEWEST = by_time!("<", "DESC");
     /// Oldest first, whoever asked.

@@ -1,9 +1,9 @@
 //! Reads that must be of one revision, each in one transaction.
 
 use magistrate_ledger::lineage;
-use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
+use magistrate_model::{Dataset, EntityData, Grant, Head, LoggedChange, PolicySet, Revision};
 use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
-use magistrate_pdp::{Intake, LoadError, PolicySource, Since, Standing};
+use magistrate_pdp::{Intake, LoadError, PastStates, PolicySource, Since, Standing};
 
 use super::read_error::ReadError;
 use super::{change_log, entities, grants, policy_sets, revision, scopes};
@@ -26,13 +26,19 @@ macro_rules! read {
 
 pub(super) use read;
 
-impl PostgresStore {
-    /// Everything as it was at a revision; `None` if the store has not come that far.
-    ///
-    /// The lineage is computed from the change log again, so this also tells whether the log still leads
-    /// to what [`PolicySource::standing`] says.
-    pub async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
+impl PastStates for PostgresStore {
+    /// The lineage is computed from the change log again, so this also tells whether the log still leads to what
+    /// [`PolicySource::standing`] says.
+    async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
         Ok(read!(self.administration(), Purpose::Read, session => dataset_at(session, revision))?)
+    }
+
+    async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
+        Ok(read!(self.administration(), Purpose::Read, session => policy_sets::as_of(session, revision))?)
+    }
+
+    async fn changes_between(&self, after: Revision, last: Revision) -> Result<Vec<LoggedChange>, LoadError> {
+        Ok(read!(self.administration(), Purpose::Read, session => change_log::between(session, after, last))?)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The conformance suite over this store.
 
-use magistrate_model::{Dataset, Revision};
 use magistrate_testkit::store_suite::{StoreUnderTest, past};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -22,10 +21,6 @@ impl StoreUnderTest for Fresh {
 
     async fn sink(&self) -> PostgresSink {
         self.store.sink().await.unwrap()
-    }
-
-    async fn load_at(&self, revision: Revision) -> Option<Dataset> {
-        self.store.load_at(revision).await.unwrap()
     }
 }
 

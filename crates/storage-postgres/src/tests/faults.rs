@@ -110,7 +110,7 @@ async fn a_role_without_the_right_is_told_so() {
         matches!(&refused, CommitError::Store(StoreError::Unreachable(why)) if why.contains("may not")),
         "{refused}"
     );
-    let history = service.search(&DecisionFilter::default(), Page::NewestFirst(None), 1).await;
+    let history = service.page(&DecisionFilter::default(), Page::NewestFirst(None), 1).await;
     assert!(matches!(&history, Err(HistoryError::Unreachable(why)) if why.contains("may not")), "{history:?}");
     service.standing().await.unwrap();
 }

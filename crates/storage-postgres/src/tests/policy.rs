@@ -2,7 +2,7 @@
 
 use magistrate_model::{Change, EntityData, Revision, ScopeDeclaration};
 use magistrate_pap::{Changes, CommitError, EntityFilter, Records, StoreError};
-use magistrate_pdp::{LoadError, PolicySource, Since};
+use magistrate_pdp::{LoadError, PastStates, PolicySource, Since};
 use magistrate_testkit::store_suite::commit;
 use magistrate_testkit::store_suite::sample::{apply, authorship, entity, policy_set, role_grant, scope, uid};
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use magistrate_ledger::Sink;
-use magistrate_model::{Change, Dataset, EntityData, Revision};
+use magistrate_model::{Change, EntityData, Revision};
 use magistrate_pap::Changes;
 use magistrate_pdp::PolicySource;
 use magistrate_testkit::instant;
@@ -49,10 +49,6 @@ impl StoreUnderTest for Pooled {
 
     async fn sink(&self) -> PostgresSink {
         self.fresh.store.sink().await.unwrap()
-    }
-
-    async fn load_at(&self, revision: Revision) -> Option<Dataset> {
-        self.fresh.store.load_at(revision).await.unwrap()
     }
 }
 

@@ -65,7 +65,7 @@ fn plans(fresh: &Fresh, sql: &str, values: &str) -> [String; 2] {
 fn values(principals: &str, resources: &str, days: (i64, i64)) -> String {
     let (first, last) = days;
     format!(
-        "{principals}, NULL, {resources}, NULL, NULL, NULL, {first}, {last}, {}, {}, {last}, {}, '\\xff', 1, 50",
+        "{principals}, NULL, {resources}, NULL, NULL, NULL, {first}, {last}, {}, {}, {last}, {}, '\\xff', 1, 50, NULL, NULL, NULL",
         first * 86_400_000_000,
         (last + 1) * 86_400_000_000,
         last * 86_400_000_000,
@@ -95,6 +95,30 @@ async fn history_is_read_in_index_order() {
     }
 }
 
+/// Counting reads what is counted, and nothing of other days.
+#[tokio::test]
+async fn counts_read_no_more_than_is_counted() {
+    let fresh = filled().await;
+    let day = instant("2026-06-03T00:00:00Z").day();
+    let (ana, doc) = (r#"'{"User::\"ana\""}'"#, r#"'{"Doc::\"doc1\""}'"#);
+    let stretch = format!(
+        "{}, {day}, {}, {}, 3600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+        day - 1,
+        (day - 1) * 86_400_000_000,
+        (day + 1) * 86_400_000_000,
+    );
+    for (name, principals, resources) in
+        [("COUNT", "NULL", "NULL"), ("COUNT_BY_PRINCIPAL", ana, "NULL"), ("COUNT_BY_RESOURCE", "NULL", doc)]
+    {
+        let sql = decisions::statements::ALL.iter().find(|(known, _)| *known == name).unwrap().1;
+        let values = format!("{principals}, NULL, {resources}, NULL, NULL, NULL, {stretch}");
+        for plan in plans(&fresh, sql, &values) {
+            assert!(plan.contains("decision_20260603"), "{name}:\n{plan}");
+            assert!(!plan.contains("decision_20260605") && !plan.contains("decision_20260601"), "{name}:\n{plan}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_decision_is_found_by_its_key() {
     let fresh = filled().await;
@@ -105,6 +129,46 @@ async fn one_decision_is_found_by_its_key() {
         let key = "using decision_20260603_pkey on decision_20260603 c";
         let by_key = plan.lines().skip_while(|line| !line.contains(key)).nth(1).unwrap();
         assert!(by_key.contains("day = ") && by_key.contains("stream = ") && by_key.contains("seq = "), "{plan}");
+    }
+}
+
+/// A million decisions of five days: whoever is looked for by principal, resource or id is found by an index, and pages and
+/// counts read a part that does not grow with the rest.
+#[tokio::test]
+async fn a_million_decisions_are_searched_by_index() {
+    let fresh = Fresh::new().await;
+    fresh.created.sql(
+        "SELECT audit.prepare_day(DATE '2026-06-01' + n) FROM generate_series(0, 4) n;
+         INSERT INTO audit.decision
+         SELECT DATE '2026-06-01' + (n / 200000)::integer, '\\x01010101010101010101010101010101', n + 1,
+             sha256(int8send(n)), 1780272000000000 + n * 432000, 'process', 'User::\"u' || n % 9973 || '\"',
+             'Action::\"read\"', 'Doc::\"d' || n % 49999 || '\"', CASE n % 10 WHEN 0 THEN 'deny' ELSE 'allow' END,
+             CASE n % 10 WHEN 0 THEN 'no_permit' ELSE 'permitted' END, NULL, '\\x00'
+         FROM generate_series(0::bigint, 999999) n;
+         ANALYZE audit.decision;",
+    );
+    let days = (instant("2026-06-01T00:00:00Z").day(), instant("2026-06-05T00:00:00Z").day());
+    let (user, doc) = (r#"'{"User::\"u7\""}'"#, r#"'{"Doc::\"d7\""}'"#);
+    let stretch = format!(
+        "{}, {}, {}, {}, 3600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+        days.0,
+        days.1,
+        days.0 * 86_400_000_000,
+        (days.1 + 1) * 86_400_000_000,
+    );
+    for (name, values, index) in [
+        ("NEWEST", values("NULL", "NULL", days), "day_recorded_at_stream_seq_idx"),
+        ("NEWEST_BY_PRINCIPAL", values(user, "NULL", days), "principal_day_recorded_at_stream_seq_idx"),
+        ("NEWEST_BY_RESOURCE", values("NULL", doc, days), "resource_day_recorded_at_stream_seq_idx"),
+        ("COUNT_BY_PRINCIPAL", format!("{user}, NULL, NULL, NULL, NULL, NULL, {stretch}"), "principal_day"),
+        ("COUNT_BY_RESOURCE", format!("NULL, NULL, {doc}, NULL, NULL, NULL, {stretch}"), "resource_day"),
+        ("FIND", r"'\x01010101010101010101010101010101', 700000".to_owned(), "pkey"),
+    ] {
+        let sql = decisions::statements::ALL.iter().find(|(known, _)| *known == name).unwrap().1;
+        for plan in plans(&fresh, sql, &values) {
+            assert!(plan.contains(&format!("decision_20260604_{index}")), "{name}:\n{plan}");
+            assert!(!plan.contains("Seq Scan on decision_202606"), "{name}:\n{plan}");
+        }
     }
 }
 

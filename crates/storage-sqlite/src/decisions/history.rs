@@ -1,19 +1,21 @@
 //! Recorded decisions, found again.
 
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{Cause, Decision, Instant, RequestId};
-use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page, Position};
+use magistrate_model::{Cause, Instant, RequestId, Span};
+use magistrate_pdp::history::Counted;
+use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page};
 use serde_json::Value;
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{FromRow, Sqlite};
 
 use super::row::{self, Row};
 use super::statements::{
-    FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST, OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
+    COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST,
+    OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
 };
 use crate::fault::Fault;
 use crate::store::SqliteStore;
-
-/// Rows read at once where not every one of them will be returned.
-const CHUNK: u32 = 256;
 
 /// A place before or after every other one: instant, stream, seq.
 type Edge = (i64, [u8; 16], i64);
@@ -21,16 +23,25 @@ const FIRST: Edge = (i64::MIN, [0; 16], i64::MIN);
 const LAST: Edge = (i64::MAX, [0xff; 16], i64::MAX);
 
 impl DecisionHistory for SqliteStore {
-    async fn search(
+    async fn page(
         &self,
         filter: &DecisionFilter,
         page: Page,
         limit: u32,
     ) -> Result<Vec<RecordedDecision>, HistoryError> {
-        if filter.policies.is_empty() {
-            return self.rows(filter, page, limit).await?.into_iter().map(row::decode).collect();
-        }
-        self.search_by_policy(filter, page, limit).await
+        let (instant, stream, seq) = edge(page);
+        let rows: Vec<Row> = chosen(statement(filter, page), filter)
+            .bind(instant)
+            .bind(stream.to_vec())
+            .bind(seq)
+            .bind(i64::from(limit))
+            .bind(list(&filter.principals.none, String::as_str))
+            .bind(list(&filter.actions.none, String::as_str))
+            .bind(list(&filter.resources.none, String::as_str))
+            .fetch_all(&self.decisions)
+            .await
+            .map_err(|error| unreached(&error))?;
+        rows.into_iter().map(row::decode).collect()
     }
 
     async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
@@ -45,58 +56,54 @@ impl DecisionHistory for SqliteStore {
             .map_err(|error| unreached(&error))?;
         row.map(row::decode).transpose()
     }
-}
 
-impl SqliteStore {
-    /// Determining policies are in the record only: reads on until enough match or history ends.
-    async fn search_by_policy(
-        &self,
-        filter: &DecisionFilter,
-        mut page: Page,
-        limit: u32,
-    ) -> Result<Vec<RecordedDecision>, HistoryError> {
-        let (wanted, mut found) = (usize::try_from(limit).unwrap_or(usize::MAX), Vec::new());
-        while found.len() < wanted {
-            let rows = self.rows(filter, page, CHUNK).await?;
-            let read = rows.len();
-            for row in rows {
-                let record = row::decode(row)?;
-                page = beyond(page, &record);
-                if is_determined_by(filter, &record) {
-                    found.push(record);
-                }
-            }
-            if read < CHUNK as usize {
-                break;
-            }
-        }
-        found.truncate(wanted);
-        Ok(found)
-    }
-
-    async fn rows(&self, filter: &DecisionFilter, page: Page, limit: u32) -> Result<Vec<Row>, HistoryError> {
-        let (instant, stream, seq) = edge(page);
-        sqlx::query_as(statement(filter, page))
-            .bind(list(&filter.principals, String::as_str))
-            .bind(list(&filter.actions, String::as_str))
-            .bind(list(&filter.resources, String::as_str))
-            .bind(filter.decision.map(Decision::name))
-            .bind(list(&filter.causes, |cause: &Cause| cause.name()))
-            .bind(filter.request_id.as_ref().map(RequestId::as_str))
-            .bind(filter.since.map_or(i64::MIN, Instant::micros))
-            .bind(filter.until.map_or(i64::MAX, Instant::micros))
-            .bind(instant)
-            .bind(stream.as_slice())
-            .bind(seq)
-            .bind(i64::from(limit))
+    async fn count(&self, filter: &DecisionFilter, stretch: Span) -> Result<Vec<Counted>, HistoryError> {
+        let statement = match (filter.principals.any.is_empty(), filter.resources.any.is_empty()) {
+            (false, _) => COUNT_BY_PRINCIPAL,
+            (true, false) => COUNT_BY_RESOURCE,
+            (true, true) => COUNT,
+        };
+        let rows: Vec<(i64, String, i64)> = chosen(statement, filter)
+            .bind(stretch.micros().max(1))
+            .bind(None::<i64>)
+            .bind(None::<i64>)
+            .bind(None::<i64>)
+            .bind(list(&filter.principals.none, String::as_str))
+            .bind(list(&filter.actions.none, String::as_str))
+            .bind(list(&filter.resources.none, String::as_str))
             .fetch_all(&self.decisions)
             .await
-            .map_err(|error| unreached(&error))
+            .map_err(|error| unreached(&error))?;
+        let counted = |(start, cause, count): (i64, String, i64)| {
+            let cause = Cause::named(&cause)?;
+            Some(Counted { start, cause, count: u64::try_from(count).unwrap_or(0) })
+        };
+        let counts: Option<Vec<Counted>> = rows.into_iter().map(counted).collect();
+        counts.ok_or_else(|| HistoryError::Unreachable(UNKNOWN_CAUSE.to_owned()))
     }
+}
+
+const UNKNOWN_CAUSE: &str = "a column holds a cause that this version does not know; run `magistrate audit verify`";
+
+/// A statement with its first eight values: what is wanted, and when.
+fn chosen<'q, T: for<'r> FromRow<'r, SqliteRow>>(
+    statement: &'static str,
+    filter: &DecisionFilter,
+) -> QueryAs<'q, Sqlite, T, SqliteArguments> {
+    let causes = filter.wanted_causes();
+    sqlx::query_as(statement)
+        .bind(list(&filter.principals.any, String::as_str))
+        .bind(list(&filter.actions.any, String::as_str))
+        .bind(list(&filter.resources.any, String::as_str))
+        .bind(causes.map(|causes| causes.iter().map(|cause| cause.name()).collect::<Value>().to_string()))
+        .bind(list(&filter.request_ids.any, RequestId::as_str))
+        .bind(list(&filter.request_ids.none, RequestId::as_str))
+        .bind(filter.since.map_or(i64::MIN, Instant::micros))
+        .bind(filter.until.map_or(i64::MAX, Instant::micros))
 }
 
 fn statement(filter: &DecisionFilter, page: Page) -> &'static str {
-    match (page, filter.principals.is_empty(), filter.resources.is_empty()) {
+    match (page, filter.principals.any.is_empty(), filter.resources.any.is_empty()) {
         (Page::NewestFirst(_), false, _) => NEWEST_BY_PRINCIPAL,
         (Page::NewestFirst(_), true, false) => NEWEST_BY_RESOURCE,
         (Page::NewestFirst(_), true, true) => NEWEST,
@@ -116,19 +123,6 @@ fn edge(page: Page) -> Edge {
             i64::try_from(position.id.seq).unwrap_or(i64::MAX),
         ),
     }
-}
-
-fn beyond(page: Page, record: &RecordedDecision) -> Page {
-    let position = Some(Position { recorded_at: record.recorded_at, id: record.id });
-    match page {
-        Page::NewestFirst(_) => Page::NewestFirst(position),
-        Page::OldestFirst(_) => Page::OldestFirst(position),
-    }
-}
-
-fn is_determined_by(filter: &DecisionFilter, record: &RecordedDecision) -> bool {
-    let determining = &record.record.verdict.determining;
-    determining.iter().any(|policy| filter.policies.contains(policy))
 }
 
 /// Wanted values as a JSON list; `None` when any will do.

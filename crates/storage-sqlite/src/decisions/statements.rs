@@ -41,6 +41,43 @@ macro_rules! append {
     };
 }
 
+/// Whether a column has one of the values of a JSON list, or the list is not given.
+macro_rules! one_of {
+    ($column:literal, $values:literal) => {
+        concat!("(", $values, " IS NULL OR ", $column, " IN (SELECT value FROM json_each(", $values, ")))")
+    };
+}
+
+/// Whether it has none of them.
+macro_rules! none_of {
+    ($column:literal, $values:literal) => {
+        concat!("(", $values, " IS NULL OR ", $column, " NOT IN (SELECT value FROM json_each(", $values, ")))")
+    };
+}
+
+/// What columns tell of the wanted rows, besides what a statement chooses by. Every part is optional but for the instants,
+/// from ?7 to before ?8.
+macro_rules! wanted {
+    () => {
+        concat!(
+            "recorded_at >= ?7 AND recorded_at < ?8 AND ",
+            one_of!("action", "?2"),
+            " AND ",
+            one_of!("cause", "?4"),
+            " AND ",
+            one_of!("request_id", "?5"),
+            " AND (request_id IS NULL OR ",
+            none_of!("request_id", "?6"),
+            ") AND ",
+            none_of!("principal", "?13"),
+            " AND ",
+            none_of!("action", "?14"),
+            " AND ",
+            none_of!("resource", "?15")
+        )
+    };
+}
+
 /// Records that match, in one direction, from an index that keeps them in order.
 ///
 /// The bounds on the instant and the position are always given, so that the index is entered at the right
@@ -52,20 +89,31 @@ macro_rules! search {
             columns!(),
             " FROM decision INDEXED BY ",
             $index,
-            " AND recorded_at >= ?7 AND recorded_at < ?8 AND (recorded_at, stream, seq) ",
+            " AND (recorded_at, stream, seq) ",
             $beyond,
-            " (?9, ?10, ?11)
-                AND (?2 IS NULL OR action IN (SELECT value FROM json_each(?2)))
-                AND (?4 IS NULL OR decision = ?4)
-                AND (?5 IS NULL OR cause IN (SELECT value FROM json_each(?5)))
-                AND (?6 IS NULL OR request_id = ?6)
-            ORDER BY recorded_at ",
+            " (?9, ?10, ?11) AND ",
+            wanted!(),
+            " ORDER BY recorded_at ",
             $direction,
             ", stream ",
             $direction,
             ", seq ",
             $direction,
             " LIMIT ?12"
+        )
+    };
+}
+
+/// Counts records that match, by cause and stretch of ?9 microseconds; ?10 to ?12 say nothing, so that all statements take
+/// the same.
+macro_rules! counting {
+    ($index:literal) => {
+        concat!(
+            "SELECT recorded_at - ((recorded_at % ?9) + ?9) % ?9, cause, count(*) FROM decision INDEXED BY ",
+            $index,
+            " AND ?10 IS NULL AND ?11 IS NULL AND ?12 IS NULL AND ",
+            wanted!(),
+            " GROUP BY 1, 2"
         )
     };
 }
@@ -134,6 +182,17 @@ statements! {
     /// The record of one place.
     FIND = concat!(
         "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2"
+    );
+    /// Counts, whoever asked.
+    COUNT = counting!("decision_by_time WHERE ?1 IS NULL AND ?3 IS NULL");
+    /// Counts of some principals.
+    COUNT_BY_PRINCIPAL = counting!(
+        "decision_by_principal WHERE principal IN (SELECT value FROM json_each(?1))
+            AND (?3 IS NULL OR resource IN (SELECT value FROM json_each(?3)))"
+    );
+    /// Counts on some resources.
+    COUNT_BY_RESOURCE = counting!(
+        "decision_by_resource WHERE ?1 IS NULL AND resource IN (SELECT value FROM json_each(?3))"
     );
     /// Newest first, whoever asked.
     NEWEST = by_time!("<", "DESC");

@@ -1,9 +1,9 @@
 //! Reads that must be of one revision, each in one transaction.
 
 use magistrate_ledger::lineage;
-use magistrate_model::{Dataset, EntityData, Grant, Head, Revision};
+use magistrate_model::{Dataset, EntityData, Grant, Head, LoggedChange, PolicySet, Revision};
 use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
-use magistrate_pdp::{Intake, LoadError, PolicySource, Since, Standing};
+use magistrate_pdp::{Intake, LoadError, PastStates, PolicySource, Since, Standing};
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
@@ -11,20 +11,6 @@ use super::{change_log, entities, grants, policy_sets, revision, scopes};
 use crate::store::SqliteStore;
 
 impl SqliteStore {
-    /// Everything as it was at a revision; `None` if the store has not come that far.
-    ///
-    /// The lineage is computed from the change log again, so this also tells whether the log still leads
-    /// to what [`PolicySource::standing`] says.
-    pub async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
-        let read = async {
-            let mut transaction = self.policy.begin().await?;
-            let dataset = dataset_at(&mut transaction, revision).await?;
-            transaction.commit().await?;
-            Ok(dataset)
-        };
-        read.await.map_err(|error: ReadError| error.into())
-    }
-
     async fn load_live(&self, intake: &mut impl Intake) -> Result<Head, ReadError> {
         let mut transaction = self.policy.begin().await?;
         let head = live(&mut transaction, intake).await?;
@@ -61,6 +47,30 @@ impl SqliteStore {
 
     async fn read_grants(&self, filter: &GrantFilter) -> Result<Vec<Grant>, ReadError> {
         grants::matching(&mut *self.policy.acquire().await?, filter).await
+    }
+}
+
+impl PastStates for SqliteStore {
+    /// The lineage is computed from the change log again, so this also tells whether the log still leads to what
+    /// [`PolicySource::standing`] says.
+    async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
+        let read = async {
+            let mut transaction = self.policy.begin().await?;
+            let dataset = dataset_at(&mut transaction, revision).await?;
+            transaction.commit().await?;
+            Ok(dataset)
+        };
+        read.await.map_err(|error: ReadError| error.into())
+    }
+
+    async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
+        let mut connection = self.policy.acquire().await.map_err(ReadError::from)?;
+        Ok(policy_sets::as_of(&mut connection, revision).await?)
+    }
+
+    async fn changes_between(&self, after: Revision, last: Revision) -> Result<Vec<LoggedChange>, LoadError> {
+        let mut connection = self.policy.acquire().await.map_err(ReadError::from)?;
+        Ok(change_log::between(&mut connection, after, last).await?)
     }
 }
 

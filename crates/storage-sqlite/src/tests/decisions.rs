@@ -32,7 +32,7 @@ async fn a_decision_cannot_be_changed_deleted_or_replaced() {
         let refused = run(&mut connection, attempt).await.unwrap_err();
         assert!(refused.contains("decisions are never"), "{attempt}: {refused}");
     }
-    let found = fresh.store.search(&DecisionFilter::default(), Page::OldestFirst(None), 9).await.unwrap();
+    let found = fresh.store.page(&DecisionFilter::default(), Page::OldestFirst(None), 9).await.unwrap();
     assert_eq!(found.len(), 3);
 }
 
@@ -104,7 +104,7 @@ async fn a_tampered_decision_is_reported_as_damaged() {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         let id = |seq| DecisionId { stream: stream(1), seq };
         assert_damaged(change, fresh.store.find(id(2)).await.map(drop), id(2));
-        let all = fresh.store.search(&DecisionFilter::default(), Page::OldestFirst(None), 9).await;
+        let all = fresh.store.page(&DecisionFilter::default(), Page::OldestFirst(None), 9).await;
         assert_damaged(change, all.map(drop), id(2));
         assert!(fresh.store.find(id(1)).await.unwrap().is_some());
     }

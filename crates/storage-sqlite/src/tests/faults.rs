@@ -22,7 +22,7 @@ fn drafts(count: i64) -> Vec<Draft> {
 }
 
 async fn recorded(store: &SqliteStore) -> Vec<u64> {
-    let found = store.search(&DecisionFilter::default(), Page::OldestFirst(None), 10_000).await.unwrap();
+    let found = store.page(&DecisionFilter::default(), Page::OldestFirst(None), 10_000).await.unwrap();
     let mut seqs: Vec<u64> = found.iter().map(|record| record.id.seq).collect();
     seqs.sort_unstable();
     seqs

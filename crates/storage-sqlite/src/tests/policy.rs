@@ -2,7 +2,7 @@
 
 use magistrate_model::{Change, EntityData, Revision};
 use magistrate_pap::{Records, StoreError};
-use magistrate_pdp::{LoadError, PolicySource};
+use magistrate_pdp::{LoadError, PastStates, PolicySource};
 use magistrate_testkit::store_suite::commit;
 use magistrate_testkit::store_suite::sample::{apply, policy_set, role_grant, scope, scope_grant, uid};
 

@@ -17,14 +17,14 @@ pub mod sinks;
 use std::future::Future;
 
 use magistrate_ledger::Sink;
-use magistrate_model::{Change, Dataset, Revision};
+use magistrate_model::{Change, Revision};
 use magistrate_pap::{Changes, CommitError, Keys, Records};
-use magistrate_pdp::{DecisionHistory, PolicySource};
+use magistrate_pdp::{DecisionHistory, PastStates, PolicySource};
 
 /// A store to be tested, with what it takes to get a fresh one.
 pub trait StoreUnderTest: Sized {
     /// The store.
-    type Store: PolicySource + Records + Changes + Keys + DecisionHistory + Clone;
+    type Store: PolicySource + PastStates + Records + Changes + Keys + DecisionHistory + Clone;
     /// Its sink.
     type Sink: Sink;
 
@@ -36,9 +36,6 @@ pub trait StoreUnderTest: Sized {
 
     /// Another sink of the store.
     fn sink(&self) -> impl Future<Output = Self::Sink>;
-
-    /// The administrative state as it was at a revision; `None` if the store has not come that far.
-    fn load_at(&self, revision: Revision) -> impl Future<Output = Option<Dataset>>;
 }
 
 /// Commits changes on top of whatever the store holds, under a fixed authorship.
@@ -114,6 +111,8 @@ macro_rules! store_suite {
                 decisions_are_found_by_each_field
                 fields_are_combined
                 fields_that_match_nothing_find_nothing
+                decisions_are_counted_by_cause_and_time
+                a_count_of_records_is_cut
             }
             paging {
                 history_is_ordered_by_instant_then_stream_then_seq

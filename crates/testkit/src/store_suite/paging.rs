@@ -2,6 +2,7 @@
 
 use magistrate_ledger::{DecisionId, RecordedDecision, Sink};
 use magistrate_model::{PolicyId, Span};
+use magistrate_pdp::history::{Reading, Wanted, search};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, Page, Position};
 
 use super::StoreUnderTest;
@@ -30,7 +31,7 @@ async fn walk<S: StoreUnderTest>(
     let (mut seen, mut last) = (Vec::new(), None);
     for round in 0.. {
         let filter = DecisionFilter::default();
-        let page = subject.store().search(&filter, direction(last), limit).await.unwrap();
+        let page = subject.store().page(&filter, direction(last), limit).await.unwrap();
         assert!(page.len() <= limit as usize);
         let Some(end) = page.last() else {
             break;
@@ -106,14 +107,14 @@ pub async fn pages_by_policy_read_on_until_they_are_full<S: StoreUnderTest>() {
     let records = sealed(stream(1), &(0..1_000).map(decided).collect::<Vec<_>>());
     subject.sink().await.commit(&records).await.unwrap();
     let rare: PolicyId = "rare".parse().unwrap();
-    let filter = DecisionFilter { policies: vec![rare], ..DecisionFilter::default() };
-    let search = async |page, limit| {
-        let found = subject.store().search(&filter, page, limit).await.unwrap();
-        found.iter().map(|record| record.id.seq).collect::<Vec<_>>()
+    let filter = DecisionFilter { policies: Wanted::any([rare]), ..DecisionFilter::default() };
+    let found = async |page, limit| {
+        let found = search(subject.store(), &filter, page, Reading::of(limit)).await.unwrap();
+        found.decisions.iter().map(|record| record.id.seq).collect::<Vec<_>>()
     };
     let six = Some(Position { recorded_at: start.plus(Span::millis(599)), id: id(1, 600) });
-    assert_eq!(search(Page::OldestFirst(None), 4).await, [100, 200, 300, 400]);
-    assert_eq!(search(Page::OldestFirst(six), 4).await, [700, 800, 900, 1_000]);
-    assert_eq!(search(Page::NewestFirst(six), 4).await, [500, 400, 300, 200]);
-    assert_eq!(search(Page::NewestFirst(None), 100).await.len(), 10);
+    assert_eq!(found(Page::OldestFirst(None), 4).await, [100, 200, 300, 400]);
+    assert_eq!(found(Page::OldestFirst(six), 4).await, [700, 800, 900, 1_000]);
+    assert_eq!(found(Page::NewestFirst(six), 4).await, [500, 400, 300, 200]);
+    assert_eq!(found(Page::NewestFirst(None), 100).await.len(), 10);
 }

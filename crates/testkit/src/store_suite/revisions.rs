@@ -2,7 +2,7 @@
 
 use magistrate_model::{Change, EntityData, EntityUid, Revision};
 use magistrate_pap::{Changes, CommitError, Records};
-use magistrate_pdp::PolicySource;
+use magistrate_pdp::{PastStates, PolicySource};
 
 use super::sample::{authorship, uid};
 use super::{StoreUnderTest, commit};
@@ -78,7 +78,7 @@ pub async fn lineage_is_equal_after_equal_histories<S: StoreUnderTest>() {
     }
     let head = one.store().standing().await.unwrap().head;
     assert_eq!(head, other.store().standing().await.unwrap().head);
-    assert_eq!(one.load_at(head.revision).await.unwrap().head, head);
+    assert_eq!(one.store().load_at(head.revision).await.unwrap().unwrap().head, head);
 }
 
 /// Each commit renames every entity; no load ever sees two names.

@@ -106,6 +106,10 @@ pub struct Decided {
     pub at: Instant,
     /// The caller's id for the request.
     pub request_id: Option<&'static str>,
+    /// The grants that were used.
+    pub grants: &'static [&'static str],
+    /// The caller; nobody in particular if it is not told.
+    pub caller: Option<Caller>,
 }
 
 impl Decided {
@@ -119,6 +123,8 @@ impl Decided {
             policies: &["docs.read"],
             at,
             request_id: None,
+            grants: &[],
+            caller: None,
         }
     }
 
@@ -138,7 +144,7 @@ impl Decided {
                 at_least_revision: None,
                 request_id: self.request_id.map(|id| id.parse().unwrap()),
                 explain: false,
-                caller: Caller { address: None, channel: Channel::Local, key: None, trace: None },
+                caller: self.caller.clone().unwrap_or(NOBODY),
             },
             facts: Facts {
                 instant: self.at,
@@ -159,7 +165,7 @@ impl Decided {
             cause: self.cause,
             determining: self.policies.iter().map(|id| id.parse().unwrap()).collect(),
             errored: Vec::new(),
-            grants: Vec::new(),
+            grants: self.grants.iter().map(|id| id.parse().unwrap()).collect(),
             advice: Vec::new(),
             obligations: Vec::new(),
             revision: Revision::new(1),
@@ -171,6 +177,8 @@ impl Decided {
         }
     }
 }
+
+const NOBODY: Caller = Caller { address: None, channel: Channel::Local, key: None, trace: None };
 
 /// A stream of its own for a test.
 pub fn stream(number: u8) -> StreamId {

@@ -22,7 +22,7 @@ fn midnight() -> Instant {
 
 async fn recorded<S: StoreUnderTest>(subject: &S) -> Vec<u64> {
     let filter = DecisionFilter::default();
-    let found = subject.store().search(&filter, Page::OldestFirst(None), 10_000).await.unwrap();
+    let found = subject.store().page(&filter, Page::OldestFirst(None), 10_000).await.unwrap();
     found.iter().map(|record| record.id.seq).collect()
 }
 
@@ -110,7 +110,7 @@ pub async fn a_late_record_has_its_own_day<S: StoreUnderTest>() {
     let day = |ago: i64| Decided::at(midnight().plus(Span::hours(-24 * ago)));
     sink.commit(&sealed(stream(1), &[day(0)])).await.unwrap();
     sink.commit(&sealed(stream(2), &[day(1), day(30), day(0)])).await.unwrap();
-    let found = subject.store().search(&DecisionFilter::default(), Page::OldestFirst(None), 10).await.unwrap();
+    let found = subject.store().page(&DecisionFilter::default(), Page::OldestFirst(None), 10).await.unwrap();
     let places: Vec<(i64, u64)> =
         found.iter().map(|record| (midnight().day() - record.recorded_at.day(), record.id.seq)).collect();
     assert_eq!(places, [(30, 2), (1, 1), (0, 1), (0, 3)]);

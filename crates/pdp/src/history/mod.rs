@@ -1,0 +1,122 @@
+//! What was decided, found again: whom a search wants, page by page, counted, followed, and decided anew.
+//!
+//! A store chooses rows by the columns it indexes; what only a record tells is judged here, on records that were decoded and
+//! compared with their columns. Counts alone are by columns.
+
+mod filter;
+pub mod replay;
+mod search;
+mod tail;
+mod tally;
+mod words;
+
+use std::future::Future;
+
+use magistrate_ledger::{
+    DamagedDecision, DecisionId, RecordedDecision, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
+};
+use magistrate_model::{Cause, Instant, Span};
+
+pub use filter::{DecisionFilter, Wanted};
+pub use search::{Found, Reading, search};
+pub use tail::Tail;
+pub use tally::{Bucket, Tally, check_stretches, tally};
+pub use words::SearchWords;
+
+/// Where in history to continue: records are ordered by instant, then stream, then `seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// When the record was decided.
+    pub recorded_at: Instant,
+    /// Which record it is.
+    pub id: DecisionId,
+}
+
+/// In which direction a page of history is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// The newest first, older than the position if one is given.
+    NewestFirst(Option<Position>),
+    /// The oldest first, newer than the position if one is given.
+    OldestFirst(Option<Position>),
+}
+
+/// History could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The store did not answer.
+    #[error("cannot read the decision history: {0}")]
+    Unreachable(String),
+    /// A stored record is damaged: its bytes do not say what its row says.
+    #[error(
+        "the record of decision {id} is damaged: {why}; restore it from a copy and find out who can write to the store"
+    )]
+    Damaged {
+        /// Which record.
+        id: DecisionId,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl From<DamagedDecision> for HistoryError {
+    fn from(DamagedDecision { id, why }: DamagedDecision) -> Self {
+        Self::Damaged { id, why }
+    }
+}
+
+/// What history is verified by: everything, as it is stored, believed by nobody.
+pub trait Evidence: Send + Sync + 'static {
+    /// Every stream of which there is a record, a header or a place.
+    fn streams(&self) -> impl Future<Output = Result<Vec<StreamId>, HistoryError>> + Send;
+
+    /// The headers of a stream, by number.
+    fn headers(&self, stream: StreamId) -> impl Future<Output = Result<Vec<StoredHeader>, HistoryError>> + Send;
+
+    /// The last place of a stream, by the store's own count.
+    fn last_place(&self, stream: StreamId) -> impl Future<Output = Result<u64, HistoryError>> + Send;
+
+    /// Every checkpoint.
+    fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, HistoryError>> + Send;
+
+    /// Records of a stream behind `after`, by place, at most so many; a place that is stored twice is told twice.
+    fn records(
+        &self,
+        stream: StreamId,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredDecision>, HistoryError>> + Send;
+}
+
+/// How many decisions of one cause there are in one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Where the stretch begins, in microseconds.
+    pub start: i64,
+    /// The cause.
+    pub cause: Cause,
+    /// How many.
+    pub count: u64,
+}
+
+/// Where recorded decisions are found again.
+pub trait DecisionHistory: Send + Sync + 'static {
+    /// At most `limit` decisions whose columns match. What only the record tells is passed over: [`search`] judges it.
+    fn page(
+        &self,
+        filter: &DecisionFilter,
+        page: Page,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<RecordedDecision>, HistoryError>> + Send;
+
+    /// One decision, if it is there.
+    fn find(&self, id: DecisionId) -> impl Future<Output = Result<Option<RecordedDecision>, HistoryError>> + Send;
+
+    /// How many decisions there are whose columns match, by cause and stretch of time, in no order. Stretches are so long,
+    /// and one of them begins at the epoch.
+    fn count(
+        &self,
+        filter: &DecisionFilter,
+        stretch: Span,
+    ) -> impl Future<Output = Result<Vec<Counted>, HistoryError>> + Send;
+}

@@ -1,0 +1,209 @@
+//! `audit replay`: deciding again what was decided.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use magistrate_ledger::RecordedDecision;
+use magistrate_model::{Instant, Span};
+use magistrate_pap::PolicyFiles;
+use magistrate_pdp::history::replay::{Departure, NotReplayable, Replayed, Replayer, replay_by};
+use magistrate_pdp::history::{Found, Reading, search, tally};
+use magistrate_pdp::{DecisionFilter, HistoryError, Page, PolicySource as _, Position, View};
+use serde_json::{Value as Json, json};
+use tokio::task::JoinHandle;
+
+use super::progress::Counting;
+use super::{audit, decision};
+use crate::cli::ReplayArgs;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output::Out;
+use crate::store::Store;
+
+/// Decisions read at a time.
+const PAGE: u32 = 4_096;
+/// A stretch that has every instant there is.
+const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
+const HEADERS: [&str; 5] = ["decision", "at", "what", "recorded", "replayed"];
+
+/// What decides.
+enum By {
+    /// What was in force then, with or without other policies.
+    Then(Box<Replayer<Store>>),
+    /// One state, whatever was in force then.
+    Now(Arc<View>),
+}
+
+/// What came out of all.
+#[derive(Default)]
+struct Report {
+    /// Whether something else was asked than what was in force.
+    is_under: bool,
+    /// How many that came out otherwise are told.
+    limit: usize,
+    replayed: u64,
+    same: u64,
+    otherwise: u64,
+    not_replayable: u64,
+    told: Vec<Told>,
+}
+
+/// A decision that came out otherwise, or not at all.
+struct Told {
+    decision: RecordedDecision,
+    outcome: Result<Vec<Departure>, NotReplayable>,
+}
+
+pub(crate) async fn run(
+    store: &Store,
+    config: &Config,
+    out: Out,
+    args: &ReplayArgs,
+    now: Instant,
+) -> anyhow::Result<Exit> {
+    let mut by = by(store, args.under.as_deref()).await?;
+    let mut report = Report { is_under: args.under.is_some(), limit: args.limit, ..Report::default() };
+    match &args.id {
+        Some(id) => {
+            let found = audit::find(store, id.parse()?).await?;
+            report.take(&found, by.decide(&found).await)?;
+        }
+        None => roll(store, &audit::filter(config, &args.wanted, now)?, &mut by, &mut report).await?,
+    }
+    report.tell(out)?;
+    Ok(match (report.otherwise + report.not_replayable, report.is_under) {
+        (0, _) => Exit::Ok,
+        (_, true) => Exit::ChangesPending,
+        (_, false) => Exit::Integrity,
+    })
+}
+
+async fn by(store: &Store, under: Option<&str>) -> anyhow::Result<By> {
+    Ok(match under {
+        None => By::Then(Box::new(Replayer::new(store.clone()))),
+        Some("current") => {
+            let head = store.standing().await?.head;
+            By::Now(Replayer::new(store.clone()).state(head.revision).await?)
+        }
+        Some(dir) => {
+            let files =
+                PolicyFiles::read(Path::new(dir)).with_context(|| format!("the policies given as `--under {dir}`"))?;
+            By::Then(Box::new(Replayer::under(store.clone(), Arc::new(files.compile()?))))
+        }
+    })
+}
+
+impl By {
+    async fn decide(&mut self, decision: &RecordedDecision) -> Result<Replayed, NotReplayable> {
+        match self {
+            Self::Then(replayer) => replayer.replay(decision).await,
+            Self::Now(view) => replay_by(view, decision),
+        }
+    }
+}
+
+/// Decides all again that is wanted, the oldest first. The next page is read meanwhile.
+async fn roll(store: &Store, filter: &DecisionFilter, by: &mut By, report: &mut Report) -> anyhow::Result<()> {
+    let total = if filter.is_of_columns() { tally(store, filter, ALL_TIME, 0).await?.total() } else { 0 };
+    let mut counting = Counting::new("replaying", total);
+    let mut reading = Some(read(store, filter, None));
+    while let Some(page) = reading.take() {
+        let mut page = page.await.context("reading the history was cut off")??;
+        reading = page.next.map(|next| read(store, filter, Some(next)));
+        // Nodes answer side by side: within a page, each state is asked all at once.
+        page.decisions.sort_by_key(|it| (it.record.verdict.revision, it.recorded_at, it.id));
+        for found in &page.decisions {
+            report.take(found, by.decide(found).await)?;
+        }
+        counting.add(page.decisions.len() as u64);
+    }
+    counting.end();
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever reads waits for the page, or drops it with the command")]
+fn read(store: &Store, filter: &DecisionFilter, from: Option<Position>) -> JoinHandle<Result<Found, HistoryError>> {
+    let (store, filter) = (store.clone(), filter.clone());
+    let reading = Reading { limit: PAGE, rows: PAGE };
+    tokio::spawn(async move { search(&store, &filter, Page::OldestFirst(from), reading).await })
+}
+
+impl Report {
+    /// Counts an outcome. A store that cannot be read says nothing about decisions.
+    fn take(
+        &mut self,
+        decision: &RecordedDecision,
+        outcome: Result<Replayed, NotReplayable>,
+    ) -> Result<(), NotReplayable> {
+        if let Err(unread @ NotReplayable::Load(_)) = outcome {
+            return Err(unread);
+        }
+        self.replayed += 1;
+        let outcome = outcome.map(|replayed| match self.is_under {
+            true => replayed.of_answer().cloned().collect::<Vec<_>>(),
+            false => replayed.departures,
+        });
+        match &outcome {
+            Ok(departures) if departures.is_empty() => {
+                self.same += 1;
+                return Ok(());
+            }
+            Ok(_) => self.otherwise += 1,
+            Err(_) => self.not_replayable += 1,
+        }
+        if self.told.len() < self.limit {
+            self.told.push(Told { decision: decision.clone(), outcome });
+        }
+        Ok(())
+    }
+
+    fn tell(&self, out: Out) -> anyhow::Result<()> {
+        if out.is_json() {
+            return Ok(out.json(&self.json())?);
+        }
+        let rows: Vec<_> = self.told.iter().flat_map(Told::rows).collect();
+        if !rows.is_empty() {
+            out.rows(&HEADERS, &rows, || Json::Null)?;
+        }
+        let Self { replayed, same, otherwise, not_replayable, told, .. } = self;
+        let untold = otherwise + not_replayable - told.len() as u64;
+        let more = if untold == 0 { String::new() } else { format!("; {untold} of them are not shown, see --limit") };
+        out.line(&format!(
+            "{replayed} decisions: {same} came out the same, {otherwise} otherwise, {not_replayable} cannot be decided again{more}"
+        ))?;
+        Ok(())
+    }
+
+    fn json(&self) -> Json {
+        json!({
+            "replayed": self.replayed,
+            "same": self.same,
+            "otherwise": self.otherwise,
+            "not_replayable": self.not_replayable,
+            "decisions": self.told.iter().map(Told::json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Told {
+    fn rows(&self) -> Vec<Vec<String>> {
+        let (id, at) = (self.decision.id.to_string(), self.decision.recorded_at.to_string());
+        let row = |what: &str, recorded: &str, replayed: &str| {
+            vec![id.clone(), at.clone(), what.to_owned(), recorded.to_owned(), replayed.to_owned()]
+        };
+        match &self.outcome {
+            Ok(departures) => departures.iter().map(|it| row(it.field, &it.recorded, &it.replayed)).collect(),
+            Err(why) => vec![row("not_replayable", "", &why.to_string())],
+        }
+    }
+
+    fn json(&self) -> Json {
+        let departure = |it: &Departure| json!({ "what": it.field, "recorded": it.recorded, "replayed": it.replayed });
+        let (departures, why) = match &self.outcome {
+            Ok(departures) => (departures.iter().map(departure).collect::<Vec<_>>(), None),
+            Err(why) => (Vec::new(), Some(why.to_string())),
+        };
+        json!({ "recorded": decision::json(&self.decision), "departures": departures, "not_replayable": why })
+    }
+}
