@@ -4,18 +4,20 @@ use std::error::Error;
 use std::path::PathBuf;
 
 /// The contract, relative to the folder it is read from.
-const CONTRACT: &str = "magistrate/v1/authorization.proto";
+const CONTRACT: [&str; 2] = ["magistrate/v1/authorization.proto", "magistrate/v1/audit.proto"];
 
 /// Messages written by hand because repeated keys must be seen.
 const BY_HAND: [&str; 3] = ["Struct", "Value", "ListValue"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    println!("cargo::rerun-if-changed={}", folder.join(CONTRACT).display());
+    for file in CONTRACT {
+        println!("cargo::rerun-if-changed={}", folder.join(file).display());
+    }
 
     let mut compiler = protox::Compiler::new([&folder])?;
     compiler.include_imports(true).include_source_info(true);
-    compiler.open_file(CONTRACT)?;
+    compiler.open_files(CONTRACT)?;
 
     let set = PathBuf::from(std::env::var("OUT_DIR")?).join("magistrate.v1.binpb");
     std::fs::write(set, compiler.encode_file_descriptor_set())?;

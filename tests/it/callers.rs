@@ -273,7 +273,7 @@ async fn weaker_ways_are_refused() {
     let file = secured.directory().join("tls_key");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut command = secured.command(&[]);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off", "--admin-listen", "off"]);
     let _told = magistrate_tests::ran(&mut command).code(1).says(&["everybody on this machine may use it", "0600"]);
 }
 
@@ -283,7 +283,17 @@ async fn operations_for_others_take_a_key() {
     let secured = Secured::example();
     let [check, audit] = ["check", "audit"].map(|kind| secured.key(kind));
     let mut command = secured.command(&[]);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "0.0.0.0:0", "--workers", "1"]);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "0.0.0.0:0",
+        "--admin-listen",
+        "off",
+        "--workers",
+        "1",
+    ]);
     let mut server = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stderr.take().unwrap()));
     let line = lines.find(|line| line.as_ref().unwrap().contains("\"ops\"")).unwrap().unwrap();

@@ -117,7 +117,7 @@ async fn journal_taken_away_stops_answers_and_loses_none() {
 async fn journal_has_one_server() {
     let store = Store::example();
     let _running = Running::start(&store);
-    let second = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    let second = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--admin-listen", "off"];
     let _told = store.run(&second).code(1).says(&["another process uses the journal"]);
 }
 

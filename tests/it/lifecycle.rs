@@ -117,7 +117,15 @@ fn operations_address_in_use_is_named() {
     let store = Store::example();
     let node = Running::start(&store);
     let mut command = Command::new(program());
-    command.current_dir(store.home()).args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", node.ops()]);
+    command.current_dir(store.home()).args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        node.ops(),
+        "--admin-listen",
+        "off",
+    ]);
     command.env("MAGISTRATE_JOURNAL", "another");
     let _told = magistrate_tests::ran(&mut command).code(1).says(&["cannot listen for operations", "--ops-listen"]);
     command.args(["--ops-listen", "0.0.0.0:0"]);

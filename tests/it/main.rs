@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests: a broken premise should end them at once")]
 
 mod administration;
+mod auditing;
 mod bad_input;
 mod bulk;
 mod callers;

@@ -218,6 +218,6 @@ async fn checkpoints_leave_the_store_three_ways() {
     assert_eq!(node.terminate(), 0);
     let key = store.data().join("journal/signing.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let refused = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"];
+    let refused = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off", "--admin-listen", "off"];
     let _told = store.run(&refused).code(1).says(&["others may read the signing key", "chmod 600"]);
 }

@@ -18,6 +18,6 @@ mod store;
 
 pub use collector::Collector;
 pub use program::{Ran, magistrate, program, ran, skip, tell, workspace};
-pub use running::{CLASS, Running, request};
+pub use running::{ADMIN, CLASS, Running, request};
 pub use secured::Secured;
 pub use store::Store;

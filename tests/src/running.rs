@@ -14,6 +14,9 @@ use crate::store::Store;
 /// Sets how durable a record must be before its answer leaves.
 pub const CLASS: &str = "MAGISTRATE_LEDGER_CLASS";
 
+/// Says where the administration listener is.
+pub const ADMIN: &str = "MAGISTRATE_ADMIN_LISTEN";
+
 /// Longer than any step of a test takes on a loaded machine; only failures wait so long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -25,6 +28,7 @@ pub struct Running {
     logged: String,
     address: String,
     ops: String,
+    admin: Option<String>,
 }
 
 impl Running {
@@ -53,12 +57,17 @@ impl Running {
             command.env(CLASS, "database");
         }
         command.args(["serve", "--listen", address, "--ops-listen", "127.0.0.1:0"]);
+        if command.get_envs().all(|(name, _)| name != ADMIN) {
+            command.env(ADMIN, "off");
+        }
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = follow(&mut child);
-        let mut running = Self { child, lines, logged: String::new(), address: String::new(), ops: String::new() };
+        let mut running =
+            Self { child, lines, logged: String::new(), address: String::new(), ops: String::new(), admin: None };
         let line = running.wait_for("\"address\"");
         running.address = field(&line, "address");
         running.ops = field(&line, "ops");
+        running.admin = line.contains("\"admin\"").then(|| field(&line, "admin"));
         running
     }
 
@@ -70,6 +79,11 @@ impl Running {
     /// The address of the gRPC door.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The address of the administration listener, if it is on.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_deref()
     }
 
     /// The address of the operations listener.

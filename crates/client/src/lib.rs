@@ -23,7 +23,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use magistrate_proto::{structure, v1};
+pub use magistrate_proto::{Duration as WireDuration, Timestamp, structure, v1};
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};

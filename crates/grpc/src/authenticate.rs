@@ -87,6 +87,12 @@ impl<C: Clock> Authenticate<C> {
 const fn kinds(method: Method) -> &'static [KeyKind] {
     match method {
         Method::Check | Method::CheckBatch => &[KeyKind::Check],
+        Method::SearchDecisions
+        | Method::CountDecisions
+        | Method::GetDecision
+        | Method::TailDecisions
+        | Method::ReplayDecision
+        | Method::ListCheckpoints => &[KeyKind::Audit],
         Method::Health | Method::Reflection => &KeyKind::ALL,
         Method::Unknown => &[],
     }
@@ -236,10 +242,15 @@ mod tests {
             let asks = |method| authenticate.caller_for(&headers, kinds(method)).is_ok();
             assert_eq!(asks(Method::Check), kind == KeyKind::Check);
             assert_eq!(asks(Method::CheckBatch), kind == KeyKind::Check);
+            assert_eq!(asks(Method::SearchDecisions), kind == KeyKind::Audit);
             assert!(asks(Method::Health) && asks(Method::Reflection));
             assert_eq!(
                 authenticate.stats.refused(Denied::NotPermittedToAsk),
-                if kind == KeyKind::Check { 0 } else { 2 }
+                match kind {
+                    KeyKind::Check => 1,
+                    KeyKind::Audit => 2,
+                    KeyKind::Admin => 3,
+                }
             );
             assert!(!asks(Method::Unknown), "what nobody has named a kind for is for no key");
         }

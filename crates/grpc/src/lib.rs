@@ -3,6 +3,7 @@
 //! Parsing is one mapping per direction. Nothing here decides anything, and no response is built from
 //! anything but a [`Recorded`](magistrate_pdp::Recorded) verdict.
 
+mod audit;
 mod authenticate;
 mod batch;
 mod deadline;
@@ -21,10 +22,11 @@ mod status;
 mod transport;
 mod value;
 
+pub use audit::{Archive, AuditDoor};
 pub use authenticate::{Authenticate, CallerStats, Denied};
 pub use health::Health;
 pub use observe::{Causes, Decided, Exit, Method, Observe, Unobserved, code_name};
-pub use server::{ServeError, Settings, serve};
+pub use server::{ServeError, Services, Settings, serve};
 pub use service::Door;
 pub use transport::{Certificates, Ended, Limits, TlsError, TlsFiles, TransportStats};
 

@@ -34,6 +34,18 @@ pub enum Method {
     Check,
     /// Up to 1,000 questions.
     CheckBatch,
+    /// Finding decisions.
+    SearchDecisions,
+    /// Counting decisions.
+    CountDecisions,
+    /// One decision.
+    GetDecision,
+    /// Decisions as they are made.
+    TailDecisions,
+    /// Deciding again.
+    ReplayDecision,
+    /// The checkpoints that are kept.
+    ListCheckpoints,
     /// The health of the server, asked once or watched.
     Health,
     /// The description of the services.
@@ -44,13 +56,31 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 5] = [Self::Check, Self::CheckBatch, Self::Health, Self::Reflection, Self::Unknown];
+    pub const ALL: [Self; 11] = [
+        Self::Check,
+        Self::CheckBatch,
+        Self::SearchDecisions,
+        Self::CountDecisions,
+        Self::GetDecision,
+        Self::TailDecisions,
+        Self::ReplayDecision,
+        Self::ListCheckpoints,
+        Self::Health,
+        Self::Reflection,
+        Self::Unknown,
+    ];
 
     /// The method a path names.
     pub fn of_path(path: &str) -> Self {
         match path {
             "/magistrate.v1.AuthorizationService/Check" => Self::Check,
             "/magistrate.v1.AuthorizationService/CheckBatch" => Self::CheckBatch,
+            "/magistrate.v1.AuditService/SearchDecisions" => Self::SearchDecisions,
+            "/magistrate.v1.AuditService/CountDecisions" => Self::CountDecisions,
+            "/magistrate.v1.AuditService/GetDecision" => Self::GetDecision,
+            "/magistrate.v1.AuditService/TailDecisions" => Self::TailDecisions,
+            "/magistrate.v1.AuditService/ReplayDecision" => Self::ReplayDecision,
+            "/magistrate.v1.AuditService/ListCheckpoints" => Self::ListCheckpoints,
             "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" => Self::Health,
             path if path.starts_with("/grpc.reflection.") => Self::Reflection,
             _ => Self::Unknown,
@@ -62,6 +92,12 @@ impl Method {
         match self {
             Self::Check => "magistrate.v1.AuthorizationService/Check",
             Self::CheckBatch => "magistrate.v1.AuthorizationService/CheckBatch",
+            Self::SearchDecisions => "magistrate.v1.AuditService/SearchDecisions",
+            Self::CountDecisions => "magistrate.v1.AuditService/CountDecisions",
+            Self::GetDecision => "magistrate.v1.AuditService/GetDecision",
+            Self::TailDecisions => "magistrate.v1.AuditService/TailDecisions",
+            Self::ReplayDecision => "magistrate.v1.AuditService/ReplayDecision",
+            Self::ListCheckpoints => "magistrate.v1.AuditService/ListCheckpoints",
             Self::Health => "grpc.health.v1.Health",
             Self::Reflection => "grpc.reflection",
             Self::Unknown => "_OTHER",

@@ -117,14 +117,14 @@ fn item_error(index: usize, malformed: &Malformed) -> ItemError {
     }
 }
 
-fn decision(decision: Decision) -> v1::Decision {
+pub(crate) fn decision(decision: Decision) -> v1::Decision {
     match decision {
         Decision::Allow => v1::Decision::Allow,
         Decision::Deny => v1::Decision::Deny,
     }
 }
 
-fn cause(cause: Cause) -> v1::Cause {
+pub(crate) fn cause(cause: Cause) -> v1::Cause {
     match cause {
         Cause::Permitted => v1::Cause::Permitted,
         Cause::Forbidden => v1::Cause::Forbidden,
@@ -137,29 +137,32 @@ fn cause(cause: Cause) -> v1::Cause {
     }
 }
 
-fn receipt(receipt: &Receipt) -> v1::Receipt {
-    let class = match receipt.class() {
+pub(crate) fn class(class: DurabilityClass) -> v1::DurabilityClass {
+    match class {
         DurabilityClass::Process => v1::DurabilityClass::Process,
         DurabilityClass::Disk => v1::DurabilityClass::Disk,
         DurabilityClass::Database => v1::DurabilityClass::Database,
-    };
+    }
+}
+
+fn receipt(receipt: &Receipt) -> v1::Receipt {
     v1::Receipt {
         stream: receipt.id().stream.to_string(),
         seq: receipt.id().seq,
         leaf: receipt.leaf().as_bytes().to_vec(),
-        class: class.into(),
+        class: class(receipt.class()).into(),
     }
 }
 
-fn advice(notice: &Notice) -> v1::Advice {
+pub(crate) fn advice(notice: &Notice) -> v1::Advice {
     v1::Advice { policy_id: notice.policy_id.to_string(), name: notice.name.clone(), value: notice.value.clone() }
 }
 
-fn obligation(notice: &Notice) -> v1::Obligation {
+pub(crate) fn obligation(notice: &Notice) -> v1::Obligation {
     v1::Obligation { policy_id: notice.policy_id.to_string(), name: notice.name.clone(), value: notice.value.clone() }
 }
 
-fn timestamp(instant: Instant) -> Timestamp {
+pub(crate) fn timestamp(instant: Instant) -> Timestamp {
     let (seconds, nanos) = parts(instant.micros());
     Timestamp { seconds, nanos }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use magistrate_pdp::Clock;
+use magistrate_proto::v1::audit_service_server::AuditServiceServer;
 use magistrate_proto::v1::authorization_service_server::AuthorizationServiceServer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -14,6 +15,7 @@ use tonic::service::Routes;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
+use crate::audit::{Archive, AuditDoor};
 use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::deadline::DeadlineLayer;
 use crate::health::Health;
@@ -54,14 +56,31 @@ pub enum ServeError {
     Crashed,
 }
 
-/// Serves the door, its health and its description on a bound listener until `shutdown` completes.
+/// What a listener serves, besides its health and its description.
+#[derive(Debug)]
+pub struct Services(Routes);
+
+impl Services {
+    /// Decisions.
+    pub fn authorization<C: Clock>(door: Door<C>, limits: &Limits) -> Self {
+        // What arrives is measured by method before it gets here.
+        Self(Routes::new(AuthorizationServiceServer::new(door).max_decoding_message_size(limits.batch_bytes)))
+    }
+
+    /// The decision history.
+    pub fn audit<S: Archive, C: Clock + Clone>(door: AuditDoor<S, C>) -> Self {
+        Self(Routes::new(AuditServiceServer::new(door)))
+    }
+}
+
+/// Serves a door, its health and its description on a bound listener until `shutdown` completes.
 ///
 /// Then health turns to not serving, no connection is accepted any more, calls in flight are answered, streams are
 /// ended, and this returns once every connection is closed. A peer that does not take its answers delays that:
 /// whoever calls this bounds the wait, and cuts off what is left by dropping the future.
 pub async fn serve<C: Clock + Clone, O: Observe>(
     listener: TcpListener,
-    door: Door<C>,
+    services: Services,
     health: Health,
     observer: O,
     authenticate: Authenticate<C>,
@@ -69,7 +88,7 @@ pub async fn serve<C: Clock + Clone, O: Observe>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let Settings { workers, stack_bytes, limits, certificates, stats } = settings;
-    let stack = stack(door, &health, observer, authenticate, &limits)?;
+    let stack = stack(services, &health, observer, authenticate, &limits)?;
     let room = Room::new(limits.kept_bytes);
     let serving = Serving { stack, limits, certificates, room, stats: Arc::clone(&stats) };
     let workers = Workers::start(&Plan { workers, stack_bytes, limits }, &serving)?;
@@ -85,15 +104,13 @@ pub async fn serve<C: Clock + Clone, O: Observe>(
 
 /// The services within their layers, outermost first: who watches sees everything, and what is shed costs little.
 fn stack<C: Clock + Clone, O: Observe>(
-    door: Door<C>,
+    Services(routes): Services,
     health: &Health,
     observer: O,
     authenticate: Authenticate<C>,
     limits: &Limits,
 ) -> Result<Stack, ServeError> {
-    // What arrives is measured by method before it gets here.
-    let service = AuthorizationServiceServer::new(door).max_decoding_message_size(limits.batch_bytes);
-    let services = Routes::new(service)
+    let services = routes
         .add_service(health.service())
         .add_service(description().build_v1()?)
         .add_service(description().build_v1alpha()?)

@@ -1,7 +1,8 @@
 //! The one place where errors become statuses.
 
+use magistrate_ledger::DecisionId;
 use magistrate_model::{Malformed, Violation};
-use magistrate_pdp::CheckError;
+use magistrate_pdp::{CheckError, HistoryError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -30,11 +31,21 @@ pub(crate) enum Refusal {
     Leaving,
     /// The decision point gives none.
     Check(CheckError),
+    /// History cannot be read.
+    History(HistoryError),
+    /// There is no such decision in it.
+    NoSuchDecision(DecisionId),
 }
 
 impl From<Malformed> for Refusal {
     fn from(malformed: Malformed) -> Self {
         Self::Check(CheckError::Malformed(malformed))
+    }
+}
+
+impl From<HistoryError> for Refusal {
+    fn from(error: HistoryError) -> Self {
+        Self::History(error)
     }
 }
 
@@ -74,6 +85,18 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
             with(Code::Unavailable, "LEAVING", "this connection is being closed; connect again", |_| {})
         }
         Refusal::Check(error) => check_error(error),
+        Refusal::History(error @ HistoryError::Unreachable(_)) => {
+            with(Code::Unavailable, "HISTORY_UNREACHABLE", &error.to_string(), |_| {})
+        }
+        Refusal::History(error @ HistoryError::Damaged { .. }) => {
+            with(Code::DataLoss, "DAMAGED", &error.to_string(), |_| {})
+        }
+        Refusal::NoSuchDecision(id) => {
+            let message = format!(
+                "there is no decision `{id}` in this history; one that was just made may still be in the journal of its node"
+            );
+            with(Code::NotFound, "NO_SUCH_DECISION", &message, |_| {})
+        }
     }
 }
 

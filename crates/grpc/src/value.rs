@@ -1,9 +1,26 @@
-//! `google.protobuf.Struct` to records.
+//! `google.protobuf.Struct` to records, and back.
 
 use magistrate_model::{AttributeName, Bounds, EntityUid, ExtensionFunction, Record, Value};
 use magistrate_proto::structure::{self as wire, Entry, Kind, Struct};
 
 use crate::finding::{Findings, Parsed, Path, shown};
+
+/// A record in the form that requests have. A whole number that the wire cannot carry is told as a string.
+pub(crate) fn structure(record: &Record) -> Struct {
+    record.iter().map(|(name, value)| (name.as_str(), told(value))).collect()
+}
+
+fn told(value: &Value) -> wire::Value {
+    match value {
+        Value::Bool(value) => (*value).into(),
+        Value::Long(number) => wire::Value::whole(*number).unwrap_or_else(|_| number.to_string().into()),
+        Value::String(text) => text.as_ref().into(),
+        Value::Entity(uid) => wire::Value::entity(uid.type_name().to_string(), uid.id().as_str()),
+        Value::Extension(function, argument) => wire::Value::extension(function.name(), argument.as_ref()),
+        Value::Set(items) => wire::ListValue { values: items.iter().map(told).collect() }.into(),
+        Value::Record(record) => structure(record).into(),
+    }
+}
 
 /// A record within the bounds of a request.
 pub(crate) fn bounded_record(wire: &Struct, at: Path<'_>, findings: &mut Findings) -> Parsed<Record> {

@@ -47,10 +47,11 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
         checkpoints: data.join("journal/checkpoints"),
         transport: Transport { workers: 1, ..Transport::default() },
         ops: Ops::default(),
+        admin: None,
         telemetry: Telemetry::default(),
     };
     load(&data, &policies).await?;
-    let server = Server::build(&config).await.context("`--port 0` takes a free port")?;
+    let server = Box::pin(Server::build(&config)).await.context("`--port 0` takes a free port")?;
     let session = Session { address: server.address()?, data, policies, example: args.policies.is_none() };
     let (ask_to_stop, stop) = oneshot::channel::<()>();
     let demonstration = async {

@@ -1,5 +1,6 @@
 //! The `magistrate` binary: configuration, wiring, tasks, lifecycle and subcommands.
 
+mod admin;
 mod cli;
 mod config;
 mod dev;

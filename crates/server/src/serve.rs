@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use magistrate_grpc::{Certificates, Door, Health, Settings};
+use magistrate_grpc::{Certificates, Door, Health, Services, Settings};
 use magistrate_journal::{Keeper, Sealing, Shipper};
 use magistrate_ledger::StreamId;
 use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled};
@@ -26,6 +26,7 @@ use follow::spawn_follower;
 use watch::{tell_difference, watch_readiness};
 
 use crate::WORKER_STACK_BYTES;
+use crate::admin::{Admin, administer};
 use crate::cli::Global;
 use crate::config::{Config, Storage};
 use crate::exit::Exit;
@@ -57,6 +58,7 @@ pub(crate) struct Server {
     keys: Keys<Store, SystemClock>,
     require_key: bool,
     transport: Settings,
+    admin: Option<Admin>,
     ops: Ops,
     drain_delay: Duration,
     telemetry: Telemetry,
@@ -76,12 +78,13 @@ struct Shared {
 pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit> {
     let log = start_log(&config.telemetry.log, config.telemetry.log_format);
     let reload = Reload::new(global.clone(), log)?;
-    let server = Server::build(config).await?;
+    let server = Box::pin(Server::build(config)).await?;
     let stop = interrupted();
     let ops: Vec<String> = server.ops.addresses().iter().map(ToString::to_string).collect();
     info!(
         address = %server.listener.local_addr()?,
         ops = ops.join(","),
+        admin = server.admin.as_ref().and_then(Admin::address).map(|it| it.to_string()),
         store = %config.storage,
         "serving"
     );
@@ -110,6 +113,7 @@ impl Server {
         let signer = signing::signer(&config.signing_key, &config.node)?;
         let Journal { writer, keeper, unshipped, watch: journal } =
             Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
+        let admin = Box::pin(Admin::bind(config, &store, &keys, certificates.clone())).await?;
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
         match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {
@@ -166,6 +170,7 @@ impl Server {
             keys,
             require_key,
             transport,
+            admin,
             ops,
             drain_delay,
             telemetry,
@@ -195,6 +200,7 @@ impl Server {
             keys,
             require_key,
             transport,
+            admin,
             ops,
             drain_delay,
             telemetry,
@@ -224,9 +230,11 @@ impl Server {
         let door = Door::new(pdp, SystemClock, default_namespace);
         let (stopping, stopped) = oneshot::channel::<()>();
         let stopped = async { drop(stopped.await) };
+        let (stop_administering, told) = oneshot::channel();
+        let mut administering = Box::pin(administer(admin, health.clone(), telemetry.calls(), told));
         let mut serving = Box::pin(magistrate_grpc::serve(
             listener,
-            door,
+            Services::authorization(door, &transport.limits),
             health,
             telemetry.calls(),
             authenticate,
@@ -235,6 +243,7 @@ impl Server {
         ));
         let outcome = tokio::select! {
             ended = &mut serving => ended.context("the gRPC door failed"),
+            ended = &mut administering => ended.context("the administration listener failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut shipping => Err(anyhow!("the shipping of decisions has crashed")),
             why = keeper.failed() => Err(anyhow!("{why}")),
@@ -245,11 +254,13 @@ impl Server {
             Some(_) = operating.join_next() => Err(anyhow!("the operations listener has crashed")),
             Some(_) = upkeep.join_next() => Err(anyhow!("the upkeep of the shared database has crashed")),
             () = stop => {
-                let _ended = stopping.send(());
-                drain(&mut serving).await
+                let _ended = (stopping.send(()), stop_administering.send(()));
+                let (served, administered) = tokio::join!(drain(&mut serving), drain(&mut administering));
+                served.and(administered)
             }
         };
         drop(serving);
+        drop(administering);
         // Whatever holds the decision point must go before the follower can end.
         upkeep.shutdown().await;
         known.abort();

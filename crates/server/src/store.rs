@@ -52,7 +52,12 @@ macro_rules! on_either {
 impl Store {
     /// Opens the configured store, which must be at this program's schema version.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        match &config.storage {
+        Self::of(&config.storage).await
+    }
+
+    /// Opens a store.
+    pub(crate) async fn of(storage: &Storage) -> anyhow::Result<Self> {
+        match storage {
             Storage::Embedded(dir) => {
                 let store = Box::pin(SqliteStore::open(dir)).await;
                 Ok(Self::Sqlite(store.with_context(|| format!("cannot open the store in `{}`", dir.display()))?))

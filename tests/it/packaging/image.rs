@@ -102,7 +102,7 @@ fn image_holds_what_the_program_needs_and_no_more() {
 /// A server in the image, with the addresses of its operations listener and its door.
 fn serve(image: &Image, data: &[&str]) -> (Child, String, String) {
     let mut serve = image.command(&["--default-namespace", "Company", "serve", "--listen", "127.0.0.1:0"]);
-    serve.args(["--ops-listen", "127.0.0.1:0"]).args(data);
+    serve.args(["--ops-listen", "127.0.0.1:0", "--admin-listen", "off"]).args(data);
     let mut server = serve.stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut all = Vec::new();

@@ -112,7 +112,16 @@ fn unit_steps_work_without_systemd() {
     };
     let mut serve = started("magistrate.service", "ExecStart", home);
     // Ports of this machine may be taken.
-    serve.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--drain-delay", "0"]);
+    serve.args([
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "off",
+        "--drain-delay",
+        "0",
+    ]);
     let mut server = serve.env("NOTIFY_SOCKET", &socket).stderr(Stdio::null()).spawn().unwrap();
     until("READY=1");
     let kill = said("magistrate.service", "ExecReload")[0].replace("$MAINPID", &server.id().to_string());

@@ -80,7 +80,8 @@ impl Served {
             certificates: None,
             stats: Arc::default(),
         };
-        let serving = serve(listener, door, health.clone(), crate::Unobserved, authenticate, settings, async {
+        let services = crate::Services::authorization(door, &settings.limits);
+        let serving = serve(listener, services, health.clone(), crate::Unobserved, authenticate, settings, async {
             drop(stopped.await);
         });
         let task = spawn(serving);

@@ -41,8 +41,17 @@ pin_project! {
 impl<B> Answer<B> {
     pub(super) fn new(body: B, method: Method, call: UnderWay) -> Self {
         let left: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = match method {
-            Method::Health | Method::Reflection => Some(Box::pin(std::sync::Arc::clone(&call.0).left())),
-            Method::Check | Method::CheckBatch | Method::Unknown => None,
+            Method::Health | Method::Reflection | Method::TailDecisions => {
+                Some(Box::pin(std::sync::Arc::clone(&call.0).left()))
+            }
+            Method::Check
+            | Method::CheckBatch
+            | Method::SearchDecisions
+            | Method::CountDecisions
+            | Method::GetDecision
+            | Method::ReplayDecision
+            | Method::ListCheckpoints
+            | Method::Unknown => None,
         };
         let share = Share::new(&call.0.room);
         Self { body, call, share, rest: Bytes::new(), handed: None, left, ended: false }

@@ -62,32 +62,37 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 4_096,
-            connections_per_address: 512,
-            in_flight: 1_024,
-            streams: 128,
-            header_list: 8 * 1_024,
-            frame: 16 * 1_024,
-            check_bytes: 256 * 1_024,
-            batch_bytes: 4 * 1_024 * 1_024,
-            other_bytes: 64 * 1_024,
-            own_bytes: 64 * 1_024,
-            kept_bytes: 64 * 1_024 * 1_024,
-            pending_resets: 20,
-            error_resets: 128,
-            stream_window: 64 * 1_024,
-            connection_window: 1_024 * 1_024,
-            send_buffer: 64 * 1_024,
-            hello: Duration::from_secs(3),
-            keepalive: Duration::from_secs(30),
-            keepalive_answer: Duration::from_secs(10),
-            idle: Duration::from_mins(2),
-            age: Duration::from_mins(5),
-            age_grace: Duration::from_secs(30),
-            stall: Duration::from_secs(10),
-            deadline: Duration::from_secs(10),
-            longest_deadline: Duration::from_mins(1),
-        }
+        Self::USUAL
     }
+}
+
+impl Limits {
+    /// Those of the door.
+    pub const USUAL: Self = Self {
+        connections: 4_096,
+        connections_per_address: 512,
+        in_flight: 1_024,
+        streams: 128,
+        header_list: 8 * 1_024,
+        frame: 16 * 1_024,
+        check_bytes: 256 * 1_024,
+        batch_bytes: 4 * 1_024 * 1_024,
+        other_bytes: 64 * 1_024,
+        own_bytes: 64 * 1_024,
+        kept_bytes: 64 * 1_024 * 1_024,
+        pending_resets: 20,
+        error_resets: 128,
+        stream_window: 64 * 1_024,
+        connection_window: 1_024 * 1_024,
+        send_buffer: 64 * 1_024,
+        hello: Duration::from_secs(3),
+        keepalive: Duration::from_secs(30),
+        keepalive_answer: Duration::from_secs(10),
+        idle: Duration::from_mins(2),
+        age: Duration::from_mins(5),
+        age_grace: Duration::from_secs(30),
+        stall: Duration::from_secs(10),
+        deadline: Duration::from_secs(10),
+        longest_deadline: Duration::from_mins(1),
+    };
 }

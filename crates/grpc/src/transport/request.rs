@@ -44,7 +44,15 @@ impl<B> Arriving<B> {
         let most = match method {
             Method::Check => limits.check_bytes,
             Method::CheckBatch => limits.batch_bytes,
-            Method::Health | Method::Reflection | Method::Unknown => limits.other_bytes,
+            Method::SearchDecisions
+            | Method::CountDecisions
+            | Method::GetDecision
+            | Method::TailDecisions
+            | Method::ReplayDecision
+            | Method::ListCheckpoints
+            | Method::Health
+            | Method::Reflection
+            | Method::Unknown => limits.other_bytes,
         };
         let count = Arrived { most, own: limits.own_bytes, bytes: 0, head: Vec::new(), share };
         Self { body, count }

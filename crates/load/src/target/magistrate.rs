@@ -74,9 +74,19 @@ impl Magistrate {
     /// What starts a server on it.
     pub(crate) fn serve(&self) -> Command {
         let mut command = self.command(self.login("app").as_deref());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]).args(&self.spec.arguments);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "off"]);
+        if self.has_administration() {
+            command.args(["--admin-listen", "off"]);
+        }
+        command.args(&self.spec.arguments);
         command.envs(self.spec.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Earlier programs, which are compared with, have no administration listener.
+    fn has_administration(&self) -> bool {
+        let help = Command::new(&self.program).args(["serve", "--help"]).output();
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--admin-listen"))
     }
 
     /// Makes a change, as an administrator would.

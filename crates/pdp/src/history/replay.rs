@@ -93,12 +93,20 @@ pub struct Replayer<S> {
     /// Policies that take the place of those that were live.
     policies: Option<Arc<Snapshot>>,
     states: BTreeMap<Revision, Arc<View>>,
+    /// States that are kept.
+    kept: usize,
 }
 
 impl<S: PastStates> Replayer<S> {
     /// Takes states from there.
     pub fn new(source: S) -> Self {
-        Self { source, policies: None, states: BTreeMap::new() }
+        Self { source, policies: None, states: BTreeMap::new(), kept: KEPT }
+    }
+
+    /// The same, keeping fewer states, or more.
+    #[must_use]
+    pub fn keeping(self, kept: usize) -> Self {
+        Self { kept, ..self }
     }
 
     /// The same, with these policies in the place of those that were live: what would they have answered?
@@ -129,8 +137,9 @@ impl<S: PastStates> Replayer<S> {
         };
         let view = Arc::new(view);
         self.states.insert(revision, Arc::clone(&view));
-        while self.states.len() > KEPT {
-            self.states.pop_first();
+        while self.states.len() > self.kept {
+            let far = self.states.keys().max_by_key(|it| it.number().abs_diff(revision.number())).copied();
+            far.and_then(|far| self.states.remove(&far));
         }
         Ok(view)
     }

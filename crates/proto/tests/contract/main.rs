@@ -54,6 +54,9 @@ fn contract_keeps_what_the_baseline_promised() -> Result<(), Box<dyn Error>> {
 fn baseline_is_that_of_this_contract() -> Result<(), Box<dyn Error>> {
     let set = FileDescriptorSet::decode(std::fs::read(baseline())?.as_slice())?;
     let names: Vec<_> = set.file.iter().map(|file| (file.name(), file.package())).collect();
-    assert_eq!(names, [("magistrate/v1/authorization.proto", "magistrate.v1")]);
+    assert_eq!(
+        names,
+        [("magistrate/v1/authorization.proto", "magistrate.v1"), ("magistrate/v1/audit.proto", "magistrate.v1")]
+    );
     Ok(())
 }

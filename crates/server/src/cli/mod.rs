@@ -131,6 +131,10 @@ pub(crate) struct ServeArgs {
     /// [default: 127.0.0.1:7702]
     #[arg(long, env = "MAGISTRATE_OPS_LISTEN", value_name = "ADDRESS")]
     pub(crate) ops_listen: Option<String>,
+    /// Address of the administration listener, where auditors read the history, or `off` [default: 127.0.0.1:7701 with the
+    /// embedded store; off with PostgreSQL, unless a login of the auditor is configured]
+    #[arg(long, env = "MAGISTRATE_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<String>,
     /// Threads that serve; 0 is one a core [default: 0]
     #[arg(long, env = "MAGISTRATE_WORKERS", value_name = "COUNT")]
     pub(crate) workers: Option<usize>,

@@ -13,11 +13,13 @@ use serde::Deserialize;
 use crate::cli::{Global, ServeArgs};
 use crate::os;
 
+mod admin;
 mod database;
 mod ops;
 mod telemetry;
 mod transport;
 
+pub(crate) use admin::Admin;
 use database::DatabaseFile;
 pub(crate) use database::read_secret;
 pub(crate) use ops::Ops;
@@ -29,7 +31,7 @@ const FILE: &str = "magistrate.toml";
 /// Where files lie unless another place is named.
 const DATA: &str = ".magistrate";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 27] = [
+const VARIABLES: [&str; 29] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -50,6 +52,8 @@ const VARIABLES: [&str; 27] = [
     "MAGISTRATE_LOG",
     "MAGISTRATE_LOG_FORMAT",
     "MAGISTRATE_OPS_LISTEN",
+    "MAGISTRATE_ADMIN_LISTEN",
+    "MAGISTRATE_AUDITOR_DATABASE_URL_FILE",
     "MAGISTRATE_DRAIN_DELAY",
     "MAGISTRATE_TLS_CERTIFICATE_FILE",
     "MAGISTRATE_TLS_KEY_FILE",
@@ -82,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) transport: Transport,
     /// The listener for whoever operates the server.
     pub(crate) ops: Ops,
+    /// The listener for auditors, if there is to be one.
+    pub(crate) admin: Option<Admin>,
     /// Logs, metrics and traces.
     pub(crate) telemetry: Telemetry,
 }
@@ -129,6 +135,7 @@ struct File {
     tls: transport::TlsFile,
     limits: transport::LimitsFile,
     ops: ops::OpsFile,
+    admin: admin::AdminFile,
     telemetry: telemetry::TelemetryFile,
 }
 
@@ -181,7 +188,6 @@ impl Config {
         let signing_key = variable("MAGISTRATE_SIGNING_KEY_FILE").map(PathBuf::from).or(file.ledger.signing_key_file);
         let checkpoints = variable("MAGISTRATE_CHECKPOINTS_FILE").map(PathBuf::from).or(file.ledger.checkpoints_file);
         Ok(Self {
-            storage,
             signing_key: signing_key.unwrap_or_else(|| dir.join("signing.key")),
             checkpoints: checkpoints.unwrap_or_else(|| dir.join("checkpoints")),
             journal: Options {
@@ -204,7 +210,9 @@ impl Config {
                 serve.and_then(|it| it.ops_listen.as_deref()),
                 serve.and_then(|it| it.drain_delay),
             )?,
+            admin: admin::resolve(file.admin, serve.and_then(|it| it.admin_listen.as_deref()), variable, &storage)?,
             telemetry: telemetry::resolve(file.telemetry, variable)?,
+            storage,
         })
     }
 
@@ -212,6 +220,7 @@ impl Config {
     pub(crate) fn check_reach(&self) -> anyhow::Result<()> {
         let tls = self.transport.tls.as_ref();
         transport::check_reach("listen", self.listen, tls)?;
+        self.admin.iter().try_for_each(|admin| transport::check_reach("admin.listen", admin.listen, tls))?;
         self.ops.listen.iter().try_for_each(|address| transport::check_reach("ops.listen", *address, tls))
     }
 }

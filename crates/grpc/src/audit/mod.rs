@@ -1,0 +1,211 @@
+//! The auditors' door: the decision history over gRPC.
+
+mod page;
+mod reply;
+mod request;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, Stream};
+use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
+use magistrate_model::Malformed;
+use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
+use magistrate_pdp::history::{self, Reading, Tail, check_stretches};
+use magistrate_pdp::{Clock, DecisionHistory, Evidence, HistoryError, Page, PastStates, PolicySource};
+use magistrate_proto::v1::audit_service_server::AuditService;
+use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
+use tonic::{Request, Response, Status};
+
+use crate::status::{Refusal, status};
+
+/// Everything that is read of a store.
+pub trait Archive: DecisionHistory + Evidence + PastStates + PolicySource + Clone {}
+
+impl<S: DecisionHistory + Evidence + PastStates + PolicySource + Clone> Archive for S {}
+
+/// Rows read for one page at most, where records must be looked into.
+const ROWS: u32 = 20_000;
+/// Rows read for one count at most, likewise.
+const COUNTED: u32 = 1_000_000;
+/// How often a tail looks for new decisions.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Decisions that a tail begins with at most.
+const NEWEST: u32 = 1_000;
+/// States that are kept between replays.
+const STATES: usize = 2;
+
+/// The gRPC door of a history.
+#[derive(Debug)]
+pub struct AuditDoor<S, C> {
+    archive: S,
+    clock: C,
+    default_namespace: String,
+    /// One decision is made again at a time: its state may be large.
+    replayer: Arc<tokio::sync::Mutex<Replayer<S>>>,
+}
+
+impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
+    /// A door to what this store holds. Bare action ids belong to `default_namespace`; empty is the root.
+    pub fn new(archive: S, clock: C, default_namespace: String) -> Self {
+        let replayer = Replayer::new(archive.clone()).keeping(STATES);
+        Self { archive, clock, default_namespace, replayer: Arc::new(tokio::sync::Mutex::new(replayer)) }
+    }
+
+    async fn search(&self, wire: &SearchDecisionsRequest) -> Result<SearchDecisionsResponse, Refusal> {
+        let words = request::words(wire.filter.as_ref())?;
+        let filter = words.filter(&self.default_namespace)?;
+        let limit = request::page_size(wire.page_size)?;
+        let asked = page::asked(&words, wire.oldest_first);
+        let from = page::position(&wire.page_token, asked)?;
+        let page = if wire.oldest_first { Page::OldestFirst(from) } else { Page::NewestFirst(from) };
+        let found = history::search(&self.archive, &filter, page, Reading { limit, rows: ROWS }).await?;
+        Ok(SearchDecisionsResponse {
+            decisions: found.decisions.iter().map(reply::decision).collect(),
+            next_page_token: found.next.map(|next| page::token(next, asked)).unwrap_or_default(),
+        })
+    }
+
+    async fn count(&self, wire: &v1::CountDecisionsRequest) -> Result<v1::CountDecisionsResponse, Refusal> {
+        let filter = request::words(wire.filter.as_ref())?.filter(&self.default_namespace)?;
+        let stretch = wire.stretch.as_ref().map(request::span).transpose()?;
+        if let Some(stretch) = stretch {
+            let since = filter.since.ok_or_else(|| Malformed::at("filter.since", "is needed for a histogram"))?;
+            let time = filter.until.unwrap_or(self.clock.now()).since(since);
+            check_stretches(time, stretch).map_err(|why| Malformed::at("stretch", why))?;
+        }
+        let tally = history::tally(&self.archive, &filter, stretch.unwrap_or(request::ALL_TIME), COUNTED).await?;
+        Ok(reply::tally(&tally, stretch.is_some()))
+    }
+
+    async fn find(&self, id: &str) -> Result<RecordedDecision, Refusal> {
+        let id: DecisionId = id.parse().map_err(|why| Malformed::at("decision_id", why))?;
+        self.archive.find(id).await?.ok_or(Refusal::NoSuchDecision(id))
+    }
+
+    async fn replay(&self, wire: &v1::ReplayDecisionRequest) -> Result<v1::ReplayDecisionResponse, Refusal> {
+        let decision = self.find(&wire.decision_id).await?;
+        let replayed = match wire.under_current {
+            false => self.replayer.lock().await.replay(&decision).await,
+            true => self.replay_by_current(&decision).await,
+        };
+        match replayed {
+            Err(NotReplayable::Load(why)) => Err(HistoryError::Unreachable(why.to_string()).into()),
+            replayed => Ok(reply::replayed(&replayed, wire.under_current)),
+        }
+    }
+
+    async fn replay_by_current(&self, decision: &RecordedDecision) -> Result<Replayed, NotReplayable> {
+        let head = self.archive.standing().await?.head;
+        let view = self.replayer.lock().await.state(head.revision).await?;
+        replay_by(&view, decision)
+    }
+
+    async fn tail(&self, wire: &v1::TailDecisionsRequest) -> Result<Tailing, Refusal> {
+        let filter = request::words(wire.filter.as_ref())?.filter(&self.default_namespace)?;
+        if wire.newest > NEWEST {
+            return Err(Malformed::at("newest", format_args!("is {}; the most is {NEWEST}", wire.newest)).into());
+        }
+        let (tail, begin) = Tail::begin(&self.archive, filter, wire.newest, self.clock.now()).await?;
+        let following = Following { archive: self.archive.clone(), clock: self.clock.clone(), tail, new: begin.into() };
+        Ok(Box::pin(stream::unfold(Some(following), next)))
+    }
+
+    async fn checkpoints(&self, wire: &v1::ListCheckpointsRequest) -> Result<v1::ListCheckpointsResponse, Refusal> {
+        let limit = request::page_size(wire.page_size)? as usize;
+        let after = page::checkpoint(&wire.page_token)?;
+        let key = |it: &StoredCheckpoint| (it.origin.clone(), it.size);
+        let mut all = self.archive.checkpoints().await?;
+        all.retain(|it| wire.origin.is_empty() || it.origin == wire.origin);
+        all.sort_by_key(key);
+        let left: Vec<_> = all.into_iter().filter(|it| after.as_ref().is_none_or(|after| key(it) > *after)).collect();
+        let page = left.get(..limit).unwrap_or(&left);
+        let next =
+            page.last().filter(|_| left.len() > limit).map(|last| page::checkpoint_token(&last.origin, last.size));
+        Ok(v1::ListCheckpointsResponse {
+            checkpoints: page.iter().map(reply::checkpoint).collect(),
+            next_page_token: next.unwrap_or_default(),
+        })
+    }
+}
+
+type Tailing = Pin<Box<dyn Stream<Item = Result<v1::RecordedDecision, Status>> + Send>>;
+
+/// A tail under way.
+struct Following<S, C> {
+    archive: S,
+    clock: C,
+    tail: Tail,
+    new: VecDeque<RecordedDecision>,
+}
+
+/// The next decision, once there is one. A history that cannot be read ends the stream.
+async fn next<S: Archive, C: Clock>(
+    following: Option<Following<S, C>>,
+) -> Option<(Result<v1::RecordedDecision, Status>, Option<Following<S, C>>)> {
+    let mut following = following?;
+    loop {
+        if let Some(decision) = following.new.pop_front() {
+            return Some((Ok(reply::decision(&decision)), Some(following)));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        match following.tail.next(&following.archive, following.clock.now()).await {
+            Ok(new) => following.new.extend(new),
+            Err(error) => return Some((Err(status(&Refusal::History(error))), None)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<S: Archive, C: Clock + Clone> AuditService for AuditDoor<S, C> {
+    type TailDecisionsStream = Tailing;
+
+    async fn search_decisions(
+        &self,
+        request: Request<SearchDecisionsRequest>,
+    ) -> Result<Response<SearchDecisionsResponse>, Status> {
+        respond(self.search(request.get_ref()).await)
+    }
+
+    async fn count_decisions(
+        &self,
+        request: Request<v1::CountDecisionsRequest>,
+    ) -> Result<Response<v1::CountDecisionsResponse>, Status> {
+        respond(self.count(request.get_ref()).await)
+    }
+
+    async fn get_decision(
+        &self,
+        request: Request<v1::GetDecisionRequest>,
+    ) -> Result<Response<v1::RecordedDecision>, Status> {
+        let found = self.find(&request.get_ref().decision_id).await;
+        respond(found.map(|decision| reply::decision(&decision)))
+    }
+
+    async fn tail_decisions(
+        &self,
+        request: Request<v1::TailDecisionsRequest>,
+    ) -> Result<Response<Self::TailDecisionsStream>, Status> {
+        respond(self.tail(request.get_ref()).await)
+    }
+
+    async fn replay_decision(
+        &self,
+        request: Request<v1::ReplayDecisionRequest>,
+    ) -> Result<Response<v1::ReplayDecisionResponse>, Status> {
+        respond(self.replay(request.get_ref()).await)
+    }
+
+    async fn list_checkpoints(
+        &self,
+        request: Request<v1::ListCheckpointsRequest>,
+    ) -> Result<Response<v1::ListCheckpointsResponse>, Status> {
+        respond(self.checkpoints(request.get_ref()).await)
+    }
+}
+
+fn respond<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
+    outcome.map(Response::new).map_err(|refusal| status(&refusal))
+}

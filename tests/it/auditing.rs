@@ -1,0 +1,154 @@
+//! The auditors' door, against the real server on both stores.
+
+use std::time::Duration;
+
+use magistrate_client::WireDuration;
+use magistrate_client::v1::audit_service_client::AuditServiceClient;
+use magistrate_client::v1::{
+    Cause, CountDecisionsRequest, Decision, DecisionFilter, GetDecisionRequest, ListCheckpointsRequest,
+    ReplayDecisionRequest, SearchDecisionsRequest, TailDecisionsRequest,
+};
+use magistrate_tests::postgres::{Deployment, Login};
+use magistrate_tests::{ADMIN, CLASS, Running, Secured, Store, request};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+type Client = AuditServiceClient<Channel>;
+
+async fn auditor(node: &Running) -> Client {
+    let url = format!("http://{}", node.admin().unwrap());
+    AuditServiceClient::connect(Endpoint::from_shared(url).unwrap()).await.unwrap()
+}
+
+async fn ask(node: &Running, user: &str) -> String {
+    let asked = request(("User", user), "readMessage", ("Message", "m-1001"));
+    node.client().await.check(asked, PATIENCE).await.unwrap().decision_id
+}
+
+fn of(principal: &str) -> DecisionFilter {
+    DecisionFilter { principal: vec![principal.to_owned()], ..DecisionFilter::default() }
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+/// Every method, on a store that holds the example.
+async fn check_service(node: &Running) {
+    let (first, second) = (ask(node, "ana").await, ask(node, "ben").await);
+    let mut client = auditor(node).await;
+
+    let found = client.get_decision(GetDecisionRequest { decision_id: first.clone() }).await.unwrap().into_inner();
+    assert_eq!((found.decision(), found.cause()), (Decision::Allow, Cause::Permitted));
+    assert_eq!((found.principal.unwrap().id.as_str(), found.leaf.len()), ("ana", 32));
+    assert_eq!((found.determining_policies, found.revision), (vec!["messages.owner.read".to_owned()], 1));
+    let nowhere = GetDecisionRequest { decision_id: format!("{}-9", "0".repeat(32)) };
+    let refused = client.get_decision(nowhere).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::NotFound, "NO_SUCH_DECISION"));
+
+    check_search(node, &mut client, &first, &second).await;
+
+    let filter = Some(of("!Company::User::ana"));
+    let counted = client.count_decisions(CountDecisionsRequest { filter, stretch: None }).await.unwrap().into_inner();
+    assert_eq!((counted.total, counted.causes.get("no_permit")), (2, Some(&2)), "{counted:?}");
+    let stretch = Some(WireDuration { seconds: 3_600, nanos: 0 });
+    let unbounded = client.count_decisions(CountDecisionsRequest { filter: None, stretch }).await.unwrap_err();
+    assert!(unbounded.code() == Code::InvalidArgument && unbounded.message().contains("filter.since"), "{unbounded}");
+
+    let replay = ReplayDecisionRequest { decision_id: first.clone(), under_current: false };
+    let replayed = client.replay_decision(replay.clone()).await.unwrap().into_inner();
+    assert!(replayed.same && replayed.departures.is_empty(), "{replayed:?}");
+    let current = ReplayDecisionRequest { under_current: true, ..replay };
+    assert!(client.replay_decision(current).await.unwrap().into_inner().same);
+}
+
+/// Pages go on where they ended whatever is recorded meanwhile, for the question they were given for.
+async fn check_search(node: &Running, client: &mut Client, first: &str, second: &str) {
+    let page = SearchDecisionsRequest { page_size: 1, ..SearchDecisionsRequest::default() };
+    let newest = client.search_decisions(page.clone()).await.unwrap().into_inner();
+    assert_eq!(newest.decisions.first().unwrap().decision_id, second);
+    let _third = ask(node, "ben").await;
+    let on = SearchDecisionsRequest { page_token: newest.next_page_token, ..page.clone() };
+    let older = client.search_decisions(on.clone()).await.unwrap().into_inner();
+    assert_eq!(older.decisions.first().unwrap().decision_id, first);
+    let other = SearchDecisionsRequest { filter: Some(of("Company::User::ana")), ..on };
+    let refused = client.search_decisions(other).await.unwrap_err();
+    assert!(refused.message().contains("another filter"), "{refused}");
+    let wrong = DecisionFilter { cause: vec!["!nonsense".into()], ip: vec!["x".into()], ..DecisionFilter::default() };
+    let refused = client.search_decisions(SearchDecisionsRequest { filter: Some(wrong), ..page }).await.unwrap_err();
+    let fields = refused.get_details_bad_request().unwrap().field_violations;
+    assert_eq!(fields.iter().map(|it| it.field.as_str()).collect::<Vec<_>>(), ["cause[0]", "ip[0]"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_history_is_read_over_grpc() {
+    let store = Store::example();
+    let node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
+    check_service(&node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_history_is_read_by_the_auditors_login() {
+    let deployment = Deployment::shared();
+    let url = deployment.home().join("auditor");
+    std::fs::write(&url, deployment.url_with_password(Login::Auditor)).unwrap();
+    let mut command = deployment.command(Login::App);
+    command.env(ADMIN, "127.0.0.1:0").env("MAGISTRATE_AUDITOR_DATABASE_URL_FILE", &url);
+    check_service(&Running::launch(command)).await;
+}
+
+/// What is decided is told within a second, once, and only what is wanted; the stream ends with the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_are_followed_as_they_are_made() {
+    let store = Store::example();
+    let mut node = Running::with(&store, &[(ADMIN, "127.0.0.1:0"), (CLASS, "process")]);
+    let before = ask(&node, "ana").await;
+    let mut client = auditor(&node).await;
+    let find = GetDecisionRequest { decision_id: before.clone() };
+    while client.get_decision(find.clone()).await.is_err() {}
+    let wanted = TailDecisionsRequest { filter: Some(of("Company::User::ana")), newest: 1 };
+    let mut tail = client.tail_decisions(wanted).await.unwrap().into_inner();
+    assert_eq!(tail.message().await.unwrap().unwrap().decision_id, before);
+    for _ in 0..3 {
+        let (_other, wanted) = (ask(&node, "ben").await, ask(&node, "ana").await);
+        assert_eq!(tail.message().await.unwrap().unwrap().decision_id, wanted);
+    }
+    assert_eq!(node.terminate(), 0, "{}", node.logged());
+    let ended = tail.message().await;
+    assert!(matches!(&ended, Err(status) if status.code() == Code::Unavailable), "{ended:?}");
+}
+
+/// Checkpoints are told as they are stored, page by page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checkpoints_are_listed() {
+    let store = Store::example();
+    let mut node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
+    let _logged = node.wait_for("\"checkpoint\"");
+    let list = ListCheckpointsRequest { page_size: 1, ..ListCheckpointsRequest::default() };
+    let told = auditor(&node).await.list_checkpoints(list).await.unwrap().into_inner();
+    let checkpoint = told.checkpoints.first().unwrap();
+    assert!(checkpoint.origin.starts_with("magistrate/") && checkpoint.size >= 1, "{checkpoint:?}");
+    assert!(checkpoint.note.contains("\u{2014} magistrate/"), "{checkpoint:?}");
+}
+
+/// Where keys are asked for, only one of an auditor reads history.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_is_for_keys_of_auditors() {
+    let secured = Secured::example();
+    let [check, audit] = ["check", "audit"].map(|kind| secured.key(kind));
+    let node = Running::with(&secured.store, &[(ADMIN, "127.0.0.1:0"), ("MAGISTRATE_REQUIRE_KEY", "true")]);
+    let mut client = auditor(&node).await;
+    let mut ask = async |key: Option<&str>| {
+        let mut request = Request::new(SearchDecisionsRequest::default());
+        if let Some(key) = key {
+            request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        }
+        client.search_decisions(request).await.map(drop).map_err(|status| status.code())
+    };
+    assert_eq!(ask(None).await, Err(Code::Unauthenticated));
+    assert_eq!(ask(Some(&check)).await, Err(Code::PermissionDenied));
+    assert_eq!(ask(Some(&audit)).await, Ok(()));
+}
