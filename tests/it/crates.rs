@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 15] = [
         &["cedar-policy", "cedar-policy-core", "foldhash", "miette", "serde_json", "sha2", "smol_str", "thiserror"],
     ),
     ("identity", &["model"], &["data-encoding", "sha2", "subtle", "thiserror"]),
-    ("ledger", &["model"], &["data-encoding", "ed25519-dalek", "minicbor", "sha2", "thiserror"]),
+    ("ledger", &["model"], &["data-encoding", "ed25519-dalek", "minicbor", "serde_json", "sha2", "thiserror"]),
     ("journal", &["model", "ledger"], &["crc32fast", "rustix", "thiserror", "tokio", "tracing"]),
     (
         "pdp",

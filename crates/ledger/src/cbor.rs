@@ -116,6 +116,10 @@ pub(crate) fn digest(input: &mut In<'_>) -> Result<Digest, Error> {
     Digest::from_slice(input.bytes()?).map_err(refused)
 }
 
+pub(crate) fn fixed<const N: usize>(input: &mut In<'_>) -> Result<[u8; N], Error> {
+    input.bytes()?.try_into().map_err(|_| refused(format_args!("{N} bytes were expected")))
+}
+
 pub(crate) fn put_record(out: &mut Out<'_>, record: &Record) -> Encoded {
     let mut entries: Vec<_> = record.iter().collect();
     entries.sort_by_key(|(name, _)| (name.as_str().len(), name.as_str()));

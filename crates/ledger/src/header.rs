@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 
 use magistrate_model::{Digest, Instant};
 use minicbor::decode::{Decoder, Error};
-use sha2::{Digest as _, Sha256};
 
 use crate::cbor::{
     self, Encoded, In, Out, all, expect_array, expect_key, optional, put_all, put_digest, put_instant, put_optional,
     refused,
 };
+use crate::leaf;
 use crate::record::InvalidRecord;
 use crate::stream::StreamId;
 
@@ -91,7 +91,7 @@ pub struct LeftStream {
 pub struct SealedHeader {
     /// What it says.
     pub header: Header,
-    /// `SHA256(0x00 ‖ domain ‖ len ‖ bytes)`.
+    /// `SHA256(0x00 ‖ domain ‖ len ‖ bytes)`: headers are leaves of the trees that checkpoints are over.
     pub hash: Digest,
     /// Its canonical bytes.
     pub bytes: Vec<u8>,
@@ -108,7 +108,7 @@ impl Header {
     /// Encodes and hashes it.
     pub fn seal(self) -> SealedHeader {
         let bytes = cbor::encode(|out| self.put(out));
-        SealedHeader { hash: hash(&bytes), header: self, bytes }
+        SealedHeader { hash: leaf::of(DOMAIN, &bytes), header: self, bytes }
     }
 
     fn put(&self, out: &mut Out<'_>) -> Encoded {
@@ -181,13 +181,6 @@ impl SealedHeader {
             false => Err(InvalidRecord::NotCanonical),
         }
     }
-}
-
-/// The leading zero is RFC 6962's leaf prefix: headers are the leaves of the tree that checkpoints are over.
-fn hash(bytes: &[u8]) -> Digest {
-    let hash = Sha256::new().chain_update([0]).chain_update(DOMAIN);
-    let hash = hash.chain_update((bytes.len() as u64).to_be_bytes()).chain_update(bytes);
-    Digest::new(hash.finalize().into())
 }
 
 fn put_covered(out: &mut Out<'_>, covered: &Covered) -> Encoded {

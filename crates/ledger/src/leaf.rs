@@ -21,3 +21,10 @@ pub fn leaf(stream: StreamId, seq: u64, bytes: &[u8]) -> Digest {
     hash.update(bytes);
     Digest::new(hash.finalize().into())
 }
+
+/// The leaf of anything but a record: `SHA256(0x00 ‖ domain ‖ len ‖ bytes)`. A domain is no beginning of another one.
+pub(crate) fn of(domain: &[u8], bytes: &[u8]) -> Digest {
+    let hash = Sha256::new().chain_update([0]).chain_update(domain);
+    let hash = hash.chain_update((bytes.len() as u64).to_be_bytes()).chain_update(bytes);
+    Digest::new(hash.finalize().into())
+}

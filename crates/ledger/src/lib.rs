@@ -3,13 +3,17 @@
 //! Pure: no clock, no I/O of its own. A [`Writer`] numbers records in append order, puts them into a journal
 //! ([`Append`]) and is the only maker of a [`Receipt`]; from there they are shipped to a store ([`Sink`]).
 
+mod act;
 mod cbor;
+mod change;
 mod decision;
 mod header;
 mod leaf;
 pub mod lineage;
+mod log;
 mod merkle;
 mod note;
+pub mod proof;
 mod record;
 mod room;
 mod sealer;
@@ -19,10 +23,13 @@ mod stream;
 pub mod verify;
 mod writer;
 
+pub use act::{Act, ActId, ActRecord, SealedAct};
+pub use change::{ChangeRecord, SealedChange, Told};
 pub use decision::DecisionRecord;
 pub use header::{Covered, Header, LeftStream, Opening, Says, SealedHeader};
 pub use leaf::leaf;
-pub use merkle::Tree;
+pub use log::{Entry, EntryColumns, LogId, StoredEntry};
+pub use merkle::{Path, Run, Subtree, Tree, is_consistent, is_included};
 pub use note::{Checkpoint, InvalidKey, InvalidNote, NoteSigner, NoteVerifier, SignedCheckpoint, open_note, read_note};
 pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, SealedRecord};
 pub use room::{Promise, Room};

@@ -1,0 +1,259 @@
+//! Acts: what somebody did to the ledger, or learned from it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use magistrate_model::{Actor, Digest, Instant};
+use minicbor::decode::{Decoder, Error};
+
+use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, parsed, put_instant, refused};
+use crate::leaf;
+use crate::record::InvalidRecord;
+
+/// Separates acts from every other use of SHA-256.
+const DOMAIN: &[u8] = b"magistrate/act/1";
+const VERSION: u8 = 1;
+const FIELDS: u64 = 5;
+/// The longest text of an act. Whoever has a longer one cuts it before.
+const LONGEST: usize = 4_096;
+
+/// The name of an act: 16 random bytes. They also keep a leaf from telling what its act was to whoever guesses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActId(pub [u8; 16]);
+
+impl fmt::Display for ActId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// Something that was done, by whom and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActRecord {
+    /// Its name.
+    pub id: ActId,
+    /// When, by the clock of whoever did it.
+    pub at: Instant,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub act: Act,
+}
+
+/// What was done. No text is longer than 4,096 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// History was read or taken out.
+    Access {
+        /// How: the name of the verb or call.
+        verb: String,
+        /// What was asked for.
+        query: String,
+        /// How many records were told.
+        records: u64,
+    },
+    /// A node's key signs from now on, or no more.
+    Enrolment {
+        /// The node's name, for people.
+        node: String,
+        /// The public key (Ed25519).
+        key: [u8; 32],
+        /// Whether it signs no more.
+        revoked: bool,
+    },
+    /// Records were taken out of the store because they were old enough.
+    Retention {
+        /// Of which days, counted from 1970-01-01.
+        days: RangeInclusive<i64>,
+        /// The checkpoint that covers them.
+        checkpoint: String,
+        /// How many.
+        records: u64,
+    },
+    /// Requests were refused, summed up.
+    Refusal {
+        /// Why.
+        cause: String,
+        /// From where.
+        source: String,
+        /// How many.
+        count: u64,
+        /// When the first one came.
+        first: Instant,
+        /// When the last one came.
+        last: Instant,
+    },
+}
+
+/// An act as it is stored: its bytes are hashed and never encoded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedAct {
+    /// What it says.
+    pub record: ActRecord,
+    /// `SHA256(0x00 ‖ domain ‖ len ‖ bytes)`.
+    pub leaf: Digest,
+    /// Its canonical bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Act {
+    /// What it is called.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Access { .. } => "access",
+            Self::Enrolment { .. } => "enrolment",
+            Self::Retention { .. } => "retention",
+            Self::Refusal { .. } => "refusal",
+        }
+    }
+
+    fn put(&self, out: &mut Out<'_>) -> Encoded {
+        match self {
+            Self::Access { verb, query, records } => {
+                out.array(4)?.u8(0)?.str(verb)?.str(query)?.u64(*records)?;
+            }
+            Self::Enrolment { node, key, revoked } => {
+                out.array(4)?.u8(1)?.str(node)?.bytes(key)?.bool(*revoked)?;
+            }
+            Self::Retention { days, checkpoint, records } => {
+                out.array(5)?.u8(2)?.i64(*days.start())?.i64(*days.end())?.str(checkpoint)?.u64(*records)?;
+            }
+            Self::Refusal { cause, source, count, first, last } => {
+                out.array(6)?.u8(3)?.str(cause)?.str(source)?.u64(*count)?;
+                put_instant(out, *first)?;
+                put_instant(out, *last)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(input: &mut In<'_>) -> Result<Self, Error> {
+        let length = input.array()?;
+        match (input.u8()?, length) {
+            (0, Some(4)) => Ok(Self::Access { verb: text(input)?, query: text(input)?, records: input.u64()? }),
+            (1, Some(4)) => Ok(Self::Enrolment { node: text(input)?, key: fixed(input)?, revoked: input.bool()? }),
+            (2, Some(5)) => Ok(Self::Retention {
+                days: input.i64()?..=input.i64()?,
+                checkpoint: text(input)?,
+                records: input.u64()?,
+            }),
+            (3, Some(6)) => Ok(Self::Refusal {
+                cause: text(input)?,
+                source: text(input)?,
+                count: input.u64()?,
+                first: cbor::instant(input)?,
+                last: cbor::instant(input)?,
+            }),
+            _ => Err(refused("an act of a kind that is not known")),
+        }
+    }
+}
+
+impl ActRecord {
+    /// Encodes and hashes it, unless a text is too long.
+    pub fn seal(self) -> Result<SealedAct, InvalidRecord> {
+        let bytes = cbor::encode(|out| self.put(out));
+        SealedAct::decode(&bytes)
+    }
+
+    fn put(&self, out: &mut Out<'_>) -> Encoded {
+        out.map(FIELDS)?.u8(0)?.u8(VERSION)?.u8(1)?.bytes(&self.id.0)?;
+        put_instant(out.u8(2)?, self.at)?;
+        self.act.put(out.u8(3)?.str(self.actor.as_str())?.u8(4)?)
+    }
+
+    fn take(input: &mut In<'_>) -> Result<Self, Error> {
+        expect_fields(input)?;
+        expect_key(input, 0)?;
+        let version = input.u8()?;
+        if version != VERSION {
+            return Err(refused(format_args!("version {version} of acts is newer than this program")));
+        }
+        expect_key(input, 1)?;
+        let id = ActId(fixed(input)?);
+        expect_key(input, 2)?;
+        let at = cbor::instant(input)?;
+        expect_key(input, 3)?;
+        let actor = parsed(input)?;
+        expect_key(input, 4)?;
+        Ok(Self { id, at, actor, act: Act::take(input)? })
+    }
+}
+
+impl SealedAct {
+    /// Reads an act, refusing anything but its one canonical form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, InvalidRecord> {
+        let record =
+            ActRecord::take(&mut Decoder::new(bytes)).map_err(|error| InvalidRecord::Format(error.to_string()))?;
+        match cbor::encode(|out| record.put(out)) == bytes {
+            true => Ok(Self { record, leaf: leaf::of(DOMAIN, bytes), bytes: bytes.to_vec() }),
+            false => Err(InvalidRecord::NotCanonical),
+        }
+    }
+}
+
+fn expect_fields(input: &mut In<'_>) -> Result<(), Error> {
+    match input.map()? == Some(FIELDS) {
+        true => Ok(()),
+        false => Err(refused(format_args!("an act has {FIELDS} fields"))),
+    }
+}
+
+fn text(input: &mut In<'_>) -> Result<String, Error> {
+    let text = input.str()?;
+    match text.len() <= LONGEST {
+        true => Ok(text.to_owned()),
+        false => Err(refused(format_args!("a text of an act has at most {LONGEST} bytes"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(act: Act) -> ActRecord {
+        let at = Instant::from_micros(1_780_315_200_000_001).unwrap();
+        ActRecord { id: ActId([7; 16]), at, actor: "os/mia".parse().unwrap(), act }
+    }
+
+    fn acts() -> Vec<Act> {
+        let (first, last) = (Instant::from_micros(3).unwrap(), Instant::from_micros(4).unwrap());
+        vec![
+            Act::Access { verb: "audit search".to_owned(), query: "--since 7d".to_owned(), records: 9 },
+            Act::Enrolment { node: "node-1".to_owned(), key: [9; 32], revoked: false },
+            Act::Retention { days: 20_000..=20_001, checkpoint: "a note".to_owned(), records: 3 },
+            Act::Refusal { cause: "malformed".to_owned(), source: "10.0.0.1".to_owned(), count: 5, first, last },
+        ]
+    }
+
+    #[test]
+    fn act_is_read_as_it_was_written_and_no_bit_of_it_is_free() {
+        for act in acts() {
+            let sealed = record(act).seal().unwrap();
+            assert_eq!(SealedAct::decode(&sealed.bytes), Ok(sealed.clone()));
+            for at in 0..sealed.bytes.len() {
+                for bit in 0..8 {
+                    let mut other = sealed.bytes.clone();
+                    other[at] ^= 1 << bit;
+                    assert!(SealedAct::decode(&other).map_or(true, |it| it.leaf != sealed.leaf), "byte {at}");
+                }
+            }
+            let longer = [&sealed.bytes[..], &[0]].concat();
+            assert_eq!(SealedAct::decode(&longer), Err(InvalidRecord::NotCanonical));
+        }
+    }
+
+    #[test]
+    fn act_with_a_text_that_is_too_long_is_none() {
+        let access = |length| Act::Access { verb: String::new(), query: "x".repeat(length), records: 0 };
+        assert!(record(access(LONGEST)).seal().is_ok());
+        assert!(matches!(record(access(LONGEST + 1)).seal(), Err(InvalidRecord::Format(_))));
+    }
+
+    /// The bytes of version 1 stay what they are: a change here breaks every stored log.
+    #[test]
+    fn format_version_1_does_not_change() {
+        let leaves: Vec<String> = acts().into_iter().map(|act| record(act).seal().unwrap().leaf.short()).collect();
+        assert_eq!(leaves, ["1580a0da18e5", "03ffd172ab1f", "171dead6d860", "7dde18181d25"]);
+    }
+}
