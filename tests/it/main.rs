@@ -10,6 +10,7 @@ mod crashes;
 mod crates;
 mod durability;
 mod explaining;
+mod exporting;
 mod first_run;
 mod following;
 mod grpc;

@@ -94,6 +94,24 @@ impl From<HeaderColumns> for StoredHeader {
 }
 
 impl StoredHeader {
+    /// The row of a header whose bytes are there alone. Bytes that are none become a row that says so when it is decoded.
+    pub fn of_bytes(stream: StreamId, number: u64, bytes: Vec<u8>) -> Self {
+        let covers = SealedHeader::decode(&bytes).map(|sealed| sealed.header.covers);
+        let (first_seq, count, root) = match &covers {
+            Ok(covers) => (covers.first_seq, covers.count, covers.root.as_bytes().to_vec()),
+            Err(_) => (0, 0, Vec::new()),
+        };
+        let column = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        Self {
+            stream: stream.as_bytes().to_vec(),
+            number: column(number),
+            first_seq: column(first_seq),
+            count: column(count),
+            root,
+            header: bytes,
+        }
+    }
+
     /// Decodes the header and compares every column with what it says; says what is wrong.
     pub fn decode(&self) -> Result<SealedHeader, String> {
         let sealed = SealedHeader::decode(&self.header).map_err(|why| why.to_string())?;

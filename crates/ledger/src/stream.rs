@@ -23,7 +23,8 @@ impl StreamId {
         bytes.try_into().ok().map(Self)
     }
 
-    fn from_hex(text: &str) -> Option<Self> {
+    /// From 32 lower-case hexadecimal digits, if it is that.
+    pub fn from_hex(text: &str) -> Option<Self> {
         let hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(|number| Self(number.to_be_bytes()))
     }

@@ -7,10 +7,10 @@ use magistrate_model::{Digest, Instant, Span};
 use super::{Finding, Kind, Trusted};
 use crate::header::{LeftStream, Says, SealedHeader};
 use crate::merkle::Tree;
-use crate::record::InvalidRecord;
+use crate::record::{InvalidRecord, SealedRecord};
 use crate::sealer::origin;
 use crate::stored::{StoredDecision, StoredHeader};
-use crate::stream::StreamId;
+use crate::stream::{DecisionId, StreamId};
 
 /// A stream that said nothing for longer than this is silent: it says something every minute, and ships within seconds.
 const SILENT_AFTER: Span = Span::seconds(180);
@@ -144,9 +144,34 @@ impl StreamVerifier {
         }
     }
 
-    /// Takes the next record by place.
+    /// Takes the next record by place, as a store keeps it: it must be its one canonical form, and its columns must say what
+    /// it says.
     pub fn record(&mut self, row: &StoredDecision) {
-        let seq = row.seq();
+        let read = row.decode().map(|decision| decision.leaf).map_err(|damaged| {
+            let kind = match row.misplaced() {
+                Some(InvalidRecord::Misplaced { .. }) => Kind::Reordered,
+                Some(InvalidRecord::Format(_) | InvalidRecord::NotCanonical) | None => Kind::Altered,
+            };
+            (kind, damaged.why)
+        });
+        self.take(row.seq(), read);
+    }
+
+    /// Takes the next record by place, of which there are its bytes alone. That they are those that were sealed is what
+    /// headers tell; they are read as far as stores index them.
+    pub fn bytes(&mut self, seq: u64, bytes: Vec<u8>) {
+        let id = DecisionId { stream: self.stream, seq };
+        let read = SealedRecord::read(id, bytes).map(|record| record.leaf).map_err(|why| {
+            let kind = match why {
+                InvalidRecord::Misplaced { .. } => Kind::Reordered,
+                InvalidRecord::Format(_) | InvalidRecord::NotCanonical => Kind::Altered,
+            };
+            (kind, why.to_string())
+        });
+        self.take(seq, read);
+    }
+
+    fn take(&mut self, seq: u64, read: Result<Digest, (Kind, String)>) {
         let at = format!("{}-{seq}", self.stream);
         self.records += 1;
         if seq <= self.last_seq {
@@ -154,14 +179,10 @@ impl StreamVerifier {
         }
         self.skip_to(seq);
         self.last_seq = seq;
-        let leaf = match row.decode() {
-            Ok(decision) => Some(decision.leaf),
-            Err(damaged) => {
-                let kind = match row.misplaced() {
-                    Some(InvalidRecord::Misplaced { .. }) => Kind::Reordered,
-                    Some(InvalidRecord::Format(_) | InvalidRecord::NotCanonical) | None => Kind::Altered,
-                };
-                self.find(kind, at, 1, damaged.why);
+        let leaf = match read {
+            Ok(leaf) => Some(leaf),
+            Err((kind, why)) => {
+                self.find(kind, at, 1, why);
                 None
             }
         };

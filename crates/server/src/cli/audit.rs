@@ -32,6 +32,12 @@ pub(crate) enum AuditVerb {
     /// Find out whether history is what was recorded: every record, every header, every checkpoint
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
+    /// Copy the history into files that can be verified elsewhere; run again, it adds what is new
+    #[command(after_help = EXPORT_HELP)]
+    Export {
+        /// The directory; made if it is not there
+        dir: PathBuf,
+    },
     /// Show the key that verifies this node's checkpoints, to be pinned
     Key {
         /// Make a signing key in this file first, for a node that will be given it
@@ -57,6 +63,10 @@ The recorded question is asked again at its instant, of the policies, entities a
 was known then and everything that was answered must come out as recorded. Exit code 7: something did not, or a state is
 gone. With --under, what would be answered otherwise is told, and exit code 6 says that there is something.";
 
+const EXPORT_HELP: &str = "\
+JSON lines: every record and header as it was sealed, in base64, by stream, and every checkpoint. What was interrupted is
+taken up where it ended. `magistrate audit verify --from DIR --key KEY` verifies it, and needs no store.";
+
 const VERIFY_HELP: &str = "\
 Nothing that is stored is believed. What is believed are keys that were pinned elsewhere (--key) and checkpoints that were
 kept elsewhere (--seen): whoever can write to the store can still take away, unseen, what was recorded after the newest of
@@ -65,6 +75,9 @@ lost_in_crash, not_covered and silent, is told, and is no failure.";
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
+    /// Verify an exported history instead of the store's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Option<PathBuf>,
     /// A verifier key that is trusted, as `magistrate audit key` shows it, or a file of them; may be repeated
     #[arg(long, value_name = "KEY|FILE")]
     pub(crate) key: Vec<String>,

@@ -10,7 +10,8 @@ use magistrate_pdp::history::{self, Reading, SearchWords, Tail, check_stretches}
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position};
 use serde_json::Value as Json;
 
-use super::{decision, input, replay, store, tally, verify};
+use super::exported::Exported;
+use super::{decision, export, input, replay, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -28,8 +29,14 @@ const SOON: u32 = 75;
 const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
 
 pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant) -> anyhow::Result<Exit> {
+    if let AuditVerb::Verify(args) = &verb
+        && let Some(dir) = &args.from
+    {
+        return verify::run(&Exported::open(dir)?, out, args, now).await;
+    }
     let store = store::open(config).await?;
     match verb {
+        AuditVerb::Export { dir } => export::run(&store, out, &dir).await?,
         AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,

@@ -7,6 +7,8 @@ mod check;
 mod decision;
 mod doctor;
 mod entity;
+mod export;
+mod exported;
 mod grant;
 mod health;
 mod init;

@@ -1,6 +1,7 @@
 //! `audit verify`: whether the history is what was recorded.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
@@ -31,7 +32,18 @@ struct Report {
     keys: usize,
 }
 
-pub(crate) async fn run(store: &Store, out: Out, args: &VerifyArgs, now: Instant) -> anyhow::Result<Exit> {
+/// Where the records of a stream are read from.
+pub(crate) trait Records: Evidence {
+    /// Gives every record of a stream to the verifier, by place, and tells how many were read from time to time.
+    fn give(
+        &self,
+        stream: StreamId,
+        verifier: &mut StreamVerifier,
+        read: &mut dyn FnMut(u64),
+    ) -> impl Future<Output = anyhow::Result<()>>;
+}
+
+pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: Instant) -> anyhow::Result<Exit> {
     let keys = keys(args)?;
     let seen = match &args.seen {
         Some(_) if keys.is_empty() => bail!("checkpoints that were seen say nothing without a pinned key; give --key"),
@@ -63,7 +75,7 @@ pub(crate) async fn run(store: &Store, out: Out, args: &VerifyArgs, now: Instant
     Ok(Exit::Ok)
 }
 
-async fn verify(store: &Store, trusted: Trusted, keys: usize, now: Instant) -> anyhow::Result<Report> {
+async fn verify(store: &impl Records, trusted: Trusted, keys: usize, now: Instant) -> anyhow::Result<Report> {
     let known = store.streams().await?;
     // What runs say of earlier ones is read first: what they speak of was in the store before they could say so.
     let (mut told, mut total) = (BTreeMap::<StreamId, (Instant, LeftStream)>::new(), 0);
@@ -89,37 +101,38 @@ async fn verify(store: &Store, trusted: Trusted, keys: usize, now: Instant) -> a
         if let Some((_, left)) = told.remove(&id) {
             verifying.told(left);
         }
-        outcomes.push((id, records(store, id, last_place, verifying, &mut counting, now).await?));
+        store.give(id, &mut verifying, &mut |read| counting.add(read)).await?;
+        outcomes.push((id, verifying.finish(last_place, now)));
     }
     counting.end();
     others.splice(0..0, trusted.findings);
     Ok(Report { streams: outcomes, others, keys })
 }
 
-async fn records(
-    store: &Store,
-    stream: StreamId,
-    last_place: u64,
-    mut verifier: StreamVerifier,
-    counting: &mut Counting,
-    now: Instant,
-) -> anyhow::Result<Verified> {
-    let mut after = 0;
-    loop {
-        let page = store.records(stream, after, PAGE).await?;
-        let is_last = page.len() < PAGE as usize;
-        // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
-        let end = page.last().map_or(0, StoredDecision::seq);
-        let mut taken = 0;
-        for row in page.iter().filter(|row| is_last || row.seq() < end) {
-            verifier.record(row);
-            taken += 1;
-        }
-        counting.add(taken);
-        match (is_last, taken) {
-            (true, _) => return Ok(verifier.finish(last_place, now)),
-            (false, 0) => bail!("place {end} of stream {stream} is stored {PAGE} times and more"),
-            (false, _) => after = end - 1,
+impl Records for Store {
+    async fn give(
+        &self,
+        stream: StreamId,
+        verifier: &mut StreamVerifier,
+        read: &mut dyn FnMut(u64),
+    ) -> anyhow::Result<()> {
+        let mut after = 0;
+        loop {
+            let page = self.records(stream, after, PAGE).await?;
+            let is_last = page.len() < PAGE as usize;
+            // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
+            let end = page.last().map_or(0, StoredDecision::seq);
+            let mut taken = 0;
+            for row in page.iter().filter(|row| is_last || row.seq() < end) {
+                verifier.record(row);
+                taken += 1;
+            }
+            read(taken);
+            match (is_last, taken) {
+                (true, _) => return Ok(()),
+                (false, 0) => bail!("place {end} of stream {stream} is stored {PAGE} times and more"),
+                (false, _) => after = end - 1,
+            }
         }
     }
 }

@@ -1,0 +1,164 @@
+//! `audit export`: the history into files.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use data_encoding::BASE64;
+use magistrate_ledger::{StoredCheckpoint, StoredHeader, StreamId};
+use magistrate_pdp::Evidence as _;
+use serde::Serialize;
+use serde_json::json;
+
+use super::exported::{CHECKPOINTS, HeaderLine, RecordLine, each_line, headers_of, records_of};
+use super::progress::Counting;
+use crate::output::Out;
+use crate::signing;
+use crate::store::Store;
+
+/// Records read at a time.
+const PAGE: u32 = 4_096;
+/// The end of a file, where its last line is looked for: more than the longest record in base64.
+const TAIL: u64 = 8 << 20;
+
+/// What was added.
+#[derive(Default)]
+struct Added {
+    records: u64,
+    headers: u64,
+    checkpoints: u64,
+}
+
+/// Copies what is not in the directory yet.
+///
+/// What is read first is written last: checkpoints cover headers that are there, headers cover records that are there,
+/// whenever it is interrupted and whatever is recorded meanwhile.
+pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the directory `{}`", dir.display()))?;
+    let checkpoints = store.checkpoints().await?;
+    let streams = store.streams().await?;
+    let mut total = 0;
+    for stream in &streams {
+        total += store.last_place(*stream).await?;
+    }
+    let (mut added, mut counting) = (Added::default(), Counting::new("exporting", total));
+    for stream in &streams {
+        let headers = store.headers(*stream).await?;
+        added.records += records(store, dir, *stream, &mut counting).await?;
+        added.headers += append_headers(dir, *stream, &headers)?;
+    }
+    added.checkpoints = append_checkpoints(dir, &checkpoints)?;
+    counting.end();
+    let Added { records, headers, checkpoints } = added;
+    let told = || {
+        format!(
+            "{records} records, {headers} headers and {checkpoints} checkpoints were added to `{}`, of {} streams",
+            dir.display(),
+            streams.len()
+        )
+    };
+    let json =
+        || json!({ "records": records, "headers": headers, "checkpoints": checkpoints, "streams": streams.len() });
+    Ok(out.either(told, json)?)
+}
+
+async fn records(store: &Store, dir: &Path, stream: StreamId, counting: &mut Counting) -> anyhow::Result<u64> {
+    let path = records_of(dir, stream);
+    let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<RecordLine<'_>>(line)?.seq))?;
+    let (mut after, mut added) = (file.last, 0);
+    counting.add(after);
+    loop {
+        let page = store.records(stream, after, PAGE).await?;
+        for row in &page {
+            file.write(&RecordLine { seq: row.seq(), record: &BASE64.encode(&row.body) })?;
+        }
+        counting.add(page.len() as u64);
+        added += page.len() as u64;
+        match page.last() {
+            Some(last) if page.len() == PAGE as usize => after = last.seq(),
+            Some(_) | None => break,
+        }
+    }
+    file.finish()?;
+    Ok(added)
+}
+
+fn append_headers(dir: &Path, stream: StreamId, headers: &[StoredHeader]) -> anyhow::Result<u64> {
+    let path = headers_of(dir, stream);
+    let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<HeaderLine<'_>>(line)?.number))?;
+    let mut added = 0;
+    for row in headers {
+        let number = u64::try_from(row.number).context("a header has a number below 0")?;
+        if number > file.last {
+            file.write(&HeaderLine { number, header: &BASE64.encode(&row.header) })?;
+            added += 1;
+        }
+    }
+    file.finish()?;
+    Ok(added)
+}
+
+fn append_checkpoints(dir: &Path, checkpoints: &[StoredCheckpoint]) -> anyhow::Result<u64> {
+    let path = dir.join(CHECKPOINTS);
+    let mut file = Lines::open(&path, |_| Ok(0))?;
+    let mut known = BTreeSet::new();
+    each_line(&path, |_, line| {
+        known.extend(signing::note_of(str::from_utf8(line)?));
+        Ok(())
+    })?;
+    let mut added = 0;
+    for checkpoint in checkpoints.iter().filter(|it| !known.contains(&it.note)) {
+        file.write(&json!({ "note": checkpoint.note }))?;
+        added += 1;
+    }
+    file.finish()?;
+    Ok(added)
+}
+
+/// A file of lines that is added to.
+struct Lines<'a> {
+    path: &'a Path,
+    file: BufWriter<File>,
+    /// What its last line says of where it is.
+    last: u64,
+}
+
+impl<'a> Lines<'a> {
+    /// Opens it behind its last whole line; what was written half is cut off.
+    fn open(path: &'a Path, place: impl Fn(&[u8]) -> anyhow::Result<u64>) -> anyhow::Result<Self> {
+        let open = || -> anyhow::Result<(File, u64)> {
+            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let length = file.metadata()?.len();
+            let from = length.saturating_sub(TAIL);
+            let mut end = Vec::new();
+            file.seek(SeekFrom::Start(from))?;
+            file.read_to_end(&mut end)?;
+            let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let lines = end.get(..whole).unwrap_or_default();
+            let last =
+                lines.strip_suffix(b"\n").map(|lines| lines.rsplit(|byte| *byte == b'\n').next().unwrap_or(lines));
+            let last = last.map(place).transpose().context("its last line is none of an export")?;
+            let length = from + whole as u64;
+            file.set_len(length)?;
+            file.seek(SeekFrom::Start(length))?;
+            Ok((file, last.unwrap_or(0)))
+        };
+        let (file, last) = open().with_context(|| format!("cannot add to `{}`", path.display()))?;
+        Ok(Self { path, file: BufWriter::new(file), last })
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
+        let written = serde_json::to_writer(&mut self.file, line).map_err(std::io::Error::from);
+        written
+            .and_then(|()| self.file.write_all(b"\n"))
+            .with_context(|| format!("cannot write `{}`; run the export again when there is room", self.path.display()))
+    }
+
+    /// Brings it to the disk.
+    fn finish(mut self) -> anyhow::Result<()> {
+        let kept = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
+        kept.with_context(|| format!("cannot write `{}`; run the export again when there is room", self.path.display()))
+    }
+}

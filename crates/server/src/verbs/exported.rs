@@ -1,0 +1,171 @@
+//! A history in files: what `audit export` writes and `audit verify --from` reads.
+//!
+//! A directory holds, for each stream, `<stream>.records.jsonl` (a line `{"seq", "record"}` for each record, by place) and
+//! `<stream>.headers.jsonl` (a line `{"number", "header"}` for each header, by number), and `checkpoints.jsonl` (a line
+//! `{"note"}` for each checkpoint). Records and headers are the bytes that were sealed, in base64 (RFC 4648, section 4).
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use data_encoding::BASE64;
+use magistrate_ledger::verify::StreamVerifier;
+use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId, read_note};
+use magistrate_pdp::{Evidence, HistoryError};
+use serde::{Deserialize, Serialize};
+
+use super::verify::Records;
+use crate::signing;
+
+pub(super) const CHECKPOINTS: &str = "checkpoints.jsonl";
+const RECORDS: &str = ".records.jsonl";
+const HEADERS: &str = ".headers.jsonl";
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 20;
+/// Records between two tellings of how far it is.
+const TOLD_EVERY: u64 = 4_096;
+
+/// A record in its file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecordLine<'a> {
+    pub(super) seq: u64,
+    pub(super) record: &'a str,
+}
+
+/// A header in its file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderLine<'a> {
+    pub(super) number: u64,
+    pub(super) header: &'a str,
+}
+
+/// The files of a stream.
+pub(super) fn records_of(dir: &Path, stream: StreamId) -> PathBuf {
+    dir.join(format!("{stream}{RECORDS}"))
+}
+
+/// Likewise.
+pub(super) fn headers_of(dir: &Path, stream: StreamId) -> PathBuf {
+    dir.join(format!("{stream}{HEADERS}"))
+}
+
+/// A directory that holds an exported history.
+#[derive(Debug)]
+pub(super) struct Exported {
+    dir: PathBuf,
+}
+
+impl Exported {
+    /// Opens it; one that holds nothing of a history is none.
+    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let exported = Self { dir: dir.to_owned() };
+        let streams =
+            exported.all().with_context(|| format!("cannot read the exported history in `{}`", dir.display()))?;
+        if streams.is_empty() && !dir.join(CHECKPOINTS).exists() {
+            bail!("`{}` holds no exported history; `magistrate audit export` makes one", dir.display());
+        }
+        Ok(exported)
+    }
+
+    /// Every stream that has a file.
+    fn all(&self) -> std::io::Result<Vec<StreamId>> {
+        let mut streams = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let name = name.to_string_lossy();
+            let stem = name.strip_suffix(RECORDS).or_else(|| name.strip_suffix(HEADERS));
+            streams.extend(stem.and_then(StreamId::from_hex));
+        }
+        streams.sort();
+        streams.dedup();
+        Ok(streams)
+    }
+}
+
+/// Gives every whole line of a file, and its number; none where it is not there. What is behind the last line's end was
+/// written half.
+pub(super) fn each_line(path: &Path, mut take: impl FnMut(u64, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let at = |number: u64| format!("line {number} of `{}`", path.display());
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        file => file.with_context(|| format!("cannot read `{}`", path.display()))?,
+    };
+    let (mut reader, mut line, mut number) = (BufReader::with_capacity(BUFFER, file), Vec::new(), 0);
+    loop {
+        line.clear();
+        number += 1;
+        let read = reader.read_until(b'\n', &mut line).with_context(|| at(number))?;
+        match line.strip_suffix(b"\n") {
+            Some(whole) => take(number, whole).with_context(|| at(number))?,
+            None if read == 0 => return Ok(()),
+            None => bail!("{} was written half; run the export again", at(number)),
+        }
+    }
+}
+
+impl Evidence for Exported {
+    async fn streams(&self) -> Result<Vec<StreamId>, HistoryError> {
+        self.all().map_err(|error| HistoryError::Unreachable(error.to_string()))
+    }
+
+    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
+        let mut headers = Vec::new();
+        let read = each_line(&headers_of(&self.dir, stream), |_, line| {
+            let HeaderLine { number, header } = serde_json::from_slice(line)?;
+            headers.push(StoredHeader::of_bytes(stream, number, BASE64.decode(header.as_bytes())?));
+            Ok(())
+        });
+        read.map(|()| headers).map_err(|error| unreadable(&error))
+    }
+
+    /// The records tell themselves where they end; checkpoints say how far they must go.
+    async fn last_place(&self, _stream: StreamId) -> Result<u64, HistoryError> {
+        Ok(0)
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        let mut checkpoints = Vec::new();
+        let read = each_line(&self.dir.join(CHECKPOINTS), |_, line| {
+            let note = signing::note_of(str::from_utf8(line)?).context("it holds no checkpoint")?;
+            let said = read_note(&note)?;
+            let root = said.root.as_bytes().to_vec();
+            checkpoints.push(StoredCheckpoint { origin: said.origin, size: said.size.try_into()?, root, note });
+            Ok(())
+        });
+        read.map(|()| checkpoints).map_err(|error| unreadable(&error))
+    }
+
+    /// Columns are not exported: there is nothing to compare with what records say.
+    async fn records(&self, _stream: StreamId, _after: u64, _limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Records for Exported {
+    async fn give(
+        &self,
+        stream: StreamId,
+        verifier: &mut StreamVerifier,
+        read: &mut dyn FnMut(u64),
+    ) -> anyhow::Result<()> {
+        let mut untold = 0;
+        each_line(&records_of(&self.dir, stream), |_, line| {
+            let RecordLine { seq, record } = serde_json::from_slice(line)?;
+            verifier.bytes(seq, BASE64.decode(record.as_bytes())?);
+            untold += 1;
+            if untold == TOLD_EVERY {
+                read(std::mem::take(&mut untold));
+            }
+            Ok(())
+        })?;
+        read(untold);
+        Ok(())
+    }
+}
+
+fn unreadable(error: &anyhow::Error) -> HistoryError {
+    HistoryError::Unreachable(format!("{error:#}"))
+}
