@@ -20,6 +20,7 @@ mod packaging;
 mod postgres;
 mod python;
 mod replaying;
+mod reviewing;
 mod repository;
 mod starting;
 mod supply_chain;

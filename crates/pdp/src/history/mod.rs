@@ -5,6 +5,7 @@
 
 mod filter;
 pub mod replay;
+mod review;
 mod search;
 mod tail;
 mod tally;
@@ -18,6 +19,7 @@ use magistrate_ledger::{
 use magistrate_model::{Cause, Instant, Span};
 
 pub use filter::{DecisionFilter, Wanted};
+pub use review::Usage;
 pub use search::{Found, Reading, search};
 pub use tail::Tail;
 pub use tally::{Bucket, Tally, check_stretches, tally};

@@ -47,6 +47,19 @@ pub(crate) enum AuditVerb {
     /// Decide again what was decided: by what was in force then, or by something else
     #[command(after_help = REPLAY_HELP)]
     Replay(Box<ReplayArgs>),
+    /// Show what could be taken away: grants and policies that nothing needed, what never ends, what ends soon, who is refused
+    #[command(after_help = REVIEW_HELP)]
+    Review {
+        /// Look at so much of history
+        #[arg(long, value_name = "SPAN", default_value = "90d")]
+        within: String,
+        /// What ends within that is ending soon
+        #[arg(long, value_name = "SPAN", default_value = "14d")]
+        soon: String,
+        /// Tell of so many principals that were refused most
+        #[arg(long, value_name = "COUNT", default_value_t = 10)]
+        denied: usize,
+    },
     /// Show one decision in full
     Show {
         /// The decision's id
@@ -62,6 +75,10 @@ const REPLAY_HELP: &str = "\
 The recorded question is asked again at its instant, of the policies, entities and grants of its revision: everything that
 was known then and everything that was answered must come out as recorded. Exit code 7: something did not, or a state is
 gone. With --under, what would be answered otherwise is told, and exit code 6 says that there is something.";
+
+const REVIEW_HELP: &str = "\
+A grant is unused if it made no answer possible within that time, although it was in force for all of it; a policy is unused
+if it decided nothing. A forbid that decided nothing may be doing its work: nobody tried.";
 
 const EXPORT_HELP: &str = "\
 JSON lines: every record and header as it was sealed, in base64, by stream, and every checkpoint. What was interrupted is

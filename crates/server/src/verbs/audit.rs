@@ -11,7 +11,7 @@ use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position
 use serde_json::Value as Json;
 
 use super::exported::Exported;
-use super::{decision, export, input, replay, store, tally, verify};
+use super::{decision, export, input, replay, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -42,6 +42,10 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
         AuditVerb::Verify(args) => return verify::run(&store, out, &args, now).await,
         AuditVerb::Replay(args) => return replay::run(&store, config, out, &args, now).await,
+        AuditVerb::Review { within, soon, denied } => {
+            let review = review::Asked { within: within.parse()?, soon: soon.parse()?, denied };
+            review::run(&store, out, &review, now).await?;
+        }
         AuditVerb::Key { make } => {
             let signer = match make {
                 Some(path) => signing::create(&path, &config.node)?,

@@ -18,6 +18,7 @@ mod migrate;
 mod policy;
 mod progress;
 mod replay;
+mod review;
 mod role;
 mod scope;
 mod store;
