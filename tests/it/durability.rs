@@ -196,6 +196,42 @@ async fn full_disk_refuses_and_recovers() {
     assert_eq!(recorded, answered, "exactly the answered decisions are recorded");
 }
 
+/// A disk that turns read-only: what is answered is in a segment that is still open; where the next one cannot be made
+/// nothing is answered, and health drops. Once it can be written again, service resumes, and every answer is in history.
+#[tokio::test]
+async fn read_only_disk_refuses_and_recovers() {
+    let store = Store::example();
+    let _file = store.file("magistrate.toml", "[ledger]\nsegment_bytes = 1_048_576");
+    let mut running = Running::with(&store, &[(CLASS, "process")]);
+    let client = running.client().await;
+    let ask = || client.check(request(("User", "ana"), "readMessage", ("Message", "m-1001")), PATIENCE);
+    let mut answered = vec![ask().await.unwrap().decision_id];
+    let journal = store.data().join("journal");
+    let mount = |arguments: &[&str]| {
+        let ran = std::process::Command::new("mount").args(arguments).arg(&journal).output();
+        ran.is_ok_and(|output| output.status.success())
+    };
+    if !mount(&["--bind", journal.to_str().unwrap()]) || !mount(&["-o", "remount,bind,ro"]) {
+        return magistrate_tests::skip("read_only_disk_refuses_and_recovers", "nothing can be mounted here");
+    }
+    let unmount = Unmount(journal.clone());
+    let refusal = loop {
+        match ask().await {
+            Ok(answer) => answered.push(answer.decision_id),
+            Err(error) => break error.to_string(),
+        }
+        assert!(answered.len() < 20_000, "a disk that takes no new segment must refuse");
+    };
+    assert!(refusal.contains("could not be recorded") && refusal.contains("Read-only file system"), "{refusal}");
+    running.wait_for("not ready");
+    drop(unmount);
+    running.wait_for("\"ready\"");
+    answered.push(ask().await.unwrap().decision_id);
+    assert_eq!(running.terminate(), 0, "{}", running.logged());
+    let recorded: Vec<String> = store.history().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(recorded, answered, "exactly the answered decisions are recorded");
+}
+
 /// Writes until nothing more fits.
 fn fill(path: &std::path::Path) {
     use std::io::Write as _;

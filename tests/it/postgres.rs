@@ -11,6 +11,7 @@ mod chaos;
 mod failover;
 mod first_run;
 mod network;
+mod outages;
 mod propagation;
 mod secrets;
 mod terms;

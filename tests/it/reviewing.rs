@@ -36,7 +36,9 @@ async fn review_names_what_nothing_needed() {
     assert!(!policies.contains(&"messages.owner.read") && policies.contains(&"guardrails.suspended.nothing"), "{told}");
     assert_eq!(texts(&told, "most_denied", "principal"), [r#"Company::Service::"payments""#]);
     assert!(told.pointer("/most_denied/0/denials") == Some(&Json::from(2)), "{told}");
-    assert!(texts(&told, "ending_grants", "id").len() < texts(&review(&["--soon", "9000d"]), "ending_grants", "id").len());
+    assert!(
+        texts(&told, "ending_grants", "id").len() < texts(&review(&["--soon", "9000d"]), "ending_grants", "id").len()
+    );
     let page = store.run(&["audit", "review"]).code(0).out;
     assert!(page.contains("policies that decided nothing: ") && page.contains("payments"), "{page}");
 
