@@ -36,6 +36,35 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
+/// Where it is asked for, every decision is told as a log record once it is in the store, and nowhere else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_are_fed_to_whoever_watches() {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    let (store, collector) = (Store::example(), Collector::start().await);
+    let settings = format!("[telemetry]\notlp_endpoint = \"{}\"\ndecisions = true", collector.url());
+    let _file = store.file("magistrate.toml", &settings);
+    let mut node = Running::start(&store);
+    let allowed = node.check(("User", "ana"), "readMessage", ("Message", "m-1001")).await;
+    let denied = node.check(("Service", "payments"), "readMessage", ("Message", "m-1001")).await;
+    assert_eq!(node.terminate(), 0, "{}", node.logged());
+    let told = collector.logs(2).await;
+    let value = |n: usize, key: &str| {
+        let found = told[n].attributes.iter().find(|it| it.key == key).and_then(|it| it.value.clone());
+        match found.and_then(|it| it.value) {
+            Some(Value::StringValue(text)) => text,
+            other => panic!("{key}: {other:?}"),
+        }
+    };
+    for (n, answer, decision) in [(0, allowed, "allow"), (1, denied, "deny")] {
+        assert_eq!(told[n].event_name, "magistrate.decision");
+        assert_eq!(
+            (value(n, "magistrate.decision_id"), value(n, "magistrate.decision")),
+            (answer.decision_id, decision.into())
+        );
+    }
+    assert_eq!(value(1, "magistrate.principal"), r#"Company::Service::"payments""#);
+}
+
 /// A sampled parent's trace goes on here, and one that is not sampled is left alone; both are in the record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trace_of_the_caller_goes_on() {

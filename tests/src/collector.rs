@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
 };
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,6 +33,7 @@ pub struct Collector {
 struct Received {
     spans: Arc<Mutex<Vec<Span>>>,
     metrics: Arc<Mutex<Vec<String>>>,
+    logs: Arc<Mutex<Vec<LogRecord>>>,
     news: watch::Sender<usize>,
 }
 
@@ -43,6 +47,7 @@ impl Collector {
         let serving = Server::builder()
             .add_service(TraceServiceServer::new(received.clone()))
             .add_service(MetricsServiceServer::new(received.clone()))
+            .add_service(LogsServiceServer::new(received.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = tokio::spawn(async move { serving.await.unwrap() });
         Self { address, received, serving }
@@ -68,6 +73,23 @@ impl Collector {
     }
 }
 
+impl Collector {
+    /// Waits until so many log records came, and returns them.
+    #[track_caller]
+    pub fn logs(&self, count: usize) -> impl Future<Output = Vec<LogRecord>> {
+        let caller = std::panic::Location::caller();
+        let received = self.received.clone();
+        async move {
+            let mut news = received.news.subscribe();
+            let waited = news.wait_for(|_| received.logs.lock().unwrap().len() >= count);
+            let late = tokio::time::timeout(PATIENCE, waited).await.is_err();
+            let logs = received.logs.lock().unwrap().clone();
+            assert!(!late, "{caller}: {} of {count} log records came", logs.len());
+            logs
+        }
+    }
+}
+
 impl Drop for Collector {
     fn drop(&mut self) {
         self.serving.abort();
@@ -84,6 +106,19 @@ impl TraceService for Received {
         self.spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
         self.news.send_modify(|news| *news += 1);
         Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        self.logs.lock().unwrap().extend(scopes.flat_map(|scope| scope.log_records));
+        self.news.send_modify(|news| *news += 1);
+        Ok(Response::new(ExportLogsServiceResponse::default()))
     }
 }
 

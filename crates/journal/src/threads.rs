@@ -102,7 +102,9 @@ fn too_much(bytes: u64, most: u64) -> String {
 
 fn cannot_make(shared: &Shared, error: &io::Error) -> String {
     let (bytes, dir) = (shared.segment_bytes, shared.dir.display());
-    format!("cannot make a segment of {bytes} bytes in `{dir}`: {error}; free space there, and see that it can be written to")
+    format!(
+        "cannot make a segment of {bytes} bytes in `{dir}`: {error}; free space there, and see that it can be written to"
+    )
 }
 
 /// Syncs as soon as the sync before has ended, whatever was appended meanwhile: batches form by themselves.

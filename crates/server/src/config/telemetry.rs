@@ -17,6 +17,7 @@ pub(super) struct TelemetryFile {
     log_format: Option<LogFormat>,
     otlp_endpoint: Option<String>,
     trace_ratio: Option<f64>,
+    decisions: bool,
 }
 
 /// Telemetry, resolved.
@@ -32,6 +33,8 @@ pub(crate) struct Telemetry {
     pub(crate) otlp: Option<Otlp>,
     /// Of the traces that no caller has begun, so many are sampled.
     pub(crate) trace_ratio: f64,
+    /// Whether every decision is told there as well, as a log record.
+    pub(crate) decisions: bool,
 }
 
 /// A receiver of OTLP over gRPC.
@@ -79,6 +82,7 @@ impl Default for Telemetry {
             log_format: LogFormat::Auto,
             otlp: None,
             trace_ratio: TRACE_RATIO,
+            decisions: false,
         }
     }
 }
@@ -93,12 +97,17 @@ pub(super) fn resolve(file: TelemetryFile, environment: impl Fn(&str) -> Option<
     if !(0.0..=1.0).contains(&ratio) {
         bail!("`telemetry.trace_ratio` is {ratio}; it is a share between 0 and 1");
     }
+    let otlp = otlp(file.otlp_endpoint, &environment)?;
+    if file.decisions && otlp.is_none() {
+        bail!("`telemetry.decisions` is true, and nobody is named to be told; give `telemetry.otlp_endpoint`");
+    }
     Ok(Telemetry {
         log: LogLevel::parse(&text).context("`telemetry.log`")?,
         log_is_fixed: log.is_some(),
         log_format: format.or(file.log_format).unwrap_or_default(),
-        otlp: otlp(file.otlp_endpoint, &environment)?,
+        otlp,
         trace_ratio: ratio,
+        decisions: file.decisions,
     })
 }
 
@@ -170,6 +179,7 @@ mod tests {
     #[test]
     fn what_means_nothing_is_an_error() {
         check("log = 'magistrate_pdp=loud'", &[], "is no log filter");
+        check("decisions = true", &[], "nobody is named to be told");
         check("trace_ratio = 1.5", &[], "between 0 and 1");
         check("", &[("MAGISTRATE_LOG_FORMAT", "xml")], "no log format");
         check("", &[("OTEL_TRACES_SAMPLER", "jaeger_remote")], "known are");

@@ -2,8 +2,9 @@
 
 use anyhow::bail;
 use opentelemetry::KeyValue;
-use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{BatchConfigBuilder, BatchLogProcessor, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{MeterProviderBuilder, PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::Registry;
@@ -38,6 +39,26 @@ fn pushed(builder: MeterProviderBuilder, otlp: Option<&Otlp>) -> anyhow::Result<
         None => exporter,
     };
     Ok(builder.with_reader(PeriodicReader::builder(exporter.build()?).build()))
+}
+
+/// Decisions that wait to be told at most; more are left out.
+const WAITING: usize = 65_536;
+/// Decisions told at once at most.
+const AT_ONCE: usize = 2_048;
+
+/// The feed of decisions, if it is asked for.
+pub(super) fn decisions(settings: &Settings, resource: Resource) -> anyhow::Result<Option<SdkLoggerProvider>> {
+    let Some(otlp) = settings.otlp.as_ref().filter(|_| settings.decisions) else {
+        return Ok(None);
+    };
+    let exporter = LogExporter::builder().with_tonic();
+    let exporter = match &otlp.endpoint {
+        Some(endpoint) => exporter.with_endpoint(endpoint),
+        None => exporter,
+    };
+    let bounds = BatchConfigBuilder::default().with_max_queue_size(WAITING).with_max_export_batch_size(AT_ONCE).build();
+    let processor = BatchLogProcessor::builder(exporter.build()?).with_batch_config(bounds).build();
+    Ok(Some(SdkLoggerProvider::builder().with_resource(resource).with_log_processor(processor).build()))
 }
 
 /// What is sampled is decided before a span is begun, so every span that is begun is exported.

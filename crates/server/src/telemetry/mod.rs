@@ -5,6 +5,7 @@
 
 mod calls;
 mod export;
+mod feed;
 mod follower;
 mod gauges;
 mod log;
@@ -19,6 +20,7 @@ use anyhow::Context as _;
 use magistrate_grpc::{CallerStats, Certificates, TransportStats};
 use magistrate_pdp::Pdp;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{Registry, TextEncoder};
@@ -30,6 +32,7 @@ pub(crate) use sink::Timed;
 
 use crate::config::Telemetry as Settings;
 use crate::journal::Watch;
+use crate::telemetry::feed::Feed;
 use crate::telemetry::trace::Traces;
 
 /// Upper bounds of duration buckets in seconds: fine below a millisecond, where a PDP lives.
@@ -48,6 +51,8 @@ pub(crate) struct Telemetry {
     registry: Registry,
     meters: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
+    /// Where decisions are told, if they are.
+    decisions: Option<SdkLoggerProvider>,
     calls: Calls,
 }
 
@@ -57,11 +62,12 @@ impl Telemetry {
         let registry = Registry::new();
         let resource = export::resource(node);
         let meters = export::meters(settings, &registry, resource.clone()).context("cannot set up metrics")?;
+        let decisions = export::decisions(settings, resource.clone()).context("cannot set up the feed of decisions")?;
         let traces = export::traces(settings, resource).context("cannot set up traces")?;
         let meter = meters.meter("magistrate");
         let calls = Calls::new(&meter, Traces::new(traces.as_ref(), settings.trace_ratio));
         process::register(&meter);
-        Ok(Self { registry, meters, traces, calls })
+        Ok(Self { registry, meters, traces, decisions, calls })
     }
 
     /// Watches calls.
@@ -74,9 +80,9 @@ impl Telemetry {
         Polls::new(&self.meter())
     }
 
-    /// A sink whose shipments are measured.
+    /// A sink whose shipments are measured, and told elsewhere if that is wanted.
     pub(crate) fn timed<S>(&self, sink: S) -> Timed<S> {
-        Timed::new(sink, &self.meter())
+        Timed::new(sink, &self.meter(), Feed::new(self.decisions.as_ref()))
     }
 
     /// Gauges of a decision point; they do not keep it alive.
@@ -110,12 +116,15 @@ impl Telemetry {
 
     /// Exports what is left, as far as that succeeds within a short time.
     pub(crate) async fn stop(self) {
-        let Self { meters, traces, .. } = self;
+        let Self { meters, traces, decisions, .. } = self;
         let flushing = tokio::task::spawn_blocking(move || {
             // Telemetry that cannot be delivered keeps nobody from stopping.
             let _unsent = meters.shutdown_with_timeout(FLUSH);
             if let Some(traces) = traces {
                 let _unsent = traces.shutdown_with_timeout(FLUSH);
+            }
+            if let Some(decisions) = decisions {
+                let _unsent = decisions.shutdown_with_timeout(FLUSH);
             }
         });
         let _late = tokio::time::timeout(FLUSH * 2, flushing).await;

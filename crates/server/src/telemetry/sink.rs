@@ -6,23 +6,26 @@ use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, SignedCheckpoi
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
+use super::feed::Feed;
 use super::{RECORDS, SECONDS};
 
 /// Measures how long shipments take and how many records they hold.
 #[derive(Debug)]
 pub(crate) struct Timed<S> {
     sink: S,
+    feed: Feed,
     duration: Histogram<f64>,
     size: Histogram<u64>,
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(sink: S, meter: &Meter) -> Self {
+    pub(super) fn new(sink: S, meter: &Meter, feed: Feed) -> Self {
         let duration = meter.f64_histogram("magistrate.ledger.ship.duration").with_unit("s");
         let duration = duration.with_description("Time until a shipment was in the store, or had failed");
         let size = meter.u64_histogram("magistrate.ledger.ship.records").with_description("Records of a shipment");
         Self {
             sink,
+            feed,
             duration: duration.with_boundaries(SECONDS.to_vec()).build(),
             size: size.with_boundaries(RECORDS.to_vec()).build(),
         }
@@ -37,6 +40,9 @@ impl<S: Sink> Sink for Timed<S> {
         let attributes = [KeyValue::new("outcome", outcome_name)];
         self.duration.record(now().duration_since(started).as_secs_f64(), &attributes);
         self.size.record(batch.len() as u64, &attributes);
+        if outcome.is_ok() {
+            self.feed.tell(batch);
+        }
         outcome
     }
 
