@@ -5,8 +5,9 @@ use magistrate_ledger::RecordedDecision;
 use super::filter::DecisionFilter;
 use super::{DecisionHistory, HistoryError, Page, Position};
 
-/// Rows read at once where not every one of them will be returned.
-const CHUNK: u32 = 256;
+/// Rows read at once where not every one of them will be returned: few at first, and more where few of them are wanted.
+const FIRST_CHUNK: u32 = 256;
+const LATER_CHUNK: u32 = 4_096;
 
 /// How much of history is read for one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,8 @@ pub async fn search<H: DecisionHistory>(
     let (wanted, mut read, mut found) = (reading.limit as usize, 0_u32, Found::default());
     while found.decisions.len() < wanted {
         let left = u32::try_from(wanted - found.decisions.len()).unwrap_or(u32::MAX);
-        let chunk = if by_columns { left } else { CHUNK.min(reading.rows.saturating_sub(read)) };
+        let some = if read == 0 { FIRST_CHUNK } else { LATER_CHUNK };
+        let chunk = if by_columns { left } else { some.min(reading.rows.saturating_sub(read)) };
         let rows = history.page(filter, page, chunk).await?;
         let is_last = rows.len() < chunk as usize;
         read = read.saturating_add(chunk);
