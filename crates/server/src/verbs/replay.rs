@@ -1,11 +1,13 @@
 //! `audit replay`: deciding again what was decided.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use magistrate_ledger::RecordedDecision;
-use magistrate_model::{Instant, Span};
+use magistrate_model::{Instant, Revision, Span};
 use magistrate_pap::PolicyFiles;
 use magistrate_pdp::history::replay::{Departure, NotReplayable, Replayed, Replayer, replay_by};
 use magistrate_pdp::history::{Found, Reading, search, tally};
@@ -94,7 +96,47 @@ async fn by(store: &Store, under: Option<&str>) -> anyhow::Result<By> {
     })
 }
 
+/// A decision, and what came out when it was made again.
+type Outcome = (RecordedDecision, Result<Replayed, NotReplayable>);
+
 impl By {
+    /// Decides a page again, on every core.
+    async fn decide_all(&mut self, decisions: Vec<RecordedDecision>) -> anyhow::Result<Vec<Outcome>> {
+        let states = Arc::new(self.states(&decisions).await);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let size = decisions.len().div_ceil(cores).max(1);
+        let (mut left, mut deciding) = (decisions.into_iter(), Vec::new());
+        loop {
+            let part: Vec<_> = left.by_ref().take(size).collect();
+            if part.is_empty() {
+                break;
+            }
+            let states = Arc::clone(&states);
+            deciding.push(tokio::task::spawn_blocking(move || {
+                part.into_iter().map(|it| decide(&states, it)).collect::<Vec<Outcome>>()
+            }));
+        }
+        let mut outcomes = Vec::new();
+        for part in deciding {
+            outcomes.extend(part.await.context("deciding again was cut off")?);
+        }
+        Ok(outcomes)
+    }
+
+    /// The states that decide these. Nodes answer side by side, so that a page has few of them.
+    async fn states(&mut self, decisions: &[RecordedDecision]) -> States {
+        let revisions: BTreeSet<Revision> = decisions.iter().map(|it| it.record.verdict.revision).collect();
+        let mut states = BTreeMap::new();
+        for revision in revisions {
+            let state = match self {
+                Self::Then(replayer) => replayer.state(revision).await,
+                Self::Now(view) => Ok(Arc::clone(view)),
+            };
+            states.insert(revision, state);
+        }
+        states
+    }
+
     async fn decide(&mut self, decision: &RecordedDecision) -> Result<Replayed, NotReplayable> {
         match self {
             Self::Then(replayer) => replayer.replay(decision).await,
@@ -103,20 +145,30 @@ impl By {
     }
 }
 
+type States = BTreeMap<Revision, Result<Arc<View>, NotReplayable>>;
+
+fn decide(states: &States, decision: RecordedDecision) -> Outcome {
+    let revision = decision.record.verdict.revision;
+    let outcome = match states.get(&revision) {
+        Some(Ok(view)) => replay_by(view, &decision),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err(NotReplayable::UnknownRevision(revision)),
+    };
+    (decision, outcome)
+}
+
 /// Decides all again that is wanted, the oldest first. The next page is read meanwhile.
 async fn roll(store: &Store, filter: &DecisionFilter, by: &mut By, report: &mut Report) -> anyhow::Result<()> {
     let total = if filter.is_of_columns() { tally(store, filter, ALL_TIME, 0).await?.total() } else { 0 };
     let mut counting = Counting::new("replaying", total);
     let mut reading = Some(read(store, filter, None));
     while let Some(page) = reading.take() {
-        let mut page = page.await.context("reading the history was cut off")??;
+        let page = page.await.context("reading the history was cut off")??;
         reading = page.next.map(|next| read(store, filter, Some(next)));
-        // Nodes answer side by side: within a page, each state is asked all at once.
-        page.decisions.sort_by_key(|it| (it.record.verdict.revision, it.recorded_at, it.id));
-        for found in &page.decisions {
-            report.take(found, by.decide(found).await)?;
-        }
         counting.add(page.decisions.len() as u64);
+        for (found, outcome) in by.decide_all(page.decisions).await? {
+            report.take(&found, outcome)?;
+        }
     }
     counting.end();
     Ok(())
