@@ -4,7 +4,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA magistrate, audit FROM PUBLIC, {app}, {admin}
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA magistrate, audit FROM PUBLIC, {app}, {admin}, {auditor};
 
 GRANT USAGE ON SCHEMA magistrate TO {app}, {admin}, {auditor};
-GRANT USAGE ON SCHEMA audit TO {app}, {auditor};
+GRANT USAGE ON SCHEMA audit TO {app}, {admin}, {auditor};
 
 GRANT SELECT ON magistrate._sqlx_migrations, magistrate.installation, magistrate.revision, magistrate.revision_lineage,
     magistrate.change_log, magistrate.policy_set, magistrate.policy, magistrate.policy_migration, magistrate.entity,
@@ -20,3 +20,8 @@ GRANT EXECUTE ON FUNCTION magistrate.commit, magistrate.issue_api_key, magistrat
 GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor};
 
 GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.header, audit.checkpoint TO {auditor};
+
+-- Whoever reads history or changes keys says so; whoever sequences the log reads what it is over.
+GRANT EXECUTE ON FUNCTION audit.record_act TO {app}, {admin}, {auditor};
+GRANT EXECUTE ON FUNCTION audit.lease_log, audit.append_log TO {app};
+GRANT SELECT ON audit.header, audit.checkpoint, audit.act, audit.log, audit.log_root, audit.sequencer TO {app}, {auditor};

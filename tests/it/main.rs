@@ -13,6 +13,7 @@ mod explaining;
 mod exporting;
 mod first_run;
 mod following;
+mod global_log;
 mod grpc;
 mod hostile;
 mod lifecycle;

@@ -10,8 +10,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// What is done, in SQL that both stores know, and what is said: the kind of the first failure.
 ///
-/// `{decision}` and `{header}` are the tables, `{bytes}` is a column with another first byte.
-const MATRIX: [(&str, &str, &str); 11] = [
+/// `{decision}` and the like are the tables, `{other bytes}` is a column with another first byte.
+const MATRIX: [(&str, &str, &str); 20] = [
     ("edit a body", "UPDATE {decision} SET body = {other body} WHERE seq = 3", "altered"),
     ("edit a column", "UPDATE {decision} SET principal = 'Company::User::\"mia\"' WHERE seq = 3", "altered"),
     ("edit an outcome", "UPDATE {decision} SET decision = 'deny' WHERE seq = 3", "altered"),
@@ -33,7 +33,22 @@ const MATRIX: [(&str, &str, &str); 11] = [
             DELETE FROM {checkpoint} WHERE size > 1; {count}",
         "rolled_back",
     ),
+    ("edit an entry of the log", "UPDATE {log} SET body = {other body} WHERE place = 1", "altered"),
+    ("edit a leaf of the log", "UPDATE {log} SET leaf = {other leaf} WHERE place = 1", "altered"),
+    ("delete an entry of the log", "DELETE FROM {log} WHERE place = 1", "missing"),
+    ("take the newest entries away", "DELETE FROM {log} WHERE place > 2", "rolled_back"),
+    (
+        "take them away with their checkpoints",
+        "DELETE FROM {log} WHERE place > 2; DELETE FROM {checkpoint} WHERE origin LIKE 'magistrate/log/%'",
+        "rolled_back",
+    ),
+    ("give the log another name", "UPDATE {sequencer} SET log = {other log}", "rolled_back"),
+    ("edit an act", "UPDATE {act} SET body = {other body}", "altered"),
+    ("delete the acts", "DELETE FROM {act}", "missing"),
+    ("change who did it", "UPDATE {act} SET kind = 'access'", "altered"),
 ];
+
+const TABLES: [&str; 7] = ["decision", "header", "checkpoint", "log", "act", "sequencer", "log_root"];
 
 /// A store with a history that was verified once, the key that is pinned, and the checkpoints that were seen.
 struct Recorded<'a> {
@@ -73,11 +88,10 @@ fn verification(mut command: Command, key: &str, seen: &Path) -> Ran {
 }
 
 /// SQL for one of the stores.
-fn sql(text: &str, other: impl Fn(&str) -> String, tables: [&str; 3], count: &str) -> String {
-    let [decision, header, checkpoint] = tables;
-    let text = text.replace("{decision}", decision).replace("{header}", header).replace("{checkpoint}", checkpoint);
-    let text = text.replace("{count}", count);
-    ["body", "leaf", "header"]
+fn sql(text: &str, other: impl Fn(&str) -> String, table: impl Fn(&str) -> String, count: &str) -> String {
+    let named = |text: String, name: &&str| text.replace(&format!("{{{name}}}"), &table(name));
+    let text = TABLES.iter().fold(text.replace("{count}", count), named);
+    ["body", "leaf", "header", "log"]
         .iter()
         .fold(text, |text, column| text.replace(&format!("{{other {column}}}"), &other(column)))
 }
@@ -102,7 +116,7 @@ async fn embedded_store_tells_what_was_done_to_it() {
     for (what, text, kind) in MATRIX {
         // The first byte becomes another one.
         let other = |column: &str| format!("CAST(x'00' || substr({column}, 2) AS BLOB)");
-        let script = sql(text, other, ["decision", "header", "checkpoint"], "SELECT 1");
+        let script = sql(text, other, str::to_owned, "SELECT 1");
         if !edit(&database, &script) {
             return skip("embedded_store_tells_what_was_done_to_it", "no python3 to change the file with");
         }
@@ -159,12 +173,9 @@ async fn postgres_tells_what_a_superuser_did_to_it() {
         "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
         WHERE i.inhparent = 'audit.decision'::regclass AND pg_relation_size(c.oid) > 0",
     );
-    let tables = [
-        format!("audit.{}", leaf.trim()),
-        "audit.header".to_owned(),
-        "audit.checkpoint".to_owned(),
-        "audit.stream".to_owned(),
-    ];
+    let partition = format!("audit.{}", leaf.trim());
+    let table = |name: &str| if name == "decision" { partition.clone() } else { format!("audit.{name}") };
+    let tables: Vec<String> = TABLES.iter().copied().chain(["stream"]).map(table).collect();
     let each = |sql: &dyn Fn(usize, &String) -> String| {
         tables.iter().enumerate().map(|(number, table)| sql(number, table)).collect::<Vec<_>>().join("; ")
     };
@@ -175,14 +186,20 @@ async fn postgres_tells_what_a_superuser_did_to_it() {
     deployment.sql(&format!("{copies}; {disarm}; ALTER TABLE audit.decision DISABLE TRIGGER ALL"));
     for (what, text, kind) in MATRIX {
         let other = |column: &str| format!("set_byte({column}, 0, get_byte({column}, 0) # 1)");
-        let [decision, header, checkpoint, _] = tables.each_ref().map(String::as_str);
         let count = "UPDATE audit.stream SET last_seq = 1";
-        deployment.sql(&sql(text, other, [decision, header, checkpoint], count));
+        deployment.sql(&sql(text, other, table, count));
         recorded.expect(what, kind);
         deployment.sql(&restore);
         recorded.expect_whole();
     }
-    let [partition, ..] = &tables;
+    // What the log tells of changes is compared with the change log.
+    deployment.sql(
+        "CREATE TABLE public.kept_changes AS TABLE magistrate.change_log;
+        ALTER TABLE magistrate.change_log DISABLE TRIGGER ALL; UPDATE magistrate.change_log SET actor = 'nobody'",
+    );
+    recorded.expect("change who changed something", "altered");
+    deployment.sql("DELETE FROM magistrate.change_log; INSERT INTO magistrate.change_log TABLE public.kept_changes");
+    recorded.expect_whole();
     deployment.sql(&format!("DROP TABLE {partition}"));
     recorded.expect("drop a partition", "missing");
 }
@@ -204,15 +221,18 @@ async fn checkpoints_leave_the_store_three_ways() {
     use std::os::unix::fs::PermissionsExt as _;
     let store = Store::example();
     let mut node = Running::with(&store, &[(CLASS, "process")]);
-    let logged = node.wait_for("\"checkpoint\"");
+    let logged = node.wait_for("\"origin\":\"magistrate/stream/");
     let (status, newest) = node.get("/checkpoint");
     assert_eq!(status, 200);
     assert!(newest.starts_with("magistrate/stream/") && newest.contains("\u{2014} magistrate/"), "{newest}");
     let said: serde_json::Value = serde_json::from_str(&logged).unwrap();
     assert_eq!(said["fields"]["note"], newest.as_str());
     let kept = std::fs::read_to_string(store.data().join("journal/checkpoints")).unwrap();
-    let kept: serde_json::Value = serde_json::from_str(kept.lines().next().unwrap()).unwrap();
-    assert_eq!(kept["note"], newest.as_str());
+    let notes: Vec<serde_json::Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(notes.iter().any(|kept| kept["note"] == newest.as_str()), "{notes:?}");
+    node.wait_for("\"origin\":\"magistrate/log/");
+    let (status, global) = node.get("/checkpoint/log");
+    assert_eq!((status, global.starts_with("magistrate/log/")), (200, true), "{global}");
     let secret = std::fs::read_to_string(store.data().join("journal/signing.key")).unwrap();
     assert!(!node.logged().contains(secret.trim()), "the secret is in the log");
     assert_eq!(node.terminate(), 0);

@@ -146,6 +146,46 @@ impl StoredEntry {
     }
 }
 
+/// The columns of a stored act. `body` is what counts; all others but its place are derived from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAct {
+    /// Its place among acts, from 1.
+    pub place: i64,
+    /// Its name: 16 bytes.
+    pub id: Vec<u8>,
+    /// What it is.
+    pub kind: String,
+    /// Its leaf: 32 bytes.
+    pub leaf: Vec<u8>,
+    /// The act.
+    pub body: Vec<u8>,
+}
+
+/// The columns of an act in the order of its fields.
+pub type ActColumns = (i64, Vec<u8>, String, Vec<u8>, Vec<u8>);
+
+impl From<ActColumns> for StoredAct {
+    fn from((place, id, kind, leaf, body): ActColumns) -> Self {
+        Self { place, id, kind, leaf, body }
+    }
+}
+
+impl StoredAct {
+    /// Decodes the act and compares every column with what it says; says what is wrong.
+    pub fn decode(&self) -> Result<SealedAct, String> {
+        let act = SealedAct::decode(&self.body).map_err(|why| why.to_string())?;
+        let columns = [
+            ("id", self.id == act.record.id.0),
+            ("kind", self.kind == act.record.act.kind()),
+            ("leaf", self.leaf == act.leaf.as_bytes()),
+        ];
+        match columns.iter().find(|(_, agrees)| !agrees) {
+            None => Ok(act),
+            Some((column, _)) => Err(format!("the column `{column}` does not say what the act says")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use magistrate_model::Instant;

@@ -50,6 +50,7 @@ pub enum InvalidNote {
 pub struct InvalidKey(String);
 
 /// Signs checkpoints.
+#[derive(Clone)]
 pub struct NoteSigner {
     name: String,
     key: SigningKey,
@@ -128,6 +129,11 @@ impl NoteSigner {
 }
 
 impl NoteVerifier {
+    /// The name it signs under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The public key.
     pub fn key(&self) -> [u8; 32] {
         self.key.to_bytes()

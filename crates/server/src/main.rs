@@ -14,6 +14,7 @@ mod ops;
 mod os;
 mod output;
 mod reload;
+mod sequencing;
 mod serve;
 mod signing;
 mod store;

@@ -164,12 +164,22 @@ fn router(lifecycle: Lifecycle, scrapes: Scrapes, newest: Newest) -> Router {
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz).with_state(lifecycle))
         .route("/metrics", get(metrics).with_state(scrapes))
-        .route("/checkpoint", get(checkpoint).with_state(newest))
+        .route("/checkpoint", get(checkpoint).with_state(newest.clone()))
+        .route("/checkpoint/log", get(log_checkpoint).with_state(newest))
 }
 
 /// The newest checkpoint of this node's stream, as a signed note.
 async fn checkpoint(State(newest): State<Newest>) -> Response {
-    match newest.note() {
+    told(newest.note())
+}
+
+/// The newest checkpoint of the global log that this node signed.
+async fn log_checkpoint(State(newest): State<Newest>) -> Response {
+    told(newest.log_note())
+}
+
+fn told(note: Option<String>) -> Response {
+    match note {
         Some(note) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response(),
         None => (StatusCode::NOT_FOUND, "there is no checkpoint yet\n").into_response(),
     }

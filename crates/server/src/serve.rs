@@ -36,6 +36,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::Ops;
 use crate::os::{self, SystemClock};
 use crate::reload::Reload;
+use crate::sequencing::{self, LogWatch, Sequencing};
 use crate::signing::{self, Newest};
 use crate::store::{Store, StoreSink};
 use crate::telemetry::{Telemetry, Timed, start_log};
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     keeper: Keeper,
     shipper: Shipper<Timed<StoreSink>>,
     journal: Watch,
+    sequencing: Sequencing,
     newest: Newest,
     listener: TcpListener,
     keys: Keys<Store, SystemClock>,
@@ -114,6 +116,7 @@ impl Server {
         let Journal { writer, keeper, unshipped, watch: journal } =
             Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
         let admin = Box::pin(Admin::bind(config, &store, &keys, certificates.clone())).await?;
+        let log_store = store.clone();
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
         match follower.poll(&SystemClock).await {
             Ok(Polled::Empty) => {
@@ -148,6 +151,18 @@ impl Server {
         telemetry.watch_transport(&transport.stats, transport.certificates.as_ref());
         let require_key = config.transport.require_key;
         let newest = Newest::default();
+        let watch = LogWatch::default();
+        telemetry.watch_log(&watch);
+        let sequencing = Sequencing {
+            sink: log_store.sink().await.context("cannot open the global log for writing")?,
+            store: log_store,
+            signer: signer.clone(),
+            node: config.node.clone(),
+            holder: stream,
+            export: newest.export(config.checkpoints.clone()),
+            checkpoints: config.checkpoints.clone(),
+            watch,
+        };
         let sealing = Sealing {
             writer,
             signer,
@@ -165,6 +180,7 @@ impl Server {
             keeper,
             shipper,
             journal,
+            sequencing,
             newest,
             listener,
             keys,
@@ -195,6 +211,7 @@ impl Server {
             keeper,
             shipper,
             journal,
+            sequencing,
             newest,
             listener,
             keys,
@@ -213,6 +230,8 @@ impl Server {
         let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
         let (end_shipping, shipping_ends) = oneshot::channel::<()>();
         let mut shipping = tokio::spawn(ship(shipper, shipping_ends));
+        let (end_sequencing, sequencing_ends) = oneshot::channel::<()>();
+        let mut sequencing = tokio::spawn(sequencing::run(sequencing, sequencing_ends));
         let mut comparing = tokio::spawn(comparer.run(tell_difference));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
@@ -246,6 +265,7 @@ impl Server {
             ended = &mut administering => ended.context("the administration listener failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut shipping => Err(anyhow!("the shipping of decisions has crashed")),
+            _ = &mut sequencing => Err(anyhow!("the sequencing of the global log has crashed")),
             why = keeper.failed() => Err(anyhow!("{why}")),
             _ = &mut comparing => Err(anyhow!("the comparing of decisions has crashed")),
             _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
@@ -274,6 +294,11 @@ impl Server {
         drop(end_shipping);
         if !shipping.is_finished() {
             let _joined = shipping.await;
+        }
+        // Behind the last header of the stream.
+        drop(end_sequencing);
+        if !sequencing.is_finished() {
+            let _joined = sequencing.await;
         }
         // Waits until what was appended is on the disk.
         tokio::task::spawn_blocking(move || drop(keeper)).await?;

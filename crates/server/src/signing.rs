@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use magistrate_journal::Export;
-use magistrate_ledger::{NoteSigner, SignedCheckpoint, read_note};
+use magistrate_ledger::{LogId, NoteSigner, SignedCheckpoint, read_note};
 use tracing::{info, warn};
 
 /// Lines of other logs that the file of checkpoints keeps.
@@ -74,22 +74,35 @@ pub(crate) fn create(path: &Path, node: &str) -> anyhow::Result<NoteSigner> {
     Ok(signer)
 }
 
-/// The newest checkpoint, for whoever asks over HTTP.
+/// The newest checkpoints, for whoever asks over HTTP: of this node's stream, and of the global log where it signed that.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Newest(Arc<Mutex<Option<String>>>);
+pub(crate) struct Newest(Arc<Mutex<Notes>>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    stream: Option<String>,
+    log: Option<String>,
+}
 
 impl Newest {
-    /// The signed note.
+    /// The signed note over the node's stream.
     pub(crate) fn note(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stream.clone()
     }
 
-    /// Takes every checkpoint out of the store's reach: into a file, the log, and here.
+    /// The signed note over the global log.
+    pub(crate) fn log_note(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).log.clone()
+    }
+
+    /// Takes every checkpoint out of the store's reach: into a file, the log, and here. Whoever exports waits for the other:
+    /// both write one file.
     pub(crate) fn export(&self, file: PathBuf) -> Export {
         let newest = self.clone();
         let mut told = false;
         Box::new(move |signed: &SignedCheckpoint| {
             let SignedCheckpoint { checkpoint, note } = signed;
+            let mut notes = newest.0.lock().unwrap_or_else(PoisonError::into_inner);
             match keep(&file, signed) {
                 Ok(()) => told = false,
                 Err(error) if !told => {
@@ -98,11 +111,27 @@ impl Newest {
                 }
                 Err(_) => {}
             }
-            *newest.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(note.clone());
+            match LogId::of_origin(&checkpoint.origin) {
+                Some(_) => notes.log = Some(note.clone()),
+                None => notes.stream = Some(note.clone()),
+            }
+            drop(notes);
             // Said last: whoever reads it finds it in the other places.
             info!(origin = checkpoint.origin, size = checkpoint.size, root = %checkpoint.root, note, "checkpoint");
         })
     }
+}
+
+/// The notes of a file that was kept; none where it is not there yet.
+pub(crate) fn notes_in(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.with_context(|| format!("cannot read the checkpoints in `{}`", path.display()))?,
+    };
+    let note = |(number, line): (usize, &str)| {
+        note_of(line).with_context(|| format!("line {} of `{}` holds no checkpoint", number + 1, path.display()))
+    };
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(note).collect()
 }
 
 /// Replaces the line of this log, or adds one. The file is always whole: it is written aside and moved into place.

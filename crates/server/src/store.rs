@@ -3,19 +3,19 @@
 use anyhow::Context as _;
 use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_ledger::{
-    CommitFailed, DecisionId, RecordedDecision, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StoredCheckpoint,
-    StoredDecision, StoredHeader, StreamId,
+    CommitFailed, DecisionId, LogBatch, LogId, RecordedDecision, Run, SealedAct, SealedHeader, SealedRecord,
+    SignedCheckpoint, Sink, StoredAct, StoredCheckpoint, StoredDecision, StoredEntry, StoredHeader, StreamId,
 };
 use magistrate_model::{
-    Authorship, Change, Dataset, EntityData, Grant, Head, KeyId, LoggedChange, PolicySet, Revision, Span,
+    Authorship, Change, Dataset, Digest, EntityData, Grant, Head, KeyId, LoggedChange, PolicySet, Revision, Span,
 };
 use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
 use magistrate_pdp::history::Counted;
 use magistrate_pdp::{
-    DecisionFilter, DecisionHistory, Evidence, HistoryError, Intake, LoadError, Page, PastStates, PolicySource, Since,
-    Standing,
+    DecisionFilter, DecisionHistory, Evidence, GlobalLog, HistoryError, Intake, Lease, LoadError, LogError, Page,
+    PastStates, PolicySource, Sequencing, Since, Standing, Unlogged,
 };
 use magistrate_storage_postgres::{PostgresSink, PostgresStore};
 use magistrate_storage_sqlite::{SqliteSink, SqliteStore};
@@ -202,6 +202,64 @@ impl Evidence for Store {
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.records(stream, after, limit)).await)
+    }
+}
+
+impl GlobalLog for Store {
+    async fn log_id(&self) -> Result<Option<LogId>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.log_id()).await)
+    }
+
+    async fn log_size(&self) -> Result<u64, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.log_size()).await)
+    }
+
+    async fn entries(&self, first: u64, limit: u32) -> Result<Vec<StoredEntry>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.entries(first, limit)).await)
+    }
+
+    async fn newest_entry(&self, kind: &str) -> Result<Option<StoredEntry>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.newest_entry(kind)).await)
+    }
+
+    async fn find_entry(&self, kind: &str, reference: &str) -> Result<Option<StoredEntry>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.find_entry(kind, reference)).await)
+    }
+
+    async fn newest_checkpoint(&self, log: LogId) -> Result<Option<StoredCheckpoint>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.newest_checkpoint(log)).await)
+    }
+
+    async fn log_hashes(&self, run: Run) -> Result<Vec<Digest>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.log_hashes(run)).await)
+    }
+}
+
+impl Unlogged for Store {
+    async fn unlogged_headers(&self, limit: u32) -> Result<Vec<StoredHeader>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.unlogged_headers(limit)).await)
+    }
+
+    async fn acts(&self, kind: Option<&str>, after: u64, limit: u32) -> Result<Vec<StoredAct>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.acts(kind, after, limit)).await)
+    }
+
+    async fn last_logged_act(&self) -> Result<u64, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.last_logged_act()).await)
+    }
+}
+
+impl Sequencing for Store {
+    async fn lease(&self, holder: StreamId, begins: LogId, time: Span) -> Result<Lease, LogError> {
+        on_either!(self, Self, store => Box::pin(store.lease(holder, begins, time)).await)
+    }
+
+    async fn append_log(&self, term: u64, batch: &LogBatch) -> Result<(), LogError> {
+        on_either!(self, Self, store => Box::pin(store.append_log(term, batch)).await)
+    }
+
+    async fn record_act(&self, act: &SealedAct) -> Result<(), LogError> {
+        on_either!(self, Self, store => Box::pin(store.record_act(act)).await)
     }
 }
 

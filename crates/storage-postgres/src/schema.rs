@@ -43,6 +43,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("issue api key", "0011_issue_api_key.sql"),
     step!("tell who issued keys", "0012_tell_who_issued_keys.sql"),
     step!("seal", "0013_seal.sql"),
+    step!("log", "0014_log.sql"),
 ];
 
 /// What each role may do.

@@ -58,6 +58,7 @@ pub(crate) const DECISIONS: Schema = Schema {
     steps: &[
         ("create decision", include_str!("../../../migrations/sqlite/decisions/0001_create_decision.sql")),
         ("create header", include_str!("../../../migrations/sqlite/decisions/0002_create_header.sql")),
+        ("create log", include_str!("../../../migrations/sqlite/decisions/0003_create_log.sql")),
     ],
 };
 

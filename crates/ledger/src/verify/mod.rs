@@ -6,11 +6,15 @@
 
 use std::fmt;
 
+mod enrolled;
+mod log;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod trusted;
 
+pub use enrolled::{Enrolled, Enrolment};
+pub use log::{LogVerifier, VerifiedLog};
 pub use stream::{StreamVerifier, Verified};
 pub use trusted::Trusted;
 
@@ -35,11 +39,15 @@ pub enum Kind {
     NotCovered,
     /// A stream that neither goes on nor ended, and that no later one tells of.
     Silent,
+    /// A key that was enrolled in the store, and that nobody pinned.
+    NotPinned,
+    /// A stream that was opened by a key that was never enrolled, or was revoked before.
+    NotEnrolled,
 }
 
 impl Kind {
     /// Every kind, the worst first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Missing,
         Self::Altered,
         Self::Reordered,
@@ -49,6 +57,8 @@ impl Kind {
         Self::LostInCrash,
         Self::NotCovered,
         Self::Silent,
+        Self::NotPinned,
+        Self::NotEnrolled,
     ];
 
     /// Its name.
@@ -63,6 +73,8 @@ impl Kind {
             Self::LostInCrash => "lost_in_crash",
             Self::NotCovered => "not_covered",
             Self::Silent => "silent",
+            Self::NotPinned => "not_pinned",
+            Self::NotEnrolled => "not_enrolled",
         }
     }
 
@@ -70,7 +82,7 @@ impl Kind {
     pub const fn is_failure(self) -> bool {
         match self {
             Self::Missing | Self::Altered | Self::Reordered | Self::Forked | Self::RolledBack | Self::Untrusted => true,
-            Self::LostInCrash | Self::NotCovered | Self::Silent => false,
+            Self::LostInCrash | Self::NotCovered | Self::Silent | Self::NotPinned | Self::NotEnrolled => false,
         }
     }
 }

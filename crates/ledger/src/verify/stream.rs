@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use magistrate_model::{Digest, Instant, Span};
 
 use super::{Finding, Kind, Trusted};
-use crate::header::{LeftStream, Says, SealedHeader};
+use crate::header::{LeftStream, Opening, Says, SealedHeader};
 use crate::merkle::Tree;
 use crate::record::{InvalidRecord, SealedRecord};
 use crate::sealer::origin;
@@ -71,6 +71,19 @@ impl StreamVerifier {
             Says::Opens(opening) => opening.left.iter().map(|left| (first.header.made_at, left.clone())).collect(),
             Says::Continues | Says::Closes => Vec::new(),
         }
+    }
+
+    /// The hashes of its headers, as far as they follow each other.
+    pub fn header_hashes(&self) -> Vec<Digest> {
+        self.headers.iter().map(|header| header.hash).collect()
+    }
+
+    /// Who opened it, and when.
+    pub fn opening(&self) -> Option<(&Opening, Instant)> {
+        self.headers.first().and_then(|first| match &first.header.says {
+            Says::Opens(opening) => Some((opening, first.header.made_at)),
+            Says::Continues | Says::Closes => None,
+        })
     }
 
     /// Takes what a later run says of how this one ended; before any record.

@@ -107,7 +107,7 @@ fn found(stored: &Stored, seen: &[String]) -> (Vec<Kind>, String) {
     let notes = seen.iter().chain(&stored.checkpoints).map(String::as_str);
     let trusted = Trusted::of(notes, &pinned());
     let streams: &[StreamId] = if stored.headers.is_empty() && stored.records.is_empty() { &[] } else { &[STREAM] };
-    let mut findings = trusted.without(streams);
+    let mut findings = trusted.without(streams, None);
     findings.extend(trusted.findings.iter().cloned());
     let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
     stored.left.iter().cloned().for_each(|left| verifier.told(left));

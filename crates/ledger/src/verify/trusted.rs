@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use magistrate_model::Digest;
 
 use super::{Finding, Kind};
+use crate::log::LogId;
 use crate::note::{Checkpoint, InvalidNote, NoteVerifier, open_note, read_note};
 use crate::sealer::origin;
 use crate::stream::StreamId;
@@ -59,13 +60,13 @@ impl Trusted {
         self.findings.push(Finding { kind, at, records: 0, why });
     }
 
-    /// Logs of which there is a checkpoint and no stream among these.
-    pub fn without(&self, streams: &[StreamId]) -> Vec<Finding> {
-        let known: Vec<String> = streams.iter().map(|stream| origin(*stream)).collect();
+    /// Logs of which there is a checkpoint, and that are neither a stream among these nor the global one.
+    pub fn without(&self, streams: &[StreamId], log: Option<LogId>) -> Vec<Finding> {
+        let known: Vec<String> = streams.iter().map(|stream| origin(*stream)).chain(log.map(LogId::origin)).collect();
         let gone = self.checkpoints.iter().filter(|(origin, _)| !known.contains(origin));
         let finding = |(origin, sizes): (&String, &BTreeMap<u64, Digest>)| {
             let size = sizes.keys().next_back().copied().unwrap_or(0);
-            let why = format!("a checkpoint covers {size} headers, and nothing of this stream is there");
+            let why = format!("a checkpoint covers {size} entries, and nothing of this log is there");
             Finding { kind: Kind::RolledBack, at: origin.clone(), records: 0, why }
         };
         gone.map(finding).collect()

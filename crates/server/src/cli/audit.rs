@@ -43,6 +43,12 @@ pub(crate) enum AuditVerb {
         /// Make a signing key in this file first, for a node that will be given it
         #[arg(long, value_name = "FILE")]
         make: Option<PathBuf>,
+        /// Record that this verifier key is a node's; nodes do so themselves when they first sign
+        #[arg(long, value_name = "KEY", conflicts_with_all = ["make", "revoke"])]
+        enrol: Option<String>,
+        /// Record that this verifier key signs no more: its node stops sequencing when it next asks
+        #[arg(long, value_name = "KEY", conflicts_with = "make")]
+        revoke: Option<String>,
     },
     /// Decide again what was decided: by what was in force then, or by something else
     #[command(after_help = REPLAY_HELP)]

@@ -11,6 +11,7 @@ use opentelemetry::metrics::Meter;
 
 use crate::journal::Watch;
 use crate::os::SystemClock;
+use crate::sequencing::{LogVitals, LogWatch};
 
 /// A figure of a decision point; `None` where there is none yet.
 type Figure = fn(&Vitals) -> Option<f64>;
@@ -84,6 +85,49 @@ pub(super) fn register_journal(meter: &Meter, journal: &Watch) {
         let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(says);
         let _gauge = gauge.with_callback(move |gauge| gauge.observe(figure(&journal.vitals()), &[])).build();
     }
+}
+
+/// A figure of the global log.
+type LogFigure = fn(&LogVitals) -> f64;
+
+const LOG: [(&str, &str, &str, LogFigure); 6] = [
+    ("magistrate.log.sequencing", "", "1 while this node sequences the global log", |it| flag(it.holds)),
+    ("magistrate.log.entries", "", "Entries of the global log, where this node sequences it", |it| {
+        held(it, whole(it.entries))
+    }),
+    ("magistrate.log.uncovered", "", "Entries of it that no checkpoint covers", |it| {
+        held(it, whole(it.entries.saturating_sub(it.covered)))
+    }),
+    ("magistrate.log.lag", "s", "Time since everything was in the global log, where this node sequences it", |it| {
+        held(it, it.caught_up_at.map_or(0.0, |at| seconds(SystemClock.now().since(at))))
+    }),
+    ("magistrate.log.checkpoint.age", "s", "Time since this node signed the global log, where it sequences it", |it| {
+        held(it, it.checkpoint_at.map_or(0.0, |at| seconds(SystemClock.now().since(at))))
+    }),
+    (
+        "magistrate.log.trouble",
+        "",
+        "1 while something is wrong with the global log, 2 when it is not gone on with",
+        |it| {
+            if it.alarm.is_some() { 2.0 } else { flag(it.trouble.is_some() || it.held_up.is_some()) }
+        },
+    ),
+];
+
+pub(super) fn register_log(meter: &Meter, log: &LogWatch) {
+    for (name, unit, says, figure) in LOG {
+        let log = log.clone();
+        let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(says);
+        let _gauge = gauge.with_callback(move |gauge| gauge.observe(figure(&log.vitals()), &[])).build();
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+fn held(log: &LogVitals, figure: f64) -> f64 {
+    if log.holds { figure } else { 0.0 }
 }
 
 /// Decisions made a second time by Cedar's own authorizer.

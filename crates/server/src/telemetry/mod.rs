@@ -32,6 +32,7 @@ pub(crate) use sink::Timed;
 
 use crate::config::Telemetry as Settings;
 use crate::journal::Watch;
+use crate::sequencing::LogWatch;
 use crate::telemetry::feed::Feed;
 use crate::telemetry::trace::Traces;
 
@@ -93,6 +94,11 @@ impl Telemetry {
     /// How the journal is.
     pub(crate) fn watch_journal(&self, journal: &Watch) {
         gauges::register_journal(&self.meter(), journal);
+    }
+
+    /// How the global log is.
+    pub(crate) fn watch_log(&self, log: &LogWatch) {
+        gauges::register_log(&self.meter(), log);
     }
 
     /// What happens to connections, and until when the certificate is valid.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use magistrate_ledger::{DecisionId, RecordedDecision};
+use magistrate_ledger::{DecisionId, NoteVerifier, RecordedDecision};
 use magistrate_model::{Authorship, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
 use magistrate_pdp::history::{self, Reading, SearchWords, Tail, check_stretches};
-use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position};
+use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position, Sequencing as _};
 use serde_json::Value as Json;
 
 use super::exported::Exported;
@@ -15,8 +15,9 @@ use super::{decision, export, input, replay, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::os::SystemClock;
+use crate::os::{self, SystemClock};
 use crate::output::Out;
+use crate::sequencing::{enrolment, key_of};
 use crate::signing;
 use crate::store::Store;
 
@@ -46,20 +47,35 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
             let review = review::Asked { within: within.parse()?, soon: soon.parse()?, denied };
             review::run(&store, out, &review, now).await?;
         }
-        AuditVerb::Key { make } => {
-            let signer = match make {
-                Some(path) => signing::create(&path, &config.node)?,
-                None => signing::signer_of(&config.signing_key)?,
-            };
-            let verifier = signer.verifier().to_string();
-            out.either(|| verifier.clone(), || serde_json::json!({ "verifier_key": verifier }))?;
-        }
+        AuditVerb::Key { make: Some(path), .. } => show_key(out, &signing::create(&path, &config.node)?.verifier())?,
+        AuditVerb::Key { enrol: Some(key), .. } => enrol(&store, out, &key, false, now).await?,
+        AuditVerb::Key { revoke: Some(key), .. } => enrol(&store, out, &key, true, now).await?,
+        AuditVerb::Key { .. } => show_key(out, &signing::signer_of(&config.signing_key)?.verifier())?,
         AuditVerb::Show { id } => {
             let found = find(&store, id.parse()?).await?;
             out.either(|| decision::page(&found), || decision::json(&found))?;
         }
     }
     Ok(Exit::Ok)
+}
+
+fn show_key(out: Out, key: &NoteVerifier) -> std::io::Result<()> {
+    let key = key.to_string();
+    out.either(|| key.clone(), || serde_json::json!({ "verifier_key": key }))
+}
+
+/// Records that a key signs, or no more. That proves nothing: trusted is what is pinned.
+async fn enrol(store: &Store, out: Out, key: &str, revoked: bool, now: Instant) -> anyhow::Result<()> {
+    let key: NoteVerifier = key.parse()?;
+    let known = key_of(store, &key.key()).await?;
+    let word = if revoked { "revoked" } else { "enrolled" };
+    if known.is_some_and(|said| said.revoked == revoked) {
+        return Ok(out.line(&format!("it is {word} already"))?);
+    }
+    let node = key.name().strip_prefix("magistrate/").unwrap_or(key.name());
+    let act = enrolment(&os::actor(), node, key.key(), revoked, now)?;
+    store.record_act(&act).await?;
+    Ok(out.line(&format!("the key of {node} is {word}"))?)
 }
 
 async fn search(store: &Store, config: &Config, out: Out, args: &SearchArgs, now: Instant) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::verify::Records;
 use crate::signing;
+use crate::store::Store;
 
 pub(super) const CHECKPOINTS: &str = "checkpoints.jsonl";
 const RECORDS: &str = ".records.jsonl";
@@ -145,6 +146,10 @@ impl Evidence for Exported {
 }
 
 impl Records for Exported {
+    fn global(&self) -> Option<&Store> {
+        None
+    }
+
     async fn give(
         &self,
         stream: StreamId,

@@ -1,14 +1,16 @@
 //! `audit verify`: whether the history is what was recorded.
 
+mod log;
+
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use magistrate_ledger::verify::{Finding, Kind, StreamVerifier, Trusted, Verified};
-use magistrate_ledger::{Checkpoint, LeftStream, NoteVerifier, StoredDecision, StreamId, open_note};
-use magistrate_model::Instant;
+use magistrate_ledger::verify::{Enrolment, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog};
+use magistrate_ledger::{Checkpoint, LeftStream, LogId, NoteVerifier, StoredDecision, StreamId, open_note, read_note};
+use magistrate_model::{Digest, Instant};
 use magistrate_pdp::Evidence;
 use serde_json::Value as Json;
 
@@ -18,6 +20,7 @@ use crate::exit::Exit;
 use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
+use log::{Global, VerifiedGlobal};
 
 /// Records read at a time.
 const PAGE: u32 = 2_000;
@@ -29,6 +32,7 @@ struct Report {
     streams: Vec<(StreamId, Verified)>,
     /// Of no stream that is there.
     others: Vec<Finding>,
+    global: VerifiedGlobal,
     keys: usize,
 }
 
@@ -41,13 +45,16 @@ pub(crate) trait Records: Evidence {
         verifier: &mut StreamVerifier,
         read: &mut dyn FnMut(u64),
     ) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// The store with the global log; files have none.
+    fn global(&self) -> Option<&Store>;
 }
 
 pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: Instant) -> anyhow::Result<Exit> {
-    let keys = keys(args)?;
+    let keys = keys(&args.key)?;
     let seen = match &args.seen {
         Some(_) if keys.is_empty() => bail!("checkpoints that were seen say nothing without a pinned key; give --key"),
-        Some(path) => notes(path)?,
+        Some(path) => signing::notes_in(path)?,
         None => Vec::new(),
     };
     if keys.is_empty() {
@@ -56,7 +63,11 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
     }
     let stored = store.checkpoints().await?;
     let notes: Vec<&String> = seen.iter().chain(stored.iter().map(|it| &it.note)).collect();
-    let mut trusted = Trusted::of(notes.iter().map(|note| note.as_str()), &keys);
+    // Files never hold the global log: what was signed over it says nothing of them.
+    let is_judged = |note: &&&String| {
+        store.global().is_some() || read_note(note).map_or(true, |it| LogId::of_origin(&it.origin).is_none())
+    };
+    let mut trusted = Trusted::of(notes.iter().filter(is_judged).map(|note| note.as_str()), &keys);
     let disagree = stored.iter().filter(|it| !it.agrees()).map(|it| Finding {
         kind: Kind::Altered,
         at: format!("{} at {}", it.origin, it.size),
@@ -64,7 +75,7 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
         why: "the columns of this checkpoint do not say what its note says".to_owned(),
     });
     trusted.findings.extend(disagree);
-    let report = verify(store, trusted, keys.len(), now).await?;
+    let report = verify(store, trusted, &keys, now).await?;
     report.tell(out)?;
     if report.failures().next().is_some() {
         return Ok(Exit::Integrity);
@@ -75,7 +86,8 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
     Ok(Exit::Ok)
 }
 
-async fn verify(store: &impl Records, trusted: Trusted, keys: usize, now: Instant) -> anyhow::Result<Report> {
+async fn verify(store: &impl Records, trusted: Trusted, keys: &[NoteVerifier], now: Instant) -> anyhow::Result<Report> {
+    let mut global = Global::read(store.global(), &trusted).await?;
     let known = store.streams().await?;
     // What runs say of earlier ones is read first: what they speak of was in the store before they could say so.
     let (mut told, mut total) = (BTreeMap::<StreamId, (Instant, LeftStream)>::new(), 0);
@@ -90,7 +102,7 @@ async fn verify(store: &impl Records, trusted: Trusted, keys: usize, now: Instan
         }
         total += store.last_place(*id).await?;
     }
-    let mut others = trusted.without(&known);
+    let mut others = trusted.without(&known, global.id);
     let mut counting = Counting::new("verifying", total);
     let mut outcomes = Vec::new();
     for id in known {
@@ -98,6 +110,7 @@ async fn verify(store: &impl Records, trusted: Trusted, keys: usize, now: Instan
         let last_place = store.last_place(id).await?;
         let headers = store.headers(id).await?;
         let mut verifying = StreamVerifier::new(id, &headers, &trusted);
+        global.stream(id, &verifying);
         if let Some((_, left)) = told.remove(&id) {
             verifying.told(left);
         }
@@ -106,10 +119,15 @@ async fn verify(store: &impl Records, trusted: Trusted, keys: usize, now: Instan
     }
     counting.end();
     others.splice(0..0, trusted.findings);
-    Ok(Report { streams: outcomes, others, keys })
+    let global = global.finish(store.global(), keys).await?;
+    Ok(Report { streams: outcomes, others, global, keys: keys.len() })
 }
 
 impl Records for Store {
+    fn global(&self) -> Option<&Store> {
+        Some(self)
+    }
+
     async fn give(
         &self,
         stream: StreamId,
@@ -138,9 +156,9 @@ impl Records for Store {
 }
 
 /// Keys on the command line, and those of files: one a line.
-fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<NoteVerifier>> {
+pub(super) fn keys(given: &[String]) -> anyhow::Result<Vec<NoteVerifier>> {
     let mut keys = Vec::new();
-    for given in &args.key {
+    for given in given {
         if given.contains('+') {
             keys.push(given.parse()?);
             continue;
@@ -151,19 +169,6 @@ fn keys(args: &VerifyArgs) -> anyhow::Result<Vec<NoteVerifier>> {
         }
     }
     Ok(keys)
-}
-
-/// The notes of a file that was kept; none where it is not there yet.
-fn notes(path: &Path) -> anyhow::Result<Vec<String>> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.with_context(|| format!("cannot read the checkpoints in `{}`", path.display()))?,
-    };
-    let note = |(number, line): (usize, &str)| {
-        signing::note_of(line)
-            .with_context(|| format!("line {} of `{}` holds no checkpoint", number + 1, path.display()))
-    };
-    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(note).collect()
 }
 
 /// Keeps the newest checkpoint of each log: the next run expects at least these. The file is replaced as a whole.
@@ -185,7 +190,9 @@ fn keep<'a>(path: &Path, keys: &[NoteVerifier], notes: impl Iterator<Item = &'a 
 
 impl Report {
     fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.others.iter().chain(self.streams.iter().flat_map(|(_, verified)| &verified.findings))
+        let streams = self.streams.iter().flat_map(|(_, verified)| &verified.findings);
+        let log = self.global.log.iter().flat_map(|verified| &verified.findings);
+        self.others.iter().chain(streams).chain(log).chain(&self.global.findings)
     }
 
     fn failures(&self) -> impl Iterator<Item = &Finding> {
@@ -202,6 +209,13 @@ impl Report {
         };
         let rows: Vec<_> = self.streams.iter().map(row).collect();
         out.rows(&["stream", "records", "headers", "covered"], &rows, || Json::Null)?;
+        if let Some(VerifiedLog { entries, covered, .. }) = &self.global.log {
+            out.line(&format!("the global log has {entries} entries, and a checkpoint covers {covered}"))?;
+        }
+        for Enrolment { node, revoked, actor, at, .. } in &self.global.enrolments {
+            let did = if *revoked { "revoked" } else { "enrolled" };
+            out.line(&format!("{actor} {did} the key of {node} at {at}"))?;
+        }
         // What shows that history was touched comes first.
         let mut findings: Vec<&Finding> = self.findings().collect();
         findings.sort_by_key(|finding| !finding.kind.is_failure());
@@ -235,12 +249,18 @@ impl Report {
             serde_json::json!({ "stream": id.to_string(), "records": verified.records, "headers": verified.headers,
                 "covered": verified.covered })
         };
+        let enrolment = |it: &Enrolment| {
+            serde_json::json!({ "node": it.node, "key": Digest::new(it.key).to_string(), "revoked": it.revoked,
+                "actor": it.actor, "at": it.at.to_string() })
+        };
         let count = |kind: Kind| self.findings().filter(|it| it.kind == kind).map(|it| it.records.max(1)).sum::<u64>();
         let counts: serde_json::Map<_, _> =
             Kind::ALL.iter().map(|kind| (kind.name().to_owned(), Json::from(count(*kind)))).collect();
         serde_json::json!({
             "whole": self.failures().next().is_none(),
             "pinned_keys": self.keys,
+            "log": self.global.log.as_ref().map(|it| serde_json::json!({ "entries": it.entries, "covered": it.covered })),
+            "enrolments": self.global.enrolments.iter().map(enrolment).collect::<Vec<_>>(),
             "streams": self.streams.iter().map(stream).collect::<Vec<_>>(),
             "counts": counts,
             "findings": self.findings().map(finding).collect::<Vec<_>>(),

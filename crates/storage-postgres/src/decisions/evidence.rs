@@ -23,6 +23,8 @@ macro_rules! read {
     }};
 }
 
+pub(super) use read;
+
 impl Evidence for PostgresStore {
     async fn streams(&self) -> Result<Vec<StreamId>, HistoryError> {
         let rows: Vec<Vec<u8>> = read!(self, sqlx::query_scalar(STREAMS), fetch_all)?;

@@ -35,6 +35,15 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("TRUNCATE audit.stream", "RRRTT", "RRRTT"),
     ("UPDATE audit.header SET root = ''", "RRRTT", "RRRTT"),
     ("DELETE FROM audit.checkpoint", "RRRTT", "RRRTT"),
+    ("UPDATE audit.act SET body = ''", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.act", "RRRTT", "RRRTT"),
+    ("UPDATE audit.log SET leaf = ''", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.log", "RRRTT", "RRRTT"),
+    ("TRUNCATE audit.log", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.log_root", "RRRTT", "RRRTT"),
+    ("DELETE FROM audit.sequencer", "RRRTT", "RRRTT"),
+    ("UPDATE audit.sequencer SET term = 0", "RRRTT", "RRRTT"),
+    ("UPDATE audit.sequencer SET log = decode(repeat('09', 16), 'hex')", "RRRTT", "RRRTT"),
     // Adding what was not decided. The owner role can; only signed checkpoints would show it.
     ("INSERT INTO audit.decision SELECT {row}", "RRRAA", "RRRAA"),
     ("INSERT INTO {leaf} SELECT {row}", "RRRAA", "RRRAA"),
@@ -148,6 +157,10 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("SELECT count(*) FROM {leaf}", "RRRAA", "RRRAA"),
     ("SELECT count(*) FROM audit.decision_readable", "RRAAA", "RRAAA"),
     ("SELECT count(*) FROM audit.stream", "RRAAA", "RRAAA"),
+    ("SELECT count(*) FROM audit.header, audit.checkpoint, audit.act", "ARAAA", "ARAAA"),
+    ("SELECT count(*) FROM audit.log, audit.log_root, audit.sequencer", "ARAAA", "ARAAA"),
+    ("INSERT INTO audit.act VALUES (9, decode(repeat('01', 16), 'hex'), 'access', sha256(''), '')", "RRRAA", "RRRAA"),
+    ("INSERT INTO audit.log VALUES (9, 'act', 'x', sha256(''), '')", "RRRAA", "RRRAA"),
     ("SELECT count(*) FROM magistrate.policy, magistrate.entity, magistrate.grant_range", "AAAAA", "AAAAA"),
     ("SELECT count(*) FROM magistrate.change_log, magistrate.revision_lineage", "AAAAA", "AAAAA"),
     ("SELECT count(*) FROM magistrate._sqlx_migrations, magistrate.node", "AAAAA", "AAAAA"),
@@ -170,6 +183,17 @@ const MATRIX: &[(&str, &str, &str)] = &[
     // Functions.
     ("SELECT audit.ship({batch})", "ARRAA", "ARRAA"),
     ("SELECT audit.last_seq('\\x01'::bytea || decode(repeat('00', 15), 'hex'))", "ARRAA", "ARRAA"),
+    ("SELECT audit.record_act(decode(repeat('01', 16), 'hex'), 'access', sha256(''), '')", "AAAAA", "AAAAA"),
+    (
+        "SELECT * FROM audit.lease_log(decode(repeat('01', 16), 'hex'), decode(repeat('02', 16), 'hex'), 0)",
+        "ARRAA",
+        "ARRAA",
+    ),
+    (
+        "SELECT audit.append_log(3, 0, '{act}', '{x}', ARRAY[sha256('')], ARRAY[''::bytea], '{}', '{}', '{}')",
+        "ARRAA",
+        "ARRAA",
+    ),
     ("SELECT audit.prepare_days(9)", "ARRAA", "ARRAA"),
     ("SELECT audit.prepare_day('2099-01-01')", "RRRAA", "RRRAA"),
     ("SELECT audit.lock_stream(decode(repeat('00', 16), 'hex'))", "RRRAA", "RRRAA"),
@@ -280,7 +304,8 @@ fn fill(installed: &Installed) {
     let sets = json!([{ "digest": digest, "schema": "", "name": "n", "policies": [["a", "permit"]] }]);
     installed
         .created
-        .sql(&format!("SELECT audit.ship({batch}); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
+        .sql(&format!("INSERT INTO audit.sequencer VALUES (1, decode(repeat('07', 16), 'hex'), 3,
+            decode(repeat('06', 16), 'hex'), 'infinity'); SELECT audit.ship({batch}); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
 }
 
 /// The owner role does not log in: a superuser's session becomes it.

@@ -13,7 +13,15 @@ use crate::{decisions, hardening, policy, schema};
 async fn every_statement_prepares() {
     let fresh = Fresh::new().await;
     let mut connection = PgConnection::connect(&fresh.url()).await.unwrap();
-    for (name, sql) in [decisions::statements::ALL, policy::statements::ALL, schema::ALL, hardening::ALL].concat() {
+    for (name, sql) in [
+        decisions::statements::ALL,
+        decisions::log_statements::ALL,
+        policy::statements::ALL,
+        schema::ALL,
+        hardening::ALL,
+    ]
+    .concat()
+    {
         let prepared = (&mut connection).prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
     }

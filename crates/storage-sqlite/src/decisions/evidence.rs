@@ -40,6 +40,6 @@ impl Evidence for SqliteStore {
     }
 }
 
-fn unreached(error: &sqlx::Error) -> HistoryError {
+pub(super) fn unreached(error: &sqlx::Error) -> HistoryError {
     HistoryError::Unreachable(Fault::of(error).to_string())
 }

@@ -2,6 +2,8 @@
 
 mod evidence;
 mod history;
+mod log;
+pub(crate) mod log_statements;
 mod row;
 mod sink;
 pub(crate) mod statements;

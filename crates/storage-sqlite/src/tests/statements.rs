@@ -13,7 +13,7 @@ async fn every_statement_prepares() {
         let prepared = policy.prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {prepared:?}");
     }
-    for (name, sql) in decisions::statements::ALL.iter().chain(migrate::ALL) {
+    for (name, sql) in decisions::statements::ALL.iter().chain(decisions::log_statements::ALL).chain(migrate::ALL) {
         let prepared = decisions.prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {prepared:?}");
     }

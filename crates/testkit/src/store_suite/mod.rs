@@ -6,6 +6,7 @@ pub mod changes;
 pub mod following;
 pub mod history;
 pub mod keys;
+pub mod logs;
 pub mod paging;
 pub mod past;
 pub mod records;
@@ -19,12 +20,21 @@ use std::future::Future;
 use magistrate_ledger::Sink;
 use magistrate_model::{Change, Revision};
 use magistrate_pap::{Changes, CommitError, Keys, Records};
-use magistrate_pdp::{DecisionHistory, PastStates, PolicySource};
+use magistrate_pdp::{DecisionHistory, GlobalLog, PastStates, PolicySource, Sequencing, Unlogged};
 
 /// A store to be tested, with what it takes to get a fresh one.
 pub trait StoreUnderTest: Sized {
     /// The store.
-    type Store: PolicySource + PastStates + Records + Changes + Keys + DecisionHistory + Clone;
+    type Store: PolicySource
+        + PastStates
+        + Records
+        + Changes
+        + Keys
+        + DecisionHistory
+        + GlobalLog
+        + Unlogged
+        + Sequencing
+        + Clone;
     /// Its sink.
     type Sink: Sink;
 
@@ -113,6 +123,17 @@ macro_rules! store_suite {
                 fields_that_match_nothing_find_nothing
                 decisions_are_counted_by_cause_and_time
                 a_count_of_records_is_cut
+            }
+            logs {
+                a_log_begins_once_and_keeps_its_id
+                a_lease_is_of_one_holder_until_it_ends
+                a_stale_term_appends_nothing
+                entries_follow_each_other
+                an_entry_is_in_the_log_once
+                entries_and_roots_are_read_back_exactly
+                acts_are_kept_once_and_in_order
+                what_the_log_does_not_have_is_found
+                the_newest_checkpoint_of_a_log_is_found
             }
             paging {
                 history_is_ordered_by_instant_then_stream_then_seq

@@ -1,0 +1,126 @@
+//! The part of `audit verify` that is about the global log and the keys of nodes.
+
+use magistrate_ledger::verify::{Enrolled, Enrolment, Finding, LogVerifier, StreamVerifier, Trusted, VerifiedLog};
+use magistrate_ledger::{LogId, NoteVerifier, Run, StreamId, Subtree};
+use magistrate_model::Revision;
+use magistrate_pap::Changes as _;
+use magistrate_pdp::{GlobalLog as _, Unlogged as _};
+
+use crate::store::Store;
+
+/// Entries and acts, and revisions, read at a time.
+const PAGE: u32 = 1_000;
+const REVISIONS: u32 = 20;
+/// Roots read at a time.
+const ROOTS: usize = 128;
+
+/// The log while it is verified.
+pub(super) struct Global {
+    /// Which log it is, if it began.
+    pub(super) id: Option<LogId>,
+    verifier: Option<LogVerifier>,
+    /// What acts say of keys; nothing where there are none to be read.
+    enrolled: Option<Enrolled>,
+    findings: Vec<Finding>,
+}
+
+/// What was found of it.
+pub(super) struct VerifiedGlobal {
+    /// Nothing where no log began.
+    pub(super) log: Option<VerifiedLog>,
+    /// What acts say of keys.
+    pub(super) enrolments: Vec<Enrolment>,
+    /// About keys.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Global {
+    /// Reads every entry: first, so that all that they are over was in the store before.
+    pub(super) async fn read(store: Option<&Store>, trusted: &Trusted) -> anyhow::Result<Self> {
+        let Some(store) = store else {
+            return Ok(Self { id: None, verifier: None, enrolled: None, findings: Vec::new() });
+        };
+        let id = store.log_id().await?;
+        let mut verifier = id.map(|id| LogVerifier::new(id, trusted));
+        if let Some(verifier) = &mut verifier {
+            let mut first = 0;
+            loop {
+                let page = store.entries(first, PAGE).await?;
+                page.iter().for_each(|row| verifier.entry(row));
+                let Some(last) = page.last() else { break };
+                first = u64::try_from(last.index).unwrap_or(first).max(first) + 1;
+            }
+            verifier.entries_end();
+            roots(store, verifier).await?;
+        }
+        let mut global = Self { id, verifier, enrolled: Some(Enrolled::default()), findings: Vec::new() };
+        global.acts(store).await?;
+        Ok(global)
+    }
+
+    /// Every act, and the keys that they enrol.
+    async fn acts(&mut self, store: &Store) -> anyhow::Result<()> {
+        let mut after = 0;
+        loop {
+            let page = store.acts(None, after, PAGE).await?;
+            for row in &page {
+                self.verifier.iter_mut().for_each(|verifier| verifier.act(row));
+                let enrolled = self.enrolled.iter_mut();
+                enrolled.for_each(|known| row.decode().iter().for_each(|act| known.take(&act.record)));
+            }
+            let Some(last) = page.last() else { return Ok(()) };
+            after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
+        }
+    }
+
+    /// Compares what the log has of a stream, and who opened it.
+    pub(super) fn stream(&mut self, id: StreamId, verifier: &StreamVerifier) {
+        self.verifier.iter_mut().for_each(|log| log.headers(id, &verifier.header_hashes()));
+        self.findings.extend(self.enrolled.as_ref().and_then(|known| known.stranger(id, verifier)));
+    }
+
+    /// Compares the change log, when every stream was compared.
+    pub(super) async fn finish(
+        mut self,
+        store: Option<&Store>,
+        keys: &[NoteVerifier],
+    ) -> anyhow::Result<VerifiedGlobal> {
+        if let (Some(verifier), Some(store)) = (&mut self.verifier, store) {
+            let mut after = Revision::ZERO;
+            loop {
+                let page = Box::pin(store.log(after, REVISIONS)).await?;
+                verifier.changes(&page);
+                let Some(last) = page.last() else { break };
+                after = last.revision.max(after.next());
+            }
+        }
+        if !keys.is_empty() {
+            let not_pinned = self.enrolled.iter().flat_map(|known| known.not_pinned(keys));
+            self.findings.extend(not_pinned);
+        }
+        Ok(VerifiedGlobal {
+            log: self.verifier.map(LogVerifier::finish),
+            enrolments: self.enrolled.iter().flat_map(Enrolled::all).cloned().collect(),
+            findings: self.findings,
+        })
+    }
+}
+
+/// The roots of complete groups, in runs; where one is missing, one by one.
+async fn roots(store: &Store, verifier: &mut LogVerifier) -> anyhow::Result<()> {
+    let groups = verifier.groups();
+    for groups in groups.chunk_by(|one, next| one.level == next.level).flat_map(|level| level.chunks(ROOTS)) {
+        let Some(first) = groups.first() else { continue };
+        let run = Run { level: first.level, first: first.index, count: groups.len() as u64 };
+        let stored = store.log_hashes(run).await?;
+        if stored.len() == groups.len() {
+            groups.iter().zip(&stored).for_each(|(group, root)| verifier.root(*group, Some(*root)));
+            continue;
+        }
+        for Subtree { level, index } in groups.iter().copied() {
+            let root = store.log_hashes(Run { level, first: index, count: 1 }).await?.first().copied();
+            verifier.root(Subtree { level, index }, root);
+        }
+    }
+    Ok(())
+}
