@@ -19,6 +19,7 @@ mod hostile;
 mod lifecycle;
 mod packaging;
 mod postgres;
+mod proving;
 mod python;
 mod replaying;
 mod repository;

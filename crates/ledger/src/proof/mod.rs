@@ -135,6 +135,12 @@ impl Proof {
 impl DecisionProof {
     /// What it proves, if it does.
     pub fn verify(&self, keys: &[NoteVerifier]) -> Result<ProvenDecision, Refused> {
+        self.in_batch()?;
+        self.under(open(&self.checkpoint, keys)?)
+    }
+
+    /// The record, and the header that covers it.
+    fn in_batch(&self) -> Result<(RecordedDecision, SealedHeader), Refused> {
         let decision = RecordedDecision::decode(self.id, &self.record).map_err(Refused::Record)?;
         let sealed = SealedHeader::decode(&self.header).map_err(Refused::Header)?;
         let covers = sealed.header.covers;
@@ -145,7 +151,12 @@ impl DecisionProof {
         if !is_included(decision.leaf, self.batch.index, covers.count, &self.batch.path, covers.root) {
             return Err(Refused::NotInBatch);
         }
-        let checkpoint = open(&self.checkpoint, keys)?;
+        Ok((decision, sealed))
+    }
+
+    /// What it proves to whoever believes this checkpoint, if it does: its own is not asked for.
+    pub fn under(&self, checkpoint: Checkpoint) -> Result<ProvenDecision, Refused> {
+        let (decision, sealed) = self.in_batch()?;
         if !is_included(sealed.hash, self.log.index, checkpoint.size, &self.log.path, checkpoint.root) {
             return Err(Refused::NotInLog);
         }

@@ -38,6 +38,11 @@ pub(crate) enum AuditVerb {
         /// The directory; made if it is not there
         dir: PathBuf,
     },
+    /// Prove to whoever has no store that a decision is in the history, or that the history goes on from a checkpoint
+    #[command(after_help = PROVE_HELP)]
+    Prove(ProveArgs),
+    /// Verify such a proof with pinned keys alone, without store and configuration
+    CheckProof(CheckProofArgs),
     /// Show the key that verifies this node's checkpoints, to be pinned
     Key {
         /// Make a signing key in this file first, for a node that will be given it
@@ -95,6 +100,36 @@ Nothing that is stored is believed. What is believed are keys that were pinned e
 kept elsewhere (--seen): whoever can write to the store can still take away, unseen, what was recorded after the newest of
 them. Exit code 7: something is missing, altered, reordered, forked, rolled_back or untrusted. What is only to be known,
 lost_in_crash, not_covered and silent, is told, and is no failure.";
+
+const PROVE_HELP: &str = "\
+A decision can be proven when a checkpoint of the global log covers it, within some ten seconds while a server runs; until
+then the answer is `pending`, exit code 6. Exit code 7: what is stored does not prove it, `audit verify` tells more.
+Whoever verifies needs the proof and a key that was pinned: magistrate audit check-proof FILE --key KEY";
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// The decision's id
+    #[arg(required_unless_present = "since")]
+    pub(crate) id: Option<String>,
+    /// That the log goes on from this checkpoint instead: a file that has it, or how many entries it covers
+    #[arg(long, value_name = "FILE|SIZE", conflicts_with_all = ["id", "wait"])]
+    pub(crate) since: Option<String>,
+    /// File to write the proof to, instead of showing it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Wait up to a minute until it can be proven
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckProofArgs {
+    /// The proof, as `audit prove` wrote it
+    pub(crate) file: PathBuf,
+    /// A verifier key that is trusted, as `magistrate audit key` shows it, or a file of them; may be repeated
+    #[arg(long, value_name = "KEY|FILE", required = true)]
+    pub(crate) key: Vec<String>,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {

@@ -11,7 +11,7 @@ use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position
 use serde_json::Value as Json;
 
 use super::exported::Exported;
-use super::{decision, export, input, replay, review, store, tally, verify};
+use super::{decision, export, input, prove, replay, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -47,6 +47,9 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
             let review = review::Asked { within: within.parse()?, soon: soon.parse()?, denied };
             review::run(&store, out, &review, now).await?;
         }
+        AuditVerb::Prove(args) => return prove::run(&store, out, &args).await,
+        // It needs no store: whoever runs a verb sees to it before.
+        AuditVerb::CheckProof(args) => return prove::check(out, &args),
         AuditVerb::Key { make: Some(path), .. } => show_key(out, &signing::create(&path, &config.node)?.verifier())?,
         AuditVerb::Key { enrol: Some(key), .. } => enrol(&store, out, &key, false, now).await?,
         AuditVerb::Key { revoke: Some(key), .. } => enrol(&store, out, &key, true, now).await?,

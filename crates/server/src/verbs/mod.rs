@@ -17,6 +17,7 @@ mod manual;
 mod migrate;
 mod policy;
 mod progress;
+mod prove;
 mod replay;
 mod review;
 mod role;
@@ -32,7 +33,7 @@ pub(crate) use store::authored_by;
 
 use magistrate_pdp::Clock as _;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{AuditVerb, Cli, Verb};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::os::SystemClock;
@@ -48,6 +49,9 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     }
     if let Verb::Man { dir } = &verb {
         return manual::pages(*out, dir);
+    }
+    if let Verb::Audit(AuditVerb::CheckProof(args)) = &verb {
+        return prove::check(*out, args);
     }
     if let Verb::Init(args) = &verb {
         return init::run(*out, args);
