@@ -10,6 +10,7 @@ use magistrate_client::v1::{
 };
 use magistrate_tests::postgres::{Deployment, Login};
 use magistrate_tests::{ADMIN, CLASS, Running, Secured, Store, request};
+use serde_json::Value as Json;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -88,6 +89,28 @@ async fn embedded_history_is_read_over_grpc() {
     let store = Store::example();
     let node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
     check_service(&node).await;
+    let id = store.run(&["-o", "json", "audit", "search", "--limit", "1"]).code(0).json();
+    let _shown = store.run(&["audit", "show", id.pointer("/0/id").and_then(Json::as_str).unwrap()]).code(0);
+    let _exported = store.run(&["audit", "export", "exported"]).code(0);
+    let told = store.run(&["-o", "json", "audit", "acts", "--kind", "access"]).code(0).json();
+    expect_accesses(&told, &["search : 1 records", "show ", "export : 3 records"], "os:");
+}
+
+/// Who read what was recorded: by the service, and by these verbs.
+#[track_caller]
+fn expect_accesses(told: &Json, verbs: &[&str], actor: &str) {
+    let acts = told.as_array().unwrap();
+    let by = |actor: &str, what: &str| {
+        let text = |act: &Json, field: &str| act.get(field).and_then(Json::as_str).unwrap_or_default().to_owned();
+        acts.iter().any(|act| text(act, "actor").starts_with(actor) && text(act, "what").starts_with(what))
+    };
+    for call in ["GetDecision ", "SearchDecisions ", "CountDecisions principal=!Company::User::ana", "ReplayDecision "]
+    {
+        assert!(by("peer:127.0.0.1", call), "{call}: {told}");
+    }
+    for verb in verbs {
+        assert!(by(actor, verb), "{verb}: {told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,6 +121,8 @@ async fn shared_history_is_read_by_the_auditors_login() {
     let mut command = deployment.command(Login::App);
     command.env(ADMIN, "127.0.0.1:0").env("MAGISTRATE_AUDITOR_DATABASE_URL_FILE", &url);
     check_service(&Running::launch(command)).await;
+    let told = deployment.run(Login::Auditor, &["-o", "json", "audit", "acts", "--kind", "access"]).code(0).json();
+    expect_accesses(&told, &[], "os:");
 }
 
 /// What is decided is told within a second, once, and only what is wanted; the stream ends with the server.

@@ -97,7 +97,7 @@ fn patience(extensions: &Extensions) -> Result<Duration, Refusal> {
 
 /// The peer's address; `None` only where there is no connection. A peer whose address cannot be told is
 /// not taken for this machine.
-fn address(extensions: &Extensions) -> Option<IpAddr> {
+pub(crate) fn address(extensions: &Extensions) -> Option<IpAddr> {
     let connection = extensions.get::<TcpConnectInfo>()?;
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     Some(connection.remote_addr().map_or(unknown, |address| address.ip()))

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::WORKER_STACK_BYTES;
 use crate::config::Config;
 use crate::keys::Keys;
-use crate::os::SystemClock;
+use crate::os::{self, SystemClock};
 use crate::store::Store;
 
 /// People and their programs: a few, with questions that take longer than a Check.
@@ -59,7 +59,7 @@ impl Admin {
         let required = config.transport.require_key || !admin.listen.ip().is_loopback();
         let stats = Arc::default();
         let settings = Settings { workers: 1, stack_bytes: WORKER_STACK_BYTES, limits: LIMITS, certificates, stats };
-        let door = AuditDoor::new(history, SystemClock, config.default_namespace.clone());
+        let door = AuditDoor::new(history, SystemClock, os::random, config.default_namespace.clone());
         Ok(Some(Self { listener, door, authenticate: keys.authenticate(required), settings }))
     }
 

@@ -13,18 +13,20 @@ use futures_util::stream::{self, Stream};
 use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
 use magistrate_model::Malformed;
 use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
-use magistrate_pdp::history::{self, Reading, Tail, check_stretches};
-use magistrate_pdp::{Clock, DecisionHistory, Evidence, HistoryError, Page, PastStates, PolicySource};
+use magistrate_pdp::history::{self, Access, Reading, Tail, check_stretches, record_access};
+use magistrate_pdp::{Clock, DecisionHistory, Evidence, HistoryError, Page, PastStates, PolicySource, Sequencing};
 use magistrate_proto::v1::audit_service_server::AuditService;
 use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
+use crate::authenticate::Authenticated;
+use crate::service::address;
 use crate::status::{Refusal, status};
 
 /// Everything that is read of a store.
-pub trait Archive: DecisionHistory + Evidence + PastStates + PolicySource + Clone {}
+pub trait Archive: DecisionHistory + Evidence + PastStates + PolicySource + Sequencing + Clone {}
 
-impl<S: DecisionHistory + Evidence + PastStates + PolicySource + Clone> Archive for S {}
+impl<S: DecisionHistory + Evidence + PastStates + PolicySource + Sequencing + Clone> Archive for S {}
 
 /// Rows read for one page at most, where records must be looked into.
 const ROWS: u32 = 20_000;
@@ -42,6 +44,8 @@ const STATES: usize = 2;
 pub struct AuditDoor<S, C> {
     archive: S,
     clock: C,
+    /// Chance, for the names of acts.
+    random: fn() -> [u8; 16],
     default_namespace: String,
     /// One decision is made again at a time: its state may be large.
     replayer: Arc<tokio::sync::Mutex<Replayer<S>>>,
@@ -49,12 +53,27 @@ pub struct AuditDoor<S, C> {
 
 impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
     /// A door to what this store holds. Bare action ids belong to `default_namespace`; empty is the root.
-    pub fn new(archive: S, clock: C, default_namespace: String) -> Self {
+    pub fn new(archive: S, clock: C, random: fn() -> [u8; 16], default_namespace: String) -> Self {
         let replayer = Replayer::new(archive.clone()).keeping(STATES);
-        Self { archive, clock, default_namespace, replayer: Arc::new(tokio::sync::Mutex::new(replayer)) }
+        Self { archive, clock, random, default_namespace, replayer: Arc::new(tokio::sync::Mutex::new(replayer)) }
     }
 
-    async fn search(&self, wire: &SearchDecisionsRequest) -> Result<SearchDecisionsResponse, Refusal> {
+    /// Records who reads what, before anything of it is told.
+    async fn note(&self, who: &Extensions, verb: &'static str, query: String, records: u64) -> Result<(), Refusal> {
+        let named = match who.get::<Authenticated>() {
+            Some(caller) => format!("key:{}", caller.key),
+            None => address(who).map_or_else(|| "local".to_owned(), |address| format!("peer:{address}")),
+        };
+        let actor = named.parse().map_err(|why| HistoryError::Unreachable(format!("`{named}` is no actor: {why}")))?;
+        let access = Access { actor, verb, query, records };
+        Ok(record_access(&self.archive, access, (self.random)(), self.clock.now()).await?)
+    }
+
+    async fn search(
+        &self,
+        wire: &SearchDecisionsRequest,
+        who: &Extensions,
+    ) -> Result<SearchDecisionsResponse, Refusal> {
         let words = request::words(wire.filter.as_ref())?;
         let filter = words.filter(&self.default_namespace)?;
         let limit = request::page_size(wire.page_size)?;
@@ -62,14 +81,21 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         let from = page::position(&wire.page_token, asked)?;
         let page = if wire.oldest_first { Page::OldestFirst(from) } else { Page::NewestFirst(from) };
         let found = history::search(&self.archive, &filter, page, Reading { limit, rows: ROWS }).await?;
+        self.note(who, "SearchDecisions", words.line(), found.decisions.len() as u64).await?;
         Ok(SearchDecisionsResponse {
             decisions: found.decisions.iter().map(reply::decision).collect(),
             next_page_token: found.next.map(|next| page::token(next, asked)).unwrap_or_default(),
         })
     }
 
-    async fn count(&self, wire: &v1::CountDecisionsRequest) -> Result<v1::CountDecisionsResponse, Refusal> {
-        let filter = request::words(wire.filter.as_ref())?.filter(&self.default_namespace)?;
+    async fn count(
+        &self,
+        wire: &v1::CountDecisionsRequest,
+        who: &Extensions,
+    ) -> Result<v1::CountDecisionsResponse, Refusal> {
+        let words = request::words(wire.filter.as_ref())?;
+        let filter = words.filter(&self.default_namespace)?;
+        self.note(who, "CountDecisions", words.line(), 0).await?;
         let stretch = wire.stretch.as_ref().map(request::span).transpose()?;
         if let Some(stretch) = stretch {
             let since = filter.since.ok_or_else(|| Malformed::at("filter.since", "is needed for a histogram"))?;
@@ -85,8 +111,13 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         self.archive.find(id).await?.ok_or(Refusal::NoSuchDecision(id))
     }
 
-    async fn replay(&self, wire: &v1::ReplayDecisionRequest) -> Result<v1::ReplayDecisionResponse, Refusal> {
+    async fn replay(
+        &self,
+        wire: &v1::ReplayDecisionRequest,
+        who: &Extensions,
+    ) -> Result<v1::ReplayDecisionResponse, Refusal> {
         let decision = self.find(&wire.decision_id).await?;
+        self.note(who, "ReplayDecision", wire.decision_id.clone(), 1).await?;
         let replayed = match wire.under_current {
             false => self.replayer.lock().await.replay(&decision).await,
             true => self.replay_by_current(&decision).await,
@@ -103,12 +134,14 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         replay_by(&view, decision)
     }
 
-    async fn tail(&self, wire: &v1::TailDecisionsRequest) -> Result<Tailing, Refusal> {
-        let filter = request::words(wire.filter.as_ref())?.filter(&self.default_namespace)?;
+    async fn tail(&self, wire: &v1::TailDecisionsRequest, who: &Extensions) -> Result<Tailing, Refusal> {
+        let words = request::words(wire.filter.as_ref())?;
+        let filter = words.filter(&self.default_namespace)?;
         if wire.newest > NEWEST {
             return Err(Malformed::at("newest", format_args!("is {}; the most is {NEWEST}", wire.newest)).into());
         }
         let (tail, begin) = Tail::begin(&self.archive, filter, wire.newest, self.clock.now()).await?;
+        self.note(who, "TailDecisions", words.line(), begin.len() as u64).await?;
         let following = Following { archive: self.archive.clone(), clock: self.clock.clone(), tail, new: begin.into() };
         Ok(Box::pin(stream::unfold(Some(following), next)))
     }
@@ -166,36 +199,40 @@ impl<S: Archive, C: Clock + Clone> AuditService for AuditDoor<S, C> {
         &self,
         request: Request<SearchDecisionsRequest>,
     ) -> Result<Response<SearchDecisionsResponse>, Status> {
-        respond(self.search(request.get_ref()).await)
+        respond(self.search(request.get_ref(), request.extensions()).await)
     }
 
     async fn count_decisions(
         &self,
         request: Request<v1::CountDecisionsRequest>,
     ) -> Result<Response<v1::CountDecisionsResponse>, Status> {
-        respond(self.count(request.get_ref()).await)
+        respond(self.count(request.get_ref(), request.extensions()).await)
     }
 
     async fn get_decision(
         &self,
         request: Request<v1::GetDecisionRequest>,
     ) -> Result<Response<v1::RecordedDecision>, Status> {
-        let found = self.find(&request.get_ref().decision_id).await;
-        respond(found.map(|decision| reply::decision(&decision)))
+        let show = async {
+            let found = self.find(&request.get_ref().decision_id).await?;
+            self.note(request.extensions(), "GetDecision", found.id.to_string(), 1).await?;
+            Ok(reply::decision(&found))
+        };
+        respond(show.await)
     }
 
     async fn tail_decisions(
         &self,
         request: Request<v1::TailDecisionsRequest>,
     ) -> Result<Response<Self::TailDecisionsStream>, Status> {
-        respond(self.tail(request.get_ref()).await)
+        respond(self.tail(request.get_ref(), request.extensions()).await)
     }
 
     async fn replay_decision(
         &self,
         request: Request<v1::ReplayDecisionRequest>,
     ) -> Result<Response<v1::ReplayDecisionResponse>, Status> {
-        respond(self.replay(request.get_ref()).await)
+        respond(self.replay(request.get_ref(), request.extensions()).await)
     }
 
     async fn list_checkpoints(

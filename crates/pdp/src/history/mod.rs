@@ -3,6 +3,7 @@
 //! A store chooses rows by the columns it indexes; what only a record tells is judged here, on records that were decoded and
 //! compared with their columns. Counts alone are by columns.
 
+mod access;
 mod filter;
 pub mod replay;
 mod review;
@@ -18,6 +19,7 @@ use magistrate_ledger::{
 };
 use magistrate_model::{Cause, Instant, Span};
 
+pub use access::{Access, record_access};
 pub use filter::{DecisionFilter, Wanted};
 pub use review::Usage;
 pub use search::{Found, Reading, search};

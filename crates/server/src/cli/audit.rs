@@ -29,6 +29,15 @@ pub(crate) enum AuditVerb {
         #[arg(long, value_name = "REVISION")]
         after: Option<u64>,
     },
+    /// Show who read the history, and which keys were enrolled: what is recorded besides decisions and changes
+    Acts {
+        /// The newest so many
+        #[arg(short = 'n', long, default_value_t = 50)]
+        lines: usize,
+        /// `access` or `enrolment` only
+        #[arg(long, value_parser = ["access", "enrolment", "retention", "refusal"])]
+        kind: Option<String>,
+    },
     /// Find out whether history is what was recorded: every record, every header, every checkpoint
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),

@@ -11,7 +11,7 @@ use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position
 use serde_json::Value as Json;
 
 use super::exported::Exported;
-use super::{decision, export, input, prove, replay, review, store, tally, verify};
+use super::{acts, decision, export, input, prove, replay, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -41,6 +41,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
+        AuditVerb::Acts { lines, kind } => acts::run(&store, out, kind.as_deref(), lines).await?,
         AuditVerb::Verify(args) => return verify::run(&store, out, &args, now).await,
         AuditVerb::Replay(args) => return replay::run(&store, config, out, &args, now).await,
         AuditVerb::Review { within, soon, denied } => {
@@ -56,6 +57,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Key { .. } => show_key(out, &signing::signer_of(&config.signing_key)?.verifier())?,
         AuditVerb::Show { id } => {
             let found = find(&store, id.parse()?).await?;
+            note(&store, "show", found.id.to_string(), 1).await?;
             out.either(|| decision::page(&found), || decision::json(&found))?;
         }
     }
@@ -84,6 +86,7 @@ async fn enrol(store: &Store, out: Out, key: &str, revoked: bool, now: Instant) 
 async fn search(store: &Store, config: &Config, out: Out, args: &SearchArgs, now: Instant) -> anyhow::Result<()> {
     let filter = filter(config, &args.wanted, now)?;
     if args.count || args.histogram.is_some() {
+        note(store, "count", words(&args.wanted, now)?.line(), 0).await?;
         return count(store, out, &filter, args.histogram.as_deref(), now).await;
     }
     let from = match &args.after {
@@ -93,6 +96,7 @@ async fn search(store: &Store, config: &Config, out: Out, args: &SearchArgs, now
     let page = if args.oldest_first { Page::OldestFirst(from) } else { Page::NewestFirst(from) };
     let found = history::search(store, &filter, page, Reading::of(args.limit)).await?;
     let (decisions, more) = (found.decisions, found.next.is_some());
+    note(store, "search", words(&args.wanted, now)?.line(), decisions.len() as u64).await?;
     let rows: Vec<_> = decisions.iter().map(decision::row).collect();
     out.rows(&decision::HEADERS, &rows, || Json::Array(decisions.iter().map(decision::json).collect()))?;
     if let (true, false, Some(last)) = (more, out.is_json(), decisions.last()) {
@@ -134,6 +138,8 @@ async fn tail(
 ) -> anyhow::Result<()> {
     let filter = filter(config, wanted, now)?;
     let (mut tail, newest) = Tail::begin(store, filter, lines, now).await?;
+    let verb = if follow { "tail --follow" } else { "tail" };
+    note(store, verb, words(wanted, now)?.line(), newest.len() as u64).await?;
     newest.iter().try_for_each(|found| line(out, found))?;
     if !follow {
         return Ok(());
@@ -187,8 +193,14 @@ pub(crate) async fn find_shipped<H: DecisionHistory>(
     Ok(history.find(id).await?)
 }
 
+/// Records that history is read, before anything of it is told.
+pub(super) async fn note(store: &Store, verb: &'static str, query: String, records: u64) -> anyhow::Result<()> {
+    let access = history::Access { actor: os::actor().parse()?, verb, query, records };
+    Ok(history::record_access(store, access, os::random(), SystemClock.now()).await?)
+}
+
 /// Whom the options want.
-fn words(args: &WantedArgs, now: Instant) -> anyhow::Result<SearchWords> {
+pub(super) fn words(args: &WantedArgs, now: Instant) -> anyhow::Result<SearchWords> {
     Ok(SearchWords {
         principal: args.principal.clone(),
         action: args.action.clone(),

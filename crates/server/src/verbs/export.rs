@@ -12,6 +12,7 @@ use magistrate_pdp::Evidence as _;
 use serde::Serialize;
 use serde_json::json;
 
+use super::audit;
 use super::exported::{CHECKPOINTS, HeaderLine, RecordLine, each_line, headers_of, records_of};
 use super::progress::Counting;
 use crate::output::Out;
@@ -43,6 +44,7 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<(
     for stream in &streams {
         total += store.last_place(*stream).await?;
     }
+    audit::note(store, "export", String::new(), total).await?;
     let (mut added, mut counting) = (Added::default(), Counting::new("exporting", total));
     for stream in &streams {
         let headers = store.headers(*stream).await?;

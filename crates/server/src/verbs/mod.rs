@@ -1,5 +1,6 @@
 //! One file per verb; each says what it did and how it ended.
 
+mod acts;
 mod audit;
 mod bulk;
 mod caller;

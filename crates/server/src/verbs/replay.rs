@@ -69,9 +69,14 @@ pub(crate) async fn run(
     match &args.id {
         Some(id) => {
             let found = audit::find(store, id.parse()?).await?;
+            audit::note(store, "replay", found.id.to_string(), 1).await?;
             report.take(&found, by.decide(&found).await)?;
         }
-        None => roll(store, &audit::filter(config, &args.wanted, now)?, &mut by, &mut report).await?,
+        None => {
+            let filter = audit::filter(config, &args.wanted, now)?;
+            audit::note(store, "replay", audit::words(&args.wanted, now)?.line(), 0).await?;
+            roll(store, &filter, &mut by, &mut report).await?;
+        }
     }
     report.tell(out)?;
     Ok(match (report.otherwise + report.not_replayable, report.is_under) {

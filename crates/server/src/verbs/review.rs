@@ -9,6 +9,7 @@ use magistrate_pdp::history::{Reading, Usage, search, tally};
 use magistrate_pdp::{DecisionFilter, Page, PastStates as _};
 use serde_json::{Value as Json, json};
 
+use super::audit;
 use super::progress::Counting;
 use crate::output::Out;
 use crate::store::Store;
@@ -40,6 +41,7 @@ struct Review {
 
 pub(super) async fn run(store: &Store, out: Out, asked: &Asked, now: Instant) -> anyhow::Result<()> {
     let since = now.plus(Span::from_micros(-asked.within.micros()));
+    audit::note(store, "review", format!("since={since}"), 0).await?;
     let mut usage = usage(store, since).await?;
     changes(store, since, &mut usage).await?;
     let mut review =
