@@ -116,7 +116,7 @@ fn expect_accesses(told: &Json, verbs: &[&str], actor: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shared_history_is_read_by_the_auditors_login() {
     let deployment = Deployment::shared();
-    let url = deployment.home().join("auditor");
+    let url = deployment.home().join("auditor-url");
     std::fs::write(&url, deployment.url_with_password(Login::Auditor)).unwrap();
     let mut command = deployment.command(Login::App);
     command.env(ADMIN, "127.0.0.1:0").env("MAGISTRATE_AUDITOR_DATABASE_URL_FILE", &url);

@@ -1,5 +1,6 @@
 //! History in files: copied, taken up again, and verified without a store.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -68,6 +69,10 @@ async fn exported_history_tells_what_was_done_to_it() {
     let dir = dir.to_str().unwrap();
     let told = store.run(&["-o", "json", "audit", "export", dir]).code(0).json();
     assert_eq!((number(&told, "records"), number(&told, "streams")), (10, 1), "{told}");
+    for made in std::fs::read_dir(dir).unwrap().map(|it| it.unwrap().path()).chain([PathBuf::from(dir)]) {
+        let mode = std::fs::metadata(&made).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is for its owner alone", made.display());
+    }
     // From here on nothing is read but the files.
     let elsewhere = Store::nowhere();
     let verify = || elsewhere.run(&["-o", "json", "audit", "verify", "--from", dir, "--key", &key]);

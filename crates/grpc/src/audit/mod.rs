@@ -14,9 +14,12 @@ use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
 use magistrate_model::Malformed;
 use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
 use magistrate_pdp::history::{self, Access, Reading, Tail, check_stretches, record_access};
-use magistrate_pdp::{Clock, DecisionHistory, Evidence, HistoryError, Page, PastStates, PolicySource, Sequencing};
+use magistrate_pdp::{
+    CheckError, Clock, DecisionHistory, Evidence, HistoryError, LoadError, Page, PastStates, PolicySource, Sequencing,
+};
 use magistrate_proto::v1::audit_service_server::AuditService;
 use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Extensions, Request, Response, Status};
 
 use crate::authenticate::Authenticated;
@@ -36,6 +39,8 @@ const COUNTED: u32 = 1_000_000;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Decisions that a tail begins with at most.
 const NEWEST: u32 = 1_000;
+/// Tails at a time; each reads the newest stretch again and again.
+const TAILS: usize = 16;
 /// States that are kept between replays.
 const STATES: usize = 2;
 
@@ -49,13 +54,21 @@ pub struct AuditDoor<S, C> {
     default_namespace: String,
     /// One decision is made again at a time: its state may be large.
     replayer: Arc<tokio::sync::Mutex<Replayer<S>>>,
+    tails: Arc<Semaphore>,
 }
 
 impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
     /// A door to what this store holds. Bare action ids belong to `default_namespace`; empty is the root.
     pub fn new(archive: S, clock: C, random: fn() -> [u8; 16], default_namespace: String) -> Self {
         let replayer = Replayer::new(archive.clone()).keeping(STATES);
-        Self { archive, clock, random, default_namespace, replayer: Arc::new(tokio::sync::Mutex::new(replayer)) }
+        Self {
+            archive,
+            clock,
+            random,
+            default_namespace,
+            replayer: Arc::new(tokio::sync::Mutex::new(replayer)),
+            tails: Arc::new(Semaphore::new(TAILS)),
+        }
     }
 
     /// Records who reads what, before anything of it is told.
@@ -123,7 +136,9 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
             true => self.replay_by_current(&decision).await,
         };
         match replayed {
-            Err(NotReplayable::Load(why)) => Err(HistoryError::Unreachable(why.to_string()).into()),
+            Err(NotReplayable::Load(why @ (LoadError::Unreachable(_) | LoadError::Replaced(_)))) => {
+                Err(HistoryError::Unreachable(why.to_string()).into())
+            }
             replayed => Ok(reply::replayed(&replayed, wire.under_current)),
         }
     }
@@ -140,9 +155,17 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         if wire.newest > NEWEST {
             return Err(Malformed::at("newest", format_args!("is {}; the most is {NEWEST}", wire.newest)).into());
         }
+        let overloaded = |_| CheckError::Overloaded { retry_after: LOOK_EVERY };
+        let place = Arc::clone(&self.tails).try_acquire_owned().map_err(overloaded)?;
         let (tail, begin) = Tail::begin(&self.archive, filter, wire.newest, self.clock.now()).await?;
         self.note(who, "TailDecisions", words.line(), begin.len() as u64).await?;
-        let following = Following { archive: self.archive.clone(), clock: self.clock.clone(), tail, new: begin.into() };
+        let following = Following {
+            archive: self.archive.clone(),
+            clock: self.clock.clone(),
+            tail,
+            new: begin.into(),
+            _place: place,
+        };
         Ok(Box::pin(stream::unfold(Some(following), next)))
     }
 
@@ -172,6 +195,8 @@ struct Following<S, C> {
     clock: C,
     tail: Tail,
     new: VecDeque<RecordedDecision>,
+    /// Among the tails that there may be at a time.
+    _place: OwnedSemaphorePermit,
 }
 
 /// The next decision, once there is one. A history that cannot be read ends the stream.

@@ -40,12 +40,11 @@ impl Usage {
         }
     }
 
-    /// Takes a change of the same stretch: what began in it had less time to be used.
+    /// Takes a change of the same stretch, in whatever order: what began in it had less time to be used. An id is never
+    /// given twice to grants that are in force, so that one which began in the stretch and is in force now did not begin before.
     pub fn change(&mut self, change: &LoggedChange) {
-        match change.kind.as_str() {
-            "grant.add" => drop(self.begun.insert(change.key.clone())),
-            "grant.revoke" => drop(self.begun.remove(&change.key)),
-            _ => {}
+        if change.kind == "grant.add" {
+            self.begun.insert(change.key.clone());
         }
     }
 

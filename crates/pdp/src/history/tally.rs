@@ -11,14 +11,18 @@ use super::{DecisionHistory, HistoryError, Page};
 /// Decisions read at once where records must be.
 const PAGE: u32 = 4_096;
 
-/// Stretches of a histogram at most, and the shortest.
+/// Stretches of a histogram at most, and the shortest and longest.
 const STRETCHES: i64 = 1_000;
 const SHORTEST: Span = Span::seconds(1);
+const LONGEST: Span = Span::hours(10_000 * 366 * 24);
 
 /// Whether so much time may be told in stretches so long; says why not.
 pub fn check_stretches(time: Span, stretch: Span) -> Result<(), String> {
     if stretch < SHORTEST {
         return Err("a stretch has at least one second".to_owned());
+    }
+    if stretch > LONGEST {
+        return Err("a stretch is no longer than ten thousand years".to_owned());
     }
     let stretches = time.micros() / stretch.micros();
     match stretches < STRETCHES {

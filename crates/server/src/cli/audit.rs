@@ -98,7 +98,7 @@ gone. With --under, what would be answered otherwise is told, and exit code 6 sa
 
 const REVIEW_HELP: &str = "\
 A grant is unused if it made no answer possible within that time, although it was in force for all of it; a policy is unused
-if it decided nothing. A forbid that decided nothing may be doing its work: nobody tried.";
+if it decided nothing and was live for all of it. A forbid that decided nothing may be doing its work: nobody tried.";
 
 const EXPORT_HELP: &str = "\
 JSON lines: every record and header as it was sealed, in base64, by stream, and every checkpoint. What was interrupted is

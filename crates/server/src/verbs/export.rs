@@ -1,13 +1,14 @@
 //! `audit export`: the history into files.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use data_encoding::BASE64;
-use magistrate_ledger::{StoredCheckpoint, StoredHeader, StreamId};
+use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
 use magistrate_pdp::Evidence as _;
 use serde::Serialize;
 use serde_json::json;
@@ -37,7 +38,7 @@ struct Added {
 /// What is read first is written last: checkpoints cover headers that are there, headers cover records that are there,
 /// whenever it is interrupted and whatever is recorded meanwhile.
 pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make the directory `{}`", dir.display()))?;
+    let _lock = lock(dir)?;
     let checkpoints = store.checkpoints().await?;
     let streams = store.streams().await?;
     let mut total = 0;
@@ -66,6 +67,25 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<(
     Ok(out.either(told, json)?)
 }
 
+/// Makes the directory, for its owner alone, and keeps other exports out of it.
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| format!("cannot make the directory `{}`", dir.display()))?;
+    let path = dir.join("export.lock");
+    let file = opened(&path).with_context(|| format!("cannot use the directory `{}`", dir.display()))?;
+    file.try_lock().with_context(|| {
+        format!("another export writes to `{}`; wait for its end, or give another directory", dir.display())
+    })?;
+    Ok(file)
+}
+
+/// A file of people's doings: for its owner alone, and never another one behind a link.
+fn opened(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+}
+
 async fn records(store: &Store, dir: &Path, stream: StreamId, counting: &mut Counting) -> anyhow::Result<u64> {
     let path = records_of(dir, stream);
     let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<RecordLine<'_>>(line)?.seq))?;
@@ -73,14 +93,22 @@ async fn records(store: &Store, dir: &Path, stream: StreamId, counting: &mut Cou
     counting.add(after);
     loop {
         let page = store.records(stream, after, PAGE).await?;
-        for row in &page {
+        let is_last = page.len() < PAGE as usize;
+        // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
+        let end = page.last().map_or(0, StoredDecision::seq);
+        let mut taken = 0;
+        for row in page.iter().filter(|row| is_last || row.seq() < end) {
             file.write(&RecordLine { seq: row.seq(), record: &BASE64.encode(&row.body) })?;
+            taken += 1;
         }
-        counting.add(page.len() as u64);
-        added += page.len() as u64;
-        match page.last() {
-            Some(last) if page.len() == PAGE as usize => after = last.seq(),
-            Some(_) | None => break,
+        counting.add(taken);
+        added += taken;
+        match (is_last, taken) {
+            (true, _) => break,
+            (false, 0) => {
+                bail!("place {end} of stream {stream} is stored {PAGE} times and more; run `magistrate audit verify`")
+            }
+            (false, _) => after = end - 1,
         }
     }
     file.finish()?;
@@ -131,7 +159,7 @@ impl<'a> Lines<'a> {
     /// Opens it behind its last whole line; what was written half is cut off.
     fn open(path: &'a Path, place: impl Fn(&[u8]) -> anyhow::Result<u64>) -> anyhow::Result<Self> {
         let open = || -> anyhow::Result<(File, u64)> {
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file = opened(path)?;
             let length = file.metadata()?.len();
             let from = length.saturating_sub(TAIL);
             let mut end = Vec::new();

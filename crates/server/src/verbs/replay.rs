@@ -11,7 +11,7 @@ use magistrate_model::{Instant, Revision, Span};
 use magistrate_pap::PolicyFiles;
 use magistrate_pdp::history::replay::{Departure, NotReplayable, Replayed, Replayer, replay_by};
 use magistrate_pdp::history::{Found, Reading, search, tally};
-use magistrate_pdp::{DecisionFilter, HistoryError, Page, PolicySource as _, Position, View};
+use magistrate_pdp::{DecisionFilter, HistoryError, LoadError, Page, PolicySource as _, Position, View};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
 
@@ -193,7 +193,7 @@ impl Report {
         decision: &RecordedDecision,
         outcome: Result<Replayed, NotReplayable>,
     ) -> Result<(), NotReplayable> {
-        if let Err(unread @ NotReplayable::Load(_)) = outcome {
+        if let Err(unread @ NotReplayable::Load(LoadError::Unreachable(_) | LoadError::Replaced(_))) = outcome {
             return Err(unread);
         }
         self.replayed += 1;

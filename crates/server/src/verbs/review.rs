@@ -1,5 +1,7 @@
 //! `audit review`: what could be taken away.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use magistrate_engine::Effect;
 use magistrate_engine::Snapshot;
@@ -61,7 +63,9 @@ pub(super) async fn run(store: &Store, out: Out, asked: &Asked, now: Instant) ->
     if let Some(set) = store.base().await?.policy_set {
         let snapshot =
             Snapshot::of(&set).map_err(|findings| anyhow::anyhow!("{findings}")).context("the live policies")?;
-        let unused = snapshot.policies().filter(|policy| review.usage.never_determined(&policy.id));
+        let before = policies_at(store, since).await?;
+        let had_time = |id: &str| before.as_ref().is_some_and(|before| before.contains(id));
+        let unused = snapshot.policies().filter(|it| review.usage.never_determined(&it.id) && had_time(it.id.as_str()));
         review.policies = unused.map(|policy| (policy.id.to_string(), effect(policy.effect))).collect();
     }
     match out.is_json() {
@@ -102,6 +106,21 @@ async fn changes(store: &Store, since: Instant, usage: &mut Usage) -> anyhow::Re
         last = after;
     }
     Ok(())
+}
+
+/// The policies that were live at that time; what was applied since had less time to decide anything.
+async fn policies_at(store: &Store, at: Instant) -> anyhow::Result<Option<BTreeSet<String>>> {
+    let mut last = store.base().await?.revision;
+    while last > Revision::ZERO {
+        let after = Revision::new(last.number().saturating_sub(PAGE.into()));
+        let log = store.changes_between(after, last).await?;
+        if let Some(newest) = log.iter().rev().find(|change| change.authorship.at < at) {
+            let set = store.policy_set_at(newest.revision).await?;
+            return Ok(set.map(|set| set.policies.iter().map(|policy| policy.id.to_string()).collect()));
+        }
+        last = after;
+    }
+    Ok(None)
 }
 
 fn effect(effect: Effect) -> &'static str {

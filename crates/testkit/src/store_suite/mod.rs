@@ -140,6 +140,7 @@ macro_rules! store_suite {
                 pages_go_both_ways_and_miss_nothing
                 pages_are_stable_under_inserts
                 pages_by_policy_read_on_until_they_are_full
+                a_tail_tells_what_is_new_and_nothing_else
             }
         }
     };
