@@ -5,7 +5,7 @@ use std::time::Duration;
 use magistrate_client::WireDuration;
 use magistrate_client::v1::audit_service_client::AuditServiceClient;
 use magistrate_client::v1::{
-    Cause, CountDecisionsRequest, Decision, DecisionFilter, GetDecisionRequest, ListCheckpointsRequest,
+    Cause, CountDecisionsRequest, Decision, DecisionFilter, GetDecisionRequest, ListCheckpointsRequest, ProveRequest,
     ReplayDecisionRequest, SearchDecisionsRequest, TailDecisionsRequest,
 };
 use magistrate_tests::postgres::{Deployment, Login};
@@ -62,6 +62,19 @@ async fn check_service(node: &Running) {
     let replay = ReplayDecisionRequest { decision_id: first.clone(), under_current: false };
     let replayed = client.replay_decision(replay.clone()).await.unwrap().into_inner();
     assert!(replayed.same && replayed.departures.is_empty(), "{replayed:?}");
+    let prove = ProveRequest { decision_id: first.clone() };
+    let proven = async {
+        loop {
+            let told = client.clone().prove(prove.clone()).await.unwrap().into_inner();
+            match told.pending.is_empty() {
+                true => return told.proof,
+                false => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let proof = tokio::time::timeout(PATIENCE, proven).await.unwrap();
+    assert!(proof.contains(&first) && proof.contains("magistrate/log/"), "{proof}");
+
     let current = ReplayDecisionRequest { under_current: true, ..replay };
     assert!(client.replay_decision(current).await.unwrap().into_inner().same);
 }
@@ -104,8 +117,13 @@ fn expect_accesses(told: &Json, verbs: &[&str], actor: &str) {
         let text = |act: &Json, field: &str| act.get(field).and_then(Json::as_str).unwrap_or_default().to_owned();
         acts.iter().any(|act| text(act, "actor").starts_with(actor) && text(act, "what").starts_with(what))
     };
-    for call in ["GetDecision ", "SearchDecisions ", "CountDecisions principal=!Company::User::ana", "ReplayDecision "]
-    {
+    for call in [
+        "GetDecision ",
+        "SearchDecisions ",
+        "CountDecisions principal=!Company::User::ana",
+        "ReplayDecision ",
+        "Prove ",
+    ] {
         assert!(by("peer:127.0.0.1", call), "{call}: {told}");
     }
     for verb in verbs {

@@ -92,6 +92,7 @@ const fn kinds(method: Method) -> &'static [KeyKind] {
         | Method::GetDecision
         | Method::TailDecisions
         | Method::ReplayDecision
+        | Method::Prove
         | Method::ListCheckpoints => &[KeyKind::Audit],
         Method::Health | Method::Reflection => &KeyKind::ALL,
         Method::Unknown => &[],

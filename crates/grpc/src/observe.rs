@@ -44,6 +44,8 @@ pub enum Method {
     TailDecisions,
     /// Deciding again.
     ReplayDecision,
+    /// A proof of a decision.
+    Prove,
     /// The checkpoints that are kept.
     ListCheckpoints,
     /// The health of the server, asked once or watched.
@@ -56,7 +58,7 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Check,
         Self::CheckBatch,
         Self::SearchDecisions,
@@ -64,6 +66,7 @@ impl Method {
         Self::GetDecision,
         Self::TailDecisions,
         Self::ReplayDecision,
+        Self::Prove,
         Self::ListCheckpoints,
         Self::Health,
         Self::Reflection,
@@ -80,6 +83,7 @@ impl Method {
             "/magistrate.v1.AuditService/GetDecision" => Self::GetDecision,
             "/magistrate.v1.AuditService/TailDecisions" => Self::TailDecisions,
             "/magistrate.v1.AuditService/ReplayDecision" => Self::ReplayDecision,
+            "/magistrate.v1.AuditService/Prove" => Self::Prove,
             "/magistrate.v1.AuditService/ListCheckpoints" => Self::ListCheckpoints,
             "/grpc.health.v1.Health/Check" | "/grpc.health.v1.Health/Watch" => Self::Health,
             path if path.starts_with("/grpc.reflection.") => Self::Reflection,
@@ -97,6 +101,7 @@ impl Method {
             Self::GetDecision => "magistrate.v1.AuditService/GetDecision",
             Self::TailDecisions => "magistrate.v1.AuditService/TailDecisions",
             Self::ReplayDecision => "magistrate.v1.AuditService/ReplayDecision",
+            Self::Prove => "magistrate.v1.AuditService/Prove",
             Self::ListCheckpoints => "magistrate.v1.AuditService/ListCheckpoints",
             Self::Health => "grpc.health.v1.Health",
             Self::Reflection => "grpc.reflection",

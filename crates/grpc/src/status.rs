@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     History(HistoryError),
     /// There is no such decision in it.
     NoSuchDecision(DecisionId),
+    /// What is stored contradicts itself, or what was signed.
+    Contradicted(String),
 }
 
 impl From<Malformed> for Refusal {
@@ -90,6 +92,11 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         }
         Refusal::History(error @ HistoryError::Damaged { .. }) => {
             with(Code::DataLoss, "DAMAGED", &error.to_string(), |_| {})
+        }
+        Refusal::Contradicted(why) => {
+            let message =
+                format!("{why}: what is stored does not prove it; `magistrate audit verify` tells what was done to it");
+            with(Code::DataLoss, "CONTRADICTED", &message, |_| {})
         }
         Refusal::NoSuchDecision(id) => {
             let message = format!(

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
+use magistrate_ledger::proof::Proof;
 use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
 use magistrate_model::Malformed;
 use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
-use magistrate_pdp::history::{self, Access, Reading, Tail, check_stretches, record_access};
+use magistrate_pdp::history::{self, Access, Proving, Reading, Tail, check_stretches, record_access};
 use magistrate_pdp::{
-    CheckError, Clock, DecisionHistory, Evidence, HistoryError, LoadError, Page, PastStates, PolicySource, Sequencing,
+    CheckError, Clock, DecisionHistory, Evidence, GlobalLog, HistoryError, LoadError, Page, PastStates, PolicySource,
+    Sequencing,
 };
 use magistrate_proto::v1::audit_service_server::AuditService;
 use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
@@ -27,9 +29,9 @@ use crate::service::address;
 use crate::status::{Refusal, status};
 
 /// Everything that is read of a store.
-pub trait Archive: DecisionHistory + Evidence + PastStates + PolicySource + Sequencing + Clone {}
+pub trait Archive: DecisionHistory + Evidence + GlobalLog + PastStates + PolicySource + Sequencing + Clone {}
 
-impl<S: DecisionHistory + Evidence + PastStates + PolicySource + Sequencing + Clone> Archive for S {}
+impl<S: DecisionHistory + Evidence + GlobalLog + PastStates + PolicySource + Sequencing + Clone> Archive for S {}
 
 /// Rows read for one page at most, where records must be looked into.
 const ROWS: u32 = 20_000;
@@ -149,6 +151,20 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         replay_by(&view, decision)
     }
 
+    async fn prove(&self, wire: &v1::ProveRequest, who: &Extensions) -> Result<v1::ProveResponse, Refusal> {
+        let id = self.find(&wire.decision_id).await?.id;
+        match history::prove(&self.archive, id).await? {
+            Proving::Whole(proof) => {
+                // A proof tells the record.
+                self.note(who, "Prove", id.to_string(), 1).await?;
+                let proof = Proof::Decision(proof).to_json().to_string();
+                Ok(v1::ProveResponse { proof, pending: String::new() })
+            }
+            Proving::Pending(why) => Ok(v1::ProveResponse { proof: String::new(), pending: why.to_owned() }),
+            Proving::Contradicted(why) => Err(Refusal::Contradicted(why)),
+        }
+    }
+
     async fn tail(&self, wire: &v1::TailDecisionsRequest, who: &Extensions) -> Result<Tailing, Refusal> {
         let words = request::words(wire.filter.as_ref())?;
         let filter = words.filter(&self.default_namespace)?;
@@ -258,6 +274,10 @@ impl<S: Archive, C: Clock + Clone> AuditService for AuditDoor<S, C> {
         request: Request<v1::ReplayDecisionRequest>,
     ) -> Result<Response<v1::ReplayDecisionResponse>, Status> {
         respond(self.replay(request.get_ref(), request.extensions()).await)
+    }
+
+    async fn prove(&self, request: Request<v1::ProveRequest>) -> Result<Response<v1::ProveResponse>, Status> {
+        respond(self.prove(request.get_ref(), request.extensions()).await)
     }
 
     async fn list_checkpoints(

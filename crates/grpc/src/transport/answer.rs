@@ -50,6 +50,7 @@ impl<B> Answer<B> {
             | Method::CountDecisions
             | Method::GetDecision
             | Method::ReplayDecision
+            | Method::Prove
             | Method::ListCheckpoints
             | Method::Unknown => None,
         };

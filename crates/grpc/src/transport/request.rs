@@ -49,6 +49,7 @@ impl<B> Arriving<B> {
             | Method::GetDecision
             | Method::TailDecisions
             | Method::ReplayDecision
+            | Method::Prove
             | Method::ListCheckpoints
             | Method::Health
             | Method::Reflection

@@ -5,6 +5,7 @@
 
 mod access;
 mod filter;
+mod prove;
 pub mod replay;
 mod review;
 mod search;
@@ -21,6 +22,7 @@ use magistrate_model::{Cause, Instant, Span};
 
 pub use access::{Access, record_access};
 pub use filter::{DecisionFilter, Wanted};
+pub use prove::{Proving, in_log, newest_checkpoint, prove};
 pub use review::Usage;
 pub use search::{Found, Reading, search};
 pub use tail::Tail;
@@ -102,6 +104,20 @@ pub struct Counted {
     /// How many.
     pub count: u64,
 }
+
+impl Counted {
+    /// What a store counted: where each stretch begins, the cause and how many.
+    pub fn of_columns(rows: Vec<(i64, String, i64)>) -> Result<Vec<Self>, HistoryError> {
+        let counted = |(start, cause, count): (i64, String, i64)| {
+            let cause = Cause::named(&cause)?;
+            Some(Self { start, cause, count: u64::try_from(count).unwrap_or(0) })
+        };
+        let counts: Option<Vec<Self>> = rows.into_iter().map(counted).collect();
+        counts.ok_or_else(|| HistoryError::Unreachable(UNKNOWN_CAUSE.to_owned()))
+    }
+}
+
+const UNKNOWN_CAUSE: &str = "a column holds a cause that this version does not know; run `magistrate audit verify`";
 
 /// Where recorded decisions are found again.
 pub trait DecisionHistory: Send + Sync + 'static {

@@ -4,12 +4,10 @@ use std::path::Path as FilePath;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use magistrate_ledger::proof::{ConsistencyProof, DecisionProof, Place, Proof, Proven, ProvenDecision};
-use magistrate_ledger::{
-    Checkpoint, DecisionId, LogId, Path, SealedHeader, StoredDecision, Subtree, Tree, is_consistent, read_note,
-};
-use magistrate_model::Digest;
-use magistrate_pdp::{Evidence as _, GlobalLog as _};
+use magistrate_ledger::proof::{ConsistencyProof, Proof, Proven, ProvenDecision};
+use magistrate_ledger::{DecisionId, LogId, Path, is_consistent, read_note};
+use magistrate_pdp::Evidence as _;
+use magistrate_pdp::history::{Proving, in_log, newest_checkpoint, prove};
 use serde_json::json;
 
 use super::{audit, verify};
@@ -60,6 +58,16 @@ enum Made {
     Contradicted(String),
 }
 
+impl From<Proving> for Made {
+    fn from(proving: Proving) -> Self {
+        match proving {
+            Proving::Whole(proof) => Self::Whole(Proof::Decision(proof)),
+            Proving::Pending(why) => Self::Pending(why),
+            Proving::Contradicted(why) => Self::Contradicted(why),
+        }
+    }
+}
+
 fn tell(out: Out, proof: &Proof, file: Option<&FilePath>) -> anyhow::Result<()> {
     let json = proof.to_json();
     let Some(file) = file else { return Ok(out.json(&json)?) };
@@ -77,96 +85,23 @@ async fn decision(store: &Store, id: DecisionId, wait: bool) -> anyhow::Result<M
     audit::find_shipped(store, id).await?.with_context(|| {
         format!("there is no decision `{id}` in this history; one that was just made may still be in the journal of its node")
     })?;
-    let mut made = covered(store, id).await?;
+    // A proof tells the record.
+    audit::note(store, "prove", id.to_string(), 1).await?;
+    let mut made = Made::from(prove(store, id).await?);
     for _ in 0..LOOKS {
         if !(wait && matches!(made, Made::Pending(_))) {
             break;
         }
         tokio::time::sleep(LOOK_EVERY).await;
-        made = covered(store, id).await?;
+        made = prove(store, id).await?.into();
     }
     Ok(made)
 }
 
-async fn covered(store: &Store, id: DecisionId) -> anyhow::Result<Made> {
-    let Some(header) = header_of(store, id).await? else {
-        return Ok(Made::Pending("no header covers it yet"));
-    };
-    let reference = format!("{}/{}", header.header.stream, header.header.number);
-    let Some(entry) = store.find_entry("header", &reference).await? else {
-        return Ok(Made::Pending("its header is not in the global log yet"));
-    };
-    let index = u64::try_from(entry.index)?;
-    let Some((note, checkpoint)) = newest(store).await?.filter(|(_, it)| it.size > index) else {
-        return Ok(Made::Pending("no checkpoint of the global log covers its header yet"));
-    };
-    let Some((record, batch)) = in_batch(store, id, &header).await? else {
-        return Ok(Made::Contradicted(format!("the records of header {} are not all there", header.header.number)));
-    };
-    let Some(path) = in_log(store, Path::inclusion(index, checkpoint.size)).await? else {
-        return Ok(Made::Contradicted("the log lacks hashes".to_owned()));
-    };
-    let log = Place { index, path };
-    let proof = DecisionProof { id, record, batch, header: header.bytes, log, checkpoint: note };
-    // Whoever reads it would refuse one that does not hold.
-    match proof.under(checkpoint) {
-        Ok(_) => Ok(Made::Whole(Proof::Decision(proof))),
-        Err(why) => Ok(Made::Contradicted(why.to_string())),
-    }
-}
-
-/// The header that covers a decision, if one does.
-async fn header_of(store: &Store, id: DecisionId) -> anyhow::Result<Option<SealedHeader>> {
-    for row in store.headers(id.stream).await? {
-        let Ok(sealed) = row.decode() else { continue };
-        let covers = sealed.header.covers;
-        if (covers.first_seq..covers.next_seq()).contains(&id.seq) {
-            return Ok(Some(sealed));
-        }
-    }
-    Ok(None)
-}
-
-/// The record, and its place among those of its header.
-async fn in_batch(store: &Store, id: DecisionId, header: &SealedHeader) -> anyhow::Result<Option<(Vec<u8>, Place)>> {
-    let covers = header.header.covers;
-    let rows = store.records(id.stream, covers.first_seq - 1, u32::try_from(covers.count)?).await?;
-    let leaf = |row: &StoredDecision| row.decode().ok().map(|decision| decision.leaf);
-    let Some(leaves) = rows.iter().map(leaf).collect::<Option<Vec<Digest>>>() else { return Ok(None) };
-    let index = id.seq - covers.first_seq;
-    let root = |subtree: Subtree| {
-        let first = usize::try_from(subtree.index << subtree.level).ok()?;
-        let leaves = leaves.get(first..first.checked_add(1 << subtree.level)?)?;
-        Some(leaves.iter().copied().collect::<Tree>().root())
-    };
-    let path = Path::inclusion(index, covers.count).and_then(|path| path.build(root));
-    let record = rows.into_iter().find(|row| row.seq() == id.seq).map(|row| row.body);
-    Ok(record.zip(path).map(|(record, path)| (record, Place { index, path })))
-}
-
-/// A path, from the hashes that the store keeps of the log.
-async fn in_log(store: &Store, path: Option<Path>) -> anyhow::Result<Option<Vec<Digest>>> {
-    let Some(path) = path else { return Ok(None) };
-    let mut roots = std::collections::BTreeMap::new();
-    for subtree in path.needed() {
-        let run = subtree.run();
-        let Some(root) = run.root(&store.log_hashes(run).await?) else { return Ok(None) };
-        roots.insert(subtree, root);
-    }
-    Ok(path.build(|subtree| roots.get(&subtree).copied()))
-}
-
-/// The newest checkpoint of the log: its note, and what it says.
-async fn newest(store: &Store) -> anyhow::Result<Option<(String, Checkpoint)>> {
-    let Some(log) = store.log_id().await? else { return Ok(None) };
-    let Some(stored) = store.newest_checkpoint(log).await? else { return Ok(None) };
-    let checkpoint = read_note(&stored.note)?;
-    Ok(Some((stored.note, checkpoint)))
-}
-
 /// That the log goes on from an earlier checkpoint: one of a file, or the stored one of a size.
 async fn consistency(store: &Store, since: &str) -> anyhow::Result<Made> {
-    let (new, newer) = newest(store).await?.context("there is no checkpoint of the global log yet")?;
+    let newest = newest_checkpoint(store).await?.context("there is no checkpoint of the global log yet")?;
+    let (new, newer) = newest.map_err(anyhow::Error::msg)?;
     let old = match since.parse::<i64>() {
         Ok(size) => {
             let of_size = |it: &magistrate_ledger::StoredCheckpoint| it.origin == newer.origin && it.size == size;

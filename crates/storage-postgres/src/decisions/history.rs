@@ -1,7 +1,7 @@
 //! Finding recorded decisions again.
 
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{Cause, Instant, RequestId, Span};
+use magistrate_model::{Instant, RequestId, Span};
 use magistrate_pdp::history::Counted;
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page};
 use sqlx::postgres::PgArguments;
@@ -64,16 +64,9 @@ impl DecisionHistory for PostgresStore {
             Ok(rows)
         };
         let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
-        let counted = |(start, cause, count): (i64, String, i64)| {
-            let cause = Cause::named(&cause)?;
-            Some(Counted { start, cause, count: u64::try_from(count).unwrap_or(0) })
-        };
-        let counts: Option<Vec<Counted>> = rows.into_iter().map(counted).collect();
-        counts.ok_or_else(|| HistoryError::Unreachable(UNKNOWN_CAUSE.to_owned()))
+        Counted::of_columns(rows)
     }
 }
-
-const UNKNOWN_CAUSE: &str = "a column holds a cause that this version does not know; run `magistrate audit verify`";
 
 async fn find(session: &mut Session, id: DecisionId, seq: i64) -> Result<Option<Row>, Fault> {
     sqlx::query_as(FIND)

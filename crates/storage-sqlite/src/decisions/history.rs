@@ -1,7 +1,7 @@
 //! Recorded decisions, found again.
 
 use magistrate_ledger::{DecisionId, RecordedDecision};
-use magistrate_model::{Cause, Instant, RequestId, Span};
+use magistrate_model::{Instant, RequestId, Span};
 use magistrate_pdp::history::Counted;
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page};
 use serde_json::Value;
@@ -74,16 +74,9 @@ impl DecisionHistory for SqliteStore {
             .fetch_all(&self.decisions)
             .await
             .map_err(|error| unreached(&error))?;
-        let counted = |(start, cause, count): (i64, String, i64)| {
-            let cause = Cause::named(&cause)?;
-            Some(Counted { start, cause, count: u64::try_from(count).unwrap_or(0) })
-        };
-        let counts: Option<Vec<Counted>> = rows.into_iter().map(counted).collect();
-        counts.ok_or_else(|| HistoryError::Unreachable(UNKNOWN_CAUSE.to_owned()))
+        Counted::of_columns(rows)
     }
 }
-
-const UNKNOWN_CAUSE: &str = "a column holds a cause that this version does not know; run `magistrate audit verify`";
 
 /// A statement with its first eight values: what is wanted, and when.
 fn chosen<'q, T: for<'r> FromRow<'r, SqliteRow>>(
