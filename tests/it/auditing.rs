@@ -38,7 +38,7 @@ fn reason(status: &Status) -> String {
 }
 
 /// Every method, on a store that holds the example.
-async fn check_service(node: &Running) {
+async fn check_service(node: &mut Running) {
     let (first, second) = (ask(node, "ana").await, ask(node, "ben").await);
     let mut client = auditor(node).await;
 
@@ -63,16 +63,14 @@ async fn check_service(node: &Running) {
     let replayed = client.replay_decision(replay.clone()).await.unwrap().into_inner();
     assert!(replayed.same && replayed.departures.is_empty(), "{replayed:?}");
     let prove = ProveRequest { decision_id: first.clone() };
-    let proven = async {
-        loop {
-            let told = client.clone().prove(prove.clone()).await.unwrap().into_inner();
-            match told.pending.is_empty() {
-                true => return told.proof,
-                false => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
+    let proof = loop {
+        let told = client.prove(prove.clone()).await.unwrap().into_inner();
+        if told.pending.is_empty() {
+            break told.proof;
         }
+        // The next checkpoint of the global log.
+        node.wait_for("magistrate/log/");
     };
-    let proof = tokio::time::timeout(PATIENCE, proven).await.unwrap();
     assert!(proof.contains(&first) && proof.contains("magistrate/log/"), "{proof}");
 
     let current = ReplayDecisionRequest { under_current: true, ..replay };
@@ -100,8 +98,8 @@ async fn check_search(node: &Running, client: &mut Client, first: &str, second: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn embedded_history_is_read_over_grpc() {
     let store = Store::example();
-    let node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
-    check_service(&node).await;
+    let mut node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
+    check_service(&mut node).await;
     let id = store.run(&["-o", "json", "audit", "search", "--limit", "1"]).code(0).json();
     let _shown = store.run(&["audit", "show", id.pointer("/0/id").and_then(Json::as_str).unwrap()]).code(0);
     let _exported = store.run(&["audit", "export", "exported"]).code(0);
@@ -138,7 +136,7 @@ async fn shared_history_is_read_by_the_auditors_login() {
     std::fs::write(&url, deployment.url_with_password(Login::Auditor)).unwrap();
     let mut command = deployment.command(Login::App);
     command.env(ADMIN, "127.0.0.1:0").env("MAGISTRATE_AUDITOR_DATABASE_URL_FILE", &url);
-    check_service(&Running::launch(command)).await;
+    check_service(&mut Running::launch(command)).await;
     let told = deployment.run(Login::Auditor, &["-o", "json", "audit", "acts", "--kind", "access"]).code(0).json();
     expect_accesses(&told, &[], "os:");
 }

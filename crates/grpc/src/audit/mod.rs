@@ -117,7 +117,7 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
             let time = filter.until.unwrap_or(self.clock.now()).since(since);
             check_stretches(time, stretch).map_err(|why| Malformed::at("stretch", why))?;
         }
-        let tally = history::tally(&self.archive, &filter, stretch.unwrap_or(request::ALL_TIME), COUNTED).await?;
+        let tally = history::tally(&self.archive, &filter, stretch.unwrap_or(history::ALL_TIME), COUNTED).await?;
         Ok(reply::tally(&tally, stretch.is_some()))
     }
 

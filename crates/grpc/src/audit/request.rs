@@ -9,9 +9,6 @@ use magistrate_proto::{Duration, Timestamp};
 const MOST: u32 = 1_000;
 const USUAL: u32 = 50;
 
-/// A stretch that has every instant there is.
-pub(super) const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
-
 /// Whom a filter wants, in the words of the command line.
 pub(super) fn words(wire: Option<&DecisionFilter>) -> Result<SearchWords, Malformed> {
     let Some(wire) = wire else { return Ok(SearchWords::default()) };

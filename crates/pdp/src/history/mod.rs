@@ -26,7 +26,7 @@ pub use prove::{Proving, in_log, newest_checkpoint, prove};
 pub use review::Usage;
 pub use search::{Found, Reading, search};
 pub use tail::Tail;
-pub use tally::{Bucket, Tally, check_stretches, tally};
+pub use tally::{ALL_TIME, Bucket, Tally, check_stretches, tally};
 pub use words::SearchWords;
 
 /// Where in history to continue: records are ordered by instant, then stream, then `seq`.

@@ -11,6 +11,9 @@ use super::{DecisionHistory, HistoryError, Page};
 /// Decisions read at once where records must be.
 const PAGE: u32 = 4_096;
 
+/// A stretch that has every instant there is, for whoever wants no histogram.
+pub const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
+
 /// Stretches of a histogram at most, and the shortest and longest.
 const STRETCHES: i64 = 1_000;
 const SHORTEST: Span = Span::seconds(1);

@@ -26,8 +26,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often, and how many times, one is looked for that may still be on its way.
 const LOOK_FOR_ONE_EVERY: Duration = Duration::from_millis(20);
 const SOON: u32 = 75;
-/// A stretch that has every instant there is.
-const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
 
 pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant) -> anyhow::Result<Exit> {
     if let AuditVerb::Verify(args) = &verb
@@ -119,7 +117,7 @@ async fn count(
         check_stretches(filter.until.unwrap_or(now).since(since), stretch).map_err(anyhow::Error::msg)?;
     }
     // Where no stretches are asked for, one holds everything there can be.
-    let tally = history::tally(store, filter, stretch.unwrap_or(ALL_TIME), u32::MAX).await?;
+    let tally = history::tally(store, filter, stretch.unwrap_or(history::ALL_TIME), u32::MAX).await?;
     let json = || tally::json(&tally, stretch);
     match stretch {
         Some(_) => out.rows(&tally::BUCKET_HEADERS, &tally::bucket_rows(&tally), json)?,

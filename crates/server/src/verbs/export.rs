@@ -6,22 +6,21 @@ use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use data_encoding::BASE64;
-use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{StoredCheckpoint, StoredHeader, StreamId};
 use magistrate_pdp::Evidence as _;
 use serde::Serialize;
 use serde_json::json;
 
 use super::audit;
+use super::by_place::by_place;
 use super::exported::{CHECKPOINTS, HeaderLine, RecordLine, each_line, headers_of, records_of};
 use super::progress::Counting;
 use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
 
-/// Records read at a time.
-const PAGE: u32 = 4_096;
 /// The end of a file, where its last line is looked for: more than the longest record in base64.
 const TAIL: u64 = 8 << 20;
 
@@ -89,28 +88,17 @@ fn opened(path: &Path) -> std::io::Result<File> {
 async fn records(store: &Store, dir: &Path, stream: StreamId, counting: &mut Counting) -> anyhow::Result<u64> {
     let path = records_of(dir, stream);
     let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<RecordLine<'_>>(line)?.seq))?;
-    let (mut after, mut added) = (file.last, 0);
+    let (after, mut added) = (file.last, 0);
     counting.add(after);
-    loop {
-        let page = store.records(stream, after, PAGE).await?;
-        let is_last = page.len() < PAGE as usize;
-        // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
-        let end = page.last().map_or(0, StoredDecision::seq);
-        let mut taken = 0;
-        for row in page.iter().filter(|row| is_last || row.seq() < end) {
+    by_place(store, stream, after, |rows| {
+        for row in rows {
             file.write(&RecordLine { seq: row.seq(), record: &BASE64.encode(&row.body) })?;
-            taken += 1;
         }
-        counting.add(taken);
-        added += taken;
-        match (is_last, taken) {
-            (true, _) => break,
-            (false, 0) => {
-                bail!("place {end} of stream {stream} is stored {PAGE} times and more; run `magistrate audit verify`")
-            }
-            (false, _) => after = end - 1,
-        }
-    }
+        counting.add(rows.len() as u64);
+        added += rows.len() as u64;
+        Ok(())
+    })
+    .await?;
     file.finish()?;
     Ok(added)
 }

@@ -3,6 +3,7 @@
 mod acts;
 mod audit;
 mod bulk;
+mod by_place;
 mod caller;
 mod check;
 mod decision;

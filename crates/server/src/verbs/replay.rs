@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use magistrate_ledger::RecordedDecision;
-use magistrate_model::{Instant, Revision, Span};
+use magistrate_model::{Instant, Revision};
 use magistrate_pap::PolicyFiles;
 use magistrate_pdp::history::replay::{Departure, NotReplayable, Replayed, Replayer, replay_by};
-use magistrate_pdp::history::{Found, Reading, search, tally};
+use magistrate_pdp::history::{ALL_TIME, Found, Reading, search, tally};
 use magistrate_pdp::{DecisionFilter, HistoryError, LoadError, Page, PolicySource as _, Position, View};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
@@ -25,8 +25,6 @@ use crate::store::Store;
 
 /// Decisions read at a time.
 const PAGE: u32 = 4_096;
-/// A stretch that has every instant there is.
-const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
 const HEADERS: [&str; 5] = ["decision", "at", "what", "recorded", "replayed"];
 
 /// What decides.

@@ -7,7 +7,7 @@ use magistrate_engine::Effect;
 use magistrate_engine::Snapshot;
 use magistrate_model::{Conferred, Grant, Instant, Revision, Span};
 use magistrate_pap::{GrantFilter, Records as _};
-use magistrate_pdp::history::{Reading, Usage, search, tally};
+use magistrate_pdp::history::{ALL_TIME, Reading, Usage, search, tally};
 use magistrate_pdp::{DecisionFilter, Page, PastStates as _};
 use serde_json::{Value as Json, json};
 
@@ -18,8 +18,6 @@ use crate::store::Store;
 
 /// Decisions, grants and revisions read at a time.
 const PAGE: u32 = 4_096;
-/// A stretch that has every instant there is.
-const ALL_TIME: Span = Span::from_micros(i64::MAX / 4);
 
 /// What is looked at.
 pub(super) struct Asked {

@@ -9,11 +9,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use magistrate_ledger::verify::{Enrolment, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog};
-use magistrate_ledger::{Checkpoint, LeftStream, LogId, NoteVerifier, StoredDecision, StreamId, open_note, read_note};
+use magistrate_ledger::{Checkpoint, LeftStream, LogId, NoteVerifier, StreamId, open_note, read_note};
 use magistrate_model::{Digest, Instant};
 use magistrate_pdp::Evidence;
 use serde_json::Value as Json;
 
+use super::by_place::by_place;
 use super::progress::Counting;
 use crate::cli::VerifyArgs;
 use crate::exit::Exit;
@@ -22,8 +23,6 @@ use crate::signing;
 use crate::store::Store;
 use log::{Global, VerifiedGlobal};
 
-/// Records read at a time.
-const PAGE: u32 = 2_000;
 /// Findings that are told one by one; all are in JSON.
 const TOLD: usize = 50;
 
@@ -134,24 +133,12 @@ impl Records for Store {
         verifier: &mut StreamVerifier,
         read: &mut dyn FnMut(u64),
     ) -> anyhow::Result<()> {
-        let mut after = 0;
-        loop {
-            let page = self.records(stream, after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            // A place may be stored twice, on both sides of a page's end: the last one is left to the next page.
-            let end = page.last().map_or(0, StoredDecision::seq);
-            let mut taken = 0;
-            for row in page.iter().filter(|row| is_last || row.seq() < end) {
-                verifier.record(row);
-                taken += 1;
-            }
-            read(taken);
-            match (is_last, taken) {
-                (true, _) => return Ok(()),
-                (false, 0) => bail!("place {end} of stream {stream} is stored {PAGE} times and more"),
-                (false, _) => after = end - 1,
-            }
-        }
+        by_place(self, stream, 0, |rows| {
+            rows.iter().for_each(|row| verifier.record(row));
+            read(rows.len() as u64);
+            Ok(())
+        })
+        .await
     }
 }
 
