@@ -1,14 +1,14 @@
 //! Acts: what somebody did to the ledger, or learned from it.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use magistrate_model::{Actor, Digest, Instant};
 use minicbor::decode::{Decoder, Error};
 
-use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, parsed, put_instant, refused};
+use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, optional, parsed, put_instant, put_optional, refused};
 use crate::leaf;
 use crate::record::InvalidRecord;
+use crate::retention::SignedExpiry;
 
 /// Separates acts from every other use of SHA-256.
 const DOMAIN: &[u8] = b"magistrate/act/1";
@@ -62,14 +62,7 @@ pub enum Act {
         revoked: bool,
     },
     /// Records were taken out of the store because they were old enough.
-    Retention {
-        /// Of which days, counted from 1970-01-01.
-        days: RangeInclusive<i64>,
-        /// The checkpoint that covers them.
-        checkpoint: String,
-        /// How many.
-        records: u64,
-    },
+    Retention(SignedExpiry),
     /// Requests were refused, summed up.
     Refusal {
         /// Why.
@@ -82,6 +75,19 @@ pub enum Act {
         first: Instant,
         /// When the last one came.
         last: Instant,
+    },
+    /// Records are not to be taken out of the store, or may be again.
+    Hold {
+        /// The name it is released by.
+        name: String,
+        /// The first day, counted from 1970-01-01.
+        first: i64,
+        /// The last day; none for all days to come.
+        last: Option<i64>,
+        /// What for.
+        reason: String,
+        /// Whether it ends.
+        released: bool,
     },
 }
 
@@ -102,8 +108,9 @@ impl Act {
         match self {
             Self::Access { .. } => "access",
             Self::Enrolment { .. } => "enrolment",
-            Self::Retention { .. } => "retention",
+            Self::Retention(_) => "retention",
             Self::Refusal { .. } => "refusal",
+            Self::Hold { .. } => "hold",
         }
     }
 
@@ -115,13 +122,15 @@ impl Act {
             Self::Enrolment { node, key, revoked } => {
                 out.array(4)?.u8(1)?.str(node)?.bytes(key)?.bool(*revoked)?;
             }
-            Self::Retention { days, checkpoint, records } => {
-                out.array(5)?.u8(2)?.i64(*days.start())?.i64(*days.end())?.str(checkpoint)?.u64(*records)?;
-            }
+            Self::Retention(signed) => signed.put(out.array(2)?.u8(2)?)?,
             Self::Refusal { cause, source, count, first, last } => {
                 out.array(6)?.u8(3)?.str(cause)?.str(source)?.u64(*count)?;
                 put_instant(out, *first)?;
                 put_instant(out, *last)?;
+            }
+            Self::Hold { name, first, last, reason, released } => {
+                put_optional(out.array(6)?.u8(4)?.str(name)?.i64(*first)?, *last, |out, it| out.i64(it).map(drop))?;
+                out.str(reason)?.bool(*released)?;
             }
         }
         Ok(())
@@ -132,17 +141,20 @@ impl Act {
         match (input.u8()?, length) {
             (0, Some(4)) => Ok(Self::Access { verb: text(input)?, query: text(input)?, records: input.u64()? }),
             (1, Some(4)) => Ok(Self::Enrolment { node: text(input)?, key: fixed(input)?, revoked: input.bool()? }),
-            (2, Some(5)) => Ok(Self::Retention {
-                days: input.i64()?..=input.i64()?,
-                checkpoint: text(input)?,
-                records: input.u64()?,
-            }),
+            (2, Some(2)) => Ok(Self::Retention(SignedExpiry::take(input)?)),
             (3, Some(6)) => Ok(Self::Refusal {
                 cause: text(input)?,
                 source: text(input)?,
                 count: input.u64()?,
                 first: cbor::instant(input)?,
                 last: cbor::instant(input)?,
+            }),
+            (4, Some(6)) => Ok(Self::Hold {
+                name: text(input)?,
+                first: input.i64()?,
+                last: optional(input, day)?,
+                reason: text(input)?,
+                released: input.bool()?,
             }),
             _ => Err(refused("an act of a kind that is not known")),
         }
@@ -199,7 +211,11 @@ fn expect_fields(input: &mut In<'_>) -> Result<(), Error> {
     }
 }
 
-fn text(input: &mut In<'_>) -> Result<String, Error> {
+fn day(input: &mut In<'_>) -> Result<i64, Error> {
+    input.i64()
+}
+
+pub(crate) fn text(input: &mut In<'_>) -> Result<String, Error> {
     let text = input.str()?;
     match text.len() <= LONGEST {
         true => Ok(text.to_owned()),
@@ -221,9 +237,15 @@ mod tests {
         vec![
             Act::Access { verb: "audit search".to_owned(), query: "--since 7d".to_owned(), records: 9 },
             Act::Enrolment { node: "node-1".to_owned(), key: [9; 32], revoked: false },
-            Act::Retention { days: 20_000..=20_001, checkpoint: "a note".to_owned(), records: 3 },
+            Act::Retention(crate::retention::tests::signed()),
             Act::Refusal { cause: "malformed".to_owned(), source: "10.0.0.1".to_owned(), count: 5, first, last },
+            hold(Some(20_001), false),
+            hold(None, true),
         ]
+    }
+
+    fn hold(last: Option<i64>, released: bool) -> Act {
+        Act::Hold { name: "case-7".to_owned(), first: 20_000, last, reason: "asked for".to_owned(), released }
     }
 
     #[test]
@@ -254,6 +276,9 @@ mod tests {
     #[test]
     fn format_version_1_does_not_change() {
         let leaves: Vec<String> = acts().into_iter().map(|act| record(act).seal().unwrap().leaf.short()).collect();
-        assert_eq!(leaves, ["1580a0da18e5", "03ffd172ab1f", "171dead6d860", "7dde18181d25"]);
+        assert_eq!(
+            leaves,
+            ["1580a0da18e5", "03ffd172ab1f", "3e4359f101f1", "7dde18181d25", "f3c455509733", "cb1224a4730c"]
+        );
     }
 }

@@ -120,6 +120,11 @@ impl NoteSigner {
         format!("{text}\n{}", self.signature(&text))
     }
 
+    /// Signs what is no note, under a domain of its own.
+    pub(crate) fn sign_bytes(&self, domain: &[u8], bytes: &[u8]) -> [u8; 64] {
+        self.key.sign(&[domain, b"\n", bytes].concat()).to_bytes()
+    }
+
     /// The line that signs a text.
     fn signature(&self, text: &str) -> String {
         let signature = self.key.sign(text.as_bytes()).to_bytes();
@@ -137,6 +142,12 @@ impl NoteVerifier {
     /// The public key.
     pub fn key(&self) -> [u8; 32] {
         self.key.to_bytes()
+    }
+
+    /// Whether it signed what is no note, under this domain.
+    pub(crate) fn signed_bytes(&self, domain: &[u8], bytes: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = Signature::from_bytes(signature);
+        self.key.verify_strict(&[domain, b"\n", bytes].concat(), &signature).is_ok()
     }
 
     /// `SHA256(name ‖ 0x0A ‖ 0x01 ‖ key)`, the first four bytes.

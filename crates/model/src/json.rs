@@ -233,7 +233,7 @@ pub fn grant(grant: &Grant) -> Json {
         ("resource", resource),
         ("role", role),
         ("scope", pattern),
-        ("standing", grant.term().expires_at().is_none().then(|| json!(true))),
+        ("standing", grant.term().expires_at().is_none().then_some(Json::Bool(true))),
     ];
     Json::Object(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 mod enrolled;
+mod expired;
 mod log;
 mod stream;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 mod trusted;
 
 pub use enrolled::{Enrolled, Enrolment};
+pub use expired::{Expired, ExpiredPlaces};
 pub use log::{LogVerifier, VerifiedLog};
 pub use stream::{StreamVerifier, Verified};
 pub use trusted::Trusted;
@@ -33,6 +35,8 @@ pub enum Kind {
     RolledBack,
     /// A checkpoint that no pinned key signed, or whose signature does not fit.
     Untrusted,
+    /// Records that were taken out because they were old enough, as a signed act says.
+    Expired,
     /// Records that a later run says were gone when it began: acknowledged at class `process`, and lost in a crash.
     LostInCrash,
     /// Records and headers that no checkpoint covers yet.
@@ -47,13 +51,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, the worst first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::Altered,
         Self::Reordered,
         Self::Forked,
         Self::RolledBack,
         Self::Untrusted,
+        Self::Expired,
         Self::LostInCrash,
         Self::NotCovered,
         Self::Silent,
@@ -70,6 +75,7 @@ impl Kind {
             Self::Forked => "forked",
             Self::RolledBack => "rolled_back",
             Self::Untrusted => "untrusted",
+            Self::Expired => "expired",
             Self::LostInCrash => "lost_in_crash",
             Self::NotCovered => "not_covered",
             Self::Silent => "silent",
@@ -82,7 +88,12 @@ impl Kind {
     pub const fn is_failure(self) -> bool {
         match self {
             Self::Missing | Self::Altered | Self::Reordered | Self::Forked | Self::RolledBack | Self::Untrusted => true,
-            Self::LostInCrash | Self::NotCovered | Self::Silent | Self::NotPinned | Self::NotEnrolled => false,
+            Self::Expired
+            | Self::LostInCrash
+            | Self::NotCovered
+            | Self::Silent
+            | Self::NotPinned
+            | Self::NotEnrolled => false,
         }
     }
 }

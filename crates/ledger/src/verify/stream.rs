@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use magistrate_model::{Digest, Instant, Span};
 
+use super::expired::ExpiredPlaces;
 use super::{Finding, Kind, Trusted};
 use crate::header::{LeftStream, Opening, Says, SealedHeader};
 use crate::merkle::Tree;
@@ -11,6 +12,8 @@ use crate::record::{InvalidRecord, SealedRecord};
 use crate::sealer::origin;
 use crate::stored::{StoredDecision, StoredHeader};
 use crate::stream::{DecisionId, StreamId};
+
+mod gaps;
 
 /// A stream that said nothing for longer than this is silent: it says something every minute, and ships within seconds.
 const SILENT_AFTER: Span = Span::seconds(180);
@@ -35,6 +38,9 @@ pub struct StreamVerifier {
     /// What a later run says of how this one ended, and what was read of the records it says it found.
     left: Option<LeftStream>,
     told: Tree,
+    /// What retention took out, and how much of it was passed over.
+    expired: ExpiredPlaces,
+    passed: u64,
     findings: Vec<Finding>,
 }
 
@@ -54,6 +60,8 @@ impl StreamVerifier {
             records: 0,
             left: None,
             told: Tree::default(),
+            expired: ExpiredPlaces::default(),
+            passed: 0,
             findings: Vec::new(),
         };
         verifier.chain(stored);
@@ -89,6 +97,11 @@ impl StreamVerifier {
     /// Takes what a later run says of how this one ended; before any record.
     pub fn told(&mut self, left: LeftStream) {
         self.left = Some(left);
+    }
+
+    /// Takes what retention took out; before any record.
+    pub fn expired(&mut self, expired: ExpiredPlaces) {
+        self.expired = expired;
     }
 
     /// Every header must follow the one before; from the first that does not, nothing is sealed.
@@ -212,39 +225,6 @@ impl StreamVerifier {
         self.advance(seq);
     }
 
-    /// Passes over places that hold nothing, up to this one.
-    fn skip_to(&mut self, seq: u64) {
-        self.settle_empty();
-        let first = self.last_seq + 1;
-        let Some(count) = seq.checked_sub(first).filter(|count| *count > 0) else { return };
-        // What is under a header was in the store when the header was made: no crash excuses it.
-        let sealed = self.headers.last().map_or(0, |last| last.header.covers.next_seq());
-        let why = format!("{count} records from this place on are not there");
-        let (kind, more) = match (first < sealed, self.lost(first, seq - 1)) {
-            (true, _) => (Kind::Missing, ", and a header covers them"),
-            (false, true) => (Kind::LostInCrash, "; the next run said so when it began"),
-            (false, false) => (Kind::Missing, ", and the store has or had later ones"),
-        };
-        self.find(kind, format!("{}-{first}", self.stream), count, format!("{why}{more}"));
-        while let Some(header) = self.headers.get(self.at).map(|it| &it.header) {
-            if header.covers.first_seq >= seq {
-                break;
-            }
-            self.broken = true;
-            let last = header.covers.next_seq() - 1;
-            if last >= seq {
-                break;
-            }
-            self.advance(last);
-        }
-    }
-
-    fn lost(&self, first: u64, last: u64) -> bool {
-        self.left
-            .as_ref()
-            .is_some_and(|left| left.lost.iter().any(|lost| lost.contains(&first) && lost.contains(&last)))
-    }
-
     /// Headers that cover nothing are passed over.
     fn settle_empty(&mut self) {
         while self.headers.get(self.at).is_some_and(|header| header.header.covers.count == 0) {
@@ -277,6 +257,30 @@ impl StreamVerifier {
         self.settle_empty();
     }
 
+    /// Leaves out headers that end before this place, and returns the first place under the one where it lies: only records
+    /// from there on are taken.
+    pub fn begin_at(&mut self, seq: u64) -> u64 {
+        self.at = self.headers.partition_point(|header| header.header.covers.next_seq() <= seq);
+        let tail = self.headers.last().map_or(1, |last| last.header.covers.next_seq());
+        let first = self.headers.get(self.at).map_or(tail, |header| header.header.covers.first_seq);
+        self.last_seq = first.saturating_sub(1);
+        first
+    }
+
+    /// The last header over records up to this place, and the last place under it; none where it lies behind all headers.
+    pub fn over(&self, seq: u64) -> Option<(&SealedHeader, u64)> {
+        let header = self.headers.iter().find(|it| it.header.covers.next_seq() > seq)?;
+        Some((header, header.header.covers.next_seq() - 1))
+    }
+
+    /// Records up to this place were taken, from [`StreamVerifier::begin_at`] on: what was found of these.
+    pub fn stop(mut self, last: u64) -> Vec<Finding> {
+        if self.last_seq < last {
+            self.skip_to(last + 1);
+        }
+        self.findings
+    }
+
     /// All records were taken; `last_place` is the last place that the store says it had.
     pub fn finish(mut self, last_place: u64, now: Instant) -> Verified {
         let sealed = self.headers.last().map_or(1, |last| last.header.covers.next_seq());
@@ -285,6 +289,10 @@ impl StreamVerifier {
             self.skip_to(end);
         }
         self.compare_left();
+        if self.passed > 0 {
+            let why = format!("{} records were taken out by retention, as signed acts say", self.passed);
+            self.find(Kind::Expired, origin(self.stream), self.passed, why);
+        }
         // What a later run sealed when it began is its business.
         let told = self.left.as_ref().map_or(0, |left| left.unsealed.count);
         let uncovered = self.not_covered + self.tail.saturating_sub(told);

@@ -11,6 +11,8 @@ use crate::stored::{StoredDecision, StoredHeader};
 use crate::stream::{DecisionId, StreamId};
 use crate::{Draft, SealedHeader, Tree};
 
+mod expired;
+
 const STREAM: StreamId = StreamId::new([7; 16]);
 
 /// A history as a store keeps it.

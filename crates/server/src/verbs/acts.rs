@@ -48,7 +48,7 @@ fn what(act: &Act) -> String {
         Act::Access { verb, query, records } => format!("{verb} {query}: {records} records"),
         Act::Enrolment { node, revoked: false, .. } => format!("the key of {node} signs"),
         Act::Enrolment { node, revoked: true, .. } => format!("the key of {node} signs no more"),
-        Act::Retention { days, records, .. } => format!("days {} to {}: {records} records", days.start(), days.end()),
+        Act::Retention(it) => format!("{} records of day {}: {}", it.expiry.records, it.expiry.day, it.expiry.reason),
         Act::Refusal { cause, source, count, .. } => format!("{cause} from {source}: {count}"),
     }
 }

@@ -1,0 +1,114 @@
+//! Places that hold nothing: taken out, lost, or missing.
+
+use super::super::Kind;
+use super::super::expired::Stretch;
+use super::StreamVerifier;
+
+impl StreamVerifier {
+    /// Passes over places that hold nothing, up to this one.
+    pub(super) fn skip_to(&mut self, seq: u64) {
+        self.settle_empty();
+        let mut first = self.last_seq + 1;
+        while first < seq {
+            let next = match self.expired.at(first) {
+                Stretch::Expired { last } => {
+                    let next = seq.min(last.saturating_add(1));
+                    self.pass_expired(first, next);
+                    next
+                }
+                Stretch::Expected { before } => {
+                    let next = before.map_or(seq, |before| seq.min(before));
+                    self.pass_missing(first, next);
+                    next
+                }
+            };
+            first = next;
+        }
+    }
+
+    /// Passes over places whose records should be there, up to the place behind them.
+    fn pass_missing(&mut self, first: u64, next: u64) {
+        let count = next - first;
+        // What is under a header was in the store when the header was made: no crash excuses it.
+        let sealed = self.headers.last().map_or(0, |last| last.header.covers.next_seq());
+        let why = format!("{count} records from this place on are not there");
+        let (kind, more) = match (first < sealed, self.lost(first, next - 1)) {
+            _ if self.expired.is_claimed(first) => (
+                Kind::Missing,
+                ", and the act of retention that tells of them is not signed by a key that is pinned for it",
+            ),
+            (true, _) => (Kind::Missing, ", and a header covers them"),
+            (false, true) => (Kind::LostInCrash, "; the next run said so when it began"),
+            (false, false) => (Kind::Missing, ", and the store has or had later ones"),
+        };
+        self.find(kind, format!("{}-{first}", self.stream), count, format!("{why}{more}"));
+        while let Some(header) = self.headers.get(self.at).map(|it| &it.header) {
+            if header.covers.first_seq >= next {
+                break;
+            }
+            self.broken = true;
+            let last = header.covers.next_seq() - 1;
+            if last >= next {
+                break;
+            }
+            self.advance(last);
+        }
+    }
+
+    /// Passes over places whose records retention took out, up to the place behind them. A header over nothing else is
+    /// believed as it is; where others lie under it too, the leaves that were kept stand for those that are gone.
+    fn pass_expired(&mut self, first: u64, next: u64) {
+        self.passed += next - first;
+        let mut at = first;
+        while at < next {
+            let Some(covers) = self.headers.get(self.at).map(|it| it.header.covers) else {
+                return self.pass_expired_tail(at, next);
+            };
+            let end = covers.next_seq().min(next);
+            if at == covers.first_seq && end == covers.next_seq() {
+                self.broken = true;
+            } else {
+                for seq in at..end {
+                    self.push_kept(seq);
+                }
+            }
+            self.advance(end - 1);
+            at = end;
+        }
+    }
+
+    /// Behind the last header: the leaves of all are kept, for what a later run says of them.
+    fn pass_expired_tail(&mut self, first: u64, next: u64) {
+        for seq in first..next {
+            let leaf = self.expired.kept(seq);
+            if leaf.is_none() {
+                self.without_leaf(seq);
+            }
+            self.tail += 1;
+            self.compare_told(seq, leaf);
+        }
+    }
+
+    fn push_kept(&mut self, seq: u64) {
+        match self.expired.kept(seq) {
+            Some(leaf) => self.leaves.push(leaf),
+            None if !self.broken => {
+                self.without_leaf(seq);
+                self.broken = true;
+            }
+            None => {}
+        }
+    }
+
+    fn without_leaf(&mut self, seq: u64) {
+        let at = format!("{}-{seq}", self.stream);
+        let why = "its record was taken out by retention, and its leaf, which others are verified with, was not kept";
+        self.find(Kind::Missing, at, 1, why.to_owned());
+    }
+
+    fn lost(&self, first: u64, last: u64) -> bool {
+        self.left
+            .as_ref()
+            .is_some_and(|left| left.lost.iter().any(|lost| lost.contains(&first) && lost.contains(&last)))
+    }
+}
