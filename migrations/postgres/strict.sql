@@ -2,7 +2,8 @@
 -- of recorded decisions and of the history of policies. Applied whole by every migration that a superuser runs.
 --
 -- INVARIANT: these functions run as a superuser within commands of others, so they read the catalogue and tables of
--- their own schema, never a table, view or function that somebody else made.
+-- their own schema, never a view or function that somebody else made, and of tables one alone: `audit.expiry`, which is
+-- kept as it is by these functions themselves.
 DROP SCHEMA IF EXISTS magistrate_guard CASCADE;
 CREATE SCHEMA magistrate_guard;
 
@@ -175,15 +176,24 @@ BEGIN
 END
 $keep_guards$;
 
+-- What the act of this transaction takes out goes: the partition of its day, and what belongs to it.
 CREATE FUNCTION magistrate_guard.keep_objects() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $keep_objects$
 DECLARE
     v_found text;
 BEGIN
     SELECT d.object_identity INTO v_found FROM pg_event_trigger_dropped_objects() d
-    WHERE d.schema_name IN ('magistrate', 'audit')
-        OR (d.address_names[1] IN ('magistrate', 'audit') AND d.object_type IN (
-            'schema', 'trigger', 'rule', 'policy', 'table column', 'table constraint', 'default value'))
+    WHERE (d.schema_name IN ('magistrate', 'audit')
+            OR (d.address_names[1] IN ('magistrate', 'audit') AND d.object_type IN (
+                'schema', 'trigger', 'rule', 'policy', 'table column', 'table constraint', 'default value')))
+        AND NOT EXISTS (
+            SELECT FROM audit.expiry e
+            WHERE e.txid = pg_current_xact_id() AND d.address_names[1] = 'audit'
+                AND d.object_type IN ('table', 'index', 'type', 'trigger', 'table constraint', 'toast table', 'default value')
+                AND (d.address_names[2] = 'decision_' || to_char(e.day, 'YYYYMMDD')
+                    OR starts_with(d.address_names[2], 'decision_' || to_char(e.day, 'YYYYMMDD') || '_')
+                    OR d.address_names[1] = 'audit' AND d.object_type = 'type'
+                        AND starts_with(d.object_identity, 'audit.decision_' || to_char(e.day, 'YYYYMMDD'))))
     LIMIT 1;
     IF FOUND THEN
         PERFORM magistrate_guard.refuse(format('%s would be dropped', v_found));

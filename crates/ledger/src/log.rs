@@ -39,9 +39,13 @@ impl LogId {
 
     /// The log that checkpoints of this origin are over, if it is a global one.
     pub fn of_origin(origin: &str) -> Option<Self> {
-        let hex = origin.strip_prefix(ORIGIN)?;
-        let id = u128::from_str_radix(hex, 16).ok().map(|number| Self(number.to_be_bytes()))?;
-        (id.origin() == origin).then_some(id)
+        Self::from_hex(origin.strip_prefix(ORIGIN)?)
+    }
+
+    /// From 32 lower-case hexadecimal digits, if it is that.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let id = u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))?;
+        (id.to_string() == text).then_some(id)
     }
 }
 
@@ -134,6 +138,15 @@ impl From<EntryColumns> for StoredEntry {
 }
 
 impl StoredEntry {
+    /// The row of an entry whose bytes are there alone. Bytes that are none become a row that says so when it is decoded.
+    pub fn of_bytes(index: u64, kind: String, body: Vec<u8>) -> Self {
+        let (reference, leaf) = match Entry::decode(&kind, &body) {
+            Ok(entry) => (entry.reference(), entry.leaf().as_bytes().to_vec()),
+            Err(_) => (String::new(), Vec::new()),
+        };
+        Self { index: i64::try_from(index).unwrap_or(i64::MAX), kind, reference, leaf, body }
+    }
+
     /// Decodes the entry and compares every column with what it says; says what is wrong.
     pub fn decode(&self) -> Result<Entry, String> {
         let entry = Entry::decode(&self.kind, &self.body).map_err(|why| why.to_string())?;

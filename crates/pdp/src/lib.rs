@@ -16,6 +16,7 @@ mod log;
 mod ports;
 mod prepared;
 mod recorder;
+pub mod retention;
 mod state;
 mod vitals;
 

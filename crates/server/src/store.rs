@@ -13,6 +13,7 @@ use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
 use magistrate_pdp::history::Counted;
+use magistrate_pdp::retention::{DayExpiry, Hold, Retention, StoredDay, StreamOfDay};
 use magistrate_pdp::{
     DecisionFilter, DecisionHistory, Evidence, GlobalLog, HistoryError, Intake, Lease, LoadError, LogError, Page,
     PastStates, PolicySource, Sequencing, Since, Standing, Unlogged,
@@ -196,6 +197,10 @@ impl Evidence for Store {
         on_either!(self, Self, store => Box::pin(store.last_place(stream)).await)
     }
 
+    async fn kept_leaves(&self, stream: StreamId) -> Result<Vec<(u64, Digest)>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.kept_leaves(stream)).await)
+    }
+
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.checkpoints()).await)
     }
@@ -260,6 +265,28 @@ impl Sequencing for Store {
 
     async fn record_act(&self, act: &SealedAct) -> Result<(), LogError> {
         on_either!(self, Self, store => Box::pin(store.record_act(act)).await)
+    }
+}
+
+impl Retention for Store {
+    async fn days(&self) -> Result<Vec<StoredDay>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.days()).await)
+    }
+
+    async fn streams_of_day(&self, day: i64) -> Result<Vec<StreamOfDay>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.streams_of_day(day)).await)
+    }
+
+    async fn holds(&self) -> Result<Vec<Hold>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.holds()).await)
+    }
+
+    async fn hold(&self, act: &SealedAct) -> Result<(), LogError> {
+        on_either!(self, Self, store => Box::pin(store.hold(act)).await)
+    }
+
+    async fn expire(&self, expiry: &DayExpiry) -> Result<(), LogError> {
+        on_either!(self, Self, store => Box::pin(store.expire(expiry)).await)
     }
 }
 

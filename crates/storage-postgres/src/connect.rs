@@ -76,6 +76,8 @@ pub(crate) enum Purpose {
     Read,
     /// A change.
     Change,
+    /// A day is taken out: every record of it is counted.
+    Expiry,
 }
 
 impl Purpose {
@@ -85,6 +87,7 @@ impl Purpose {
             Self::Glance => Duration::from_secs(3),
             Self::Read => Duration::from_secs(150),
             Self::Change => Duration::from_secs(65),
+            Self::Expiry => Duration::from_secs(1_805),
         }
     }
 
@@ -102,6 +105,10 @@ impl Purpose {
             }
             Self::Change => {
                 "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '60s';
+                 SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Expiry => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL statement_timeout = '1800s';
                  SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }
         }

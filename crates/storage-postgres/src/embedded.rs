@@ -67,7 +67,8 @@ pub(crate) fn event_triggers() -> Vec<&'static str> {
 }
 
 fn functions_of(sql: &'static str) -> impl Iterator<Item = Function> {
-    sql.split("\nCREATE FUNCTION ").skip(1).filter_map(|text| {
+    sql.split("\nCREATE ").skip(1).filter_map(|text| {
+        let text = text.strip_prefix("OR REPLACE ").unwrap_or(text).strip_prefix("FUNCTION ")?;
         let (name, rest) = text.split_once('(')?;
         let (head, rest) = rest.split_once(" AS $")?;
         let (tag, rest) = rest.split_once('$')?;

@@ -76,10 +76,10 @@ UNION ALL SELECT DISTINCT 'session', 'the user `' || s.rolname || '` is a member
 FROM session s, ours o JOIN acting a ON a.oid = o.nspowner
 UNION ALL SELECT 'session', 'the user `' || s.rolname || '` is a member of both `' || a.rolname || '` and `'
     || b.rolname || '`'
-FROM session s, ours o
-    JOIN acting a ON a.rolname = pg_catalog.regexp_replace(o.owner, 'owner$', 'app')
-    JOIN acting b ON b.rolname = pg_catalog.regexp_replace(o.owner, 'owner$', 'admin')
-WHERE o.nspname = 'audit'
+FROM session s, ours o, (VALUES ('admin'), ('retention')) other (role)
+    JOIN acting a ON true JOIN acting b ON true
+WHERE o.nspname = 'audit' AND a.rolname = pg_catalog.regexp_replace(o.owner, 'owner$', 'app')
+    AND b.rolname = pg_catalog.regexp_replace(o.owner, 'owner$', other.role)
 UNION ALL SELECT 'session', 'the user `' || s.rolname || '` may' || a.how || ' create objects in the schema `'
     || o.nspname || '`'
 FROM session s, acting a, ours o

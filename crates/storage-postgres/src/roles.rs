@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What the names of the four roles begin with, so that several installations can share a server.
+/// What the names of the five roles begin with, so that several installations can share a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolePrefix(String);
 
@@ -16,7 +16,7 @@ pub struct InvalidRolePrefix {
     given: String,
 }
 
-/// One of the four roles.
+/// One of the five roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Owns everything; only migrations use it.
@@ -27,6 +27,8 @@ pub enum Role {
     Admin,
     /// What auditors connect as: reads everything.
     Auditor,
+    /// What whoever keeps the rules of retention connects as: reads everything, and takes out whole days.
+    Retention,
 }
 
 impl RolePrefix {
@@ -50,7 +52,7 @@ impl RolePrefix {
         format!("{}_{}", self.0, role.name())
     }
 
-    /// A text with role names, quoted, in place of `{owner}`, `{app}`, `{admin}` and `{auditor}`.
+    /// A text with role names, quoted, in place of `{owner}`, `{app}`, `{admin}`, `{auditor}` and `{retention}`.
     pub(crate) fn fill(&self, template: &str) -> String {
         Role::ALL.iter().fold(template.to_owned(), |text, role| {
             text.replace(&format!("{{{}}}", role.name()), &format!("\"{}\"", self.name_of(*role)))
@@ -79,8 +81,8 @@ impl fmt::Display for RolePrefix {
 }
 
 impl Role {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Owner, Self::App, Self::Admin, Self::Auditor];
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Owner, Self::App, Self::Admin, Self::Auditor, Self::Retention];
 
     /// What its name ends with.
     pub const fn name(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Role {
             Self::App => "app",
             Self::Admin => "admin",
             Self::Auditor => "auditor",
+            Self::Retention => "retention",
         }
     }
 }
@@ -103,6 +106,7 @@ CREATE ROLE {owner} NOLOGIN;
 CREATE ROLE {app} NOLOGIN;
 CREATE ROLE {admin} NOLOGIN;
 CREATE ROLE {auditor} NOLOGIN;
+CREATE ROLE {retention} NOLOGIN;
 CREATE SCHEMA magistrate AUTHORIZATION {owner};
 CREATE SCHEMA audit AUTHORIZATION {owner};
 
@@ -113,4 +117,5 @@ CREATE SCHEMA audit AUTHORIZATION {owner};
 -- GRANT {app} TO the_login_of_nodes;
 -- GRANT {admin} TO the_login_of_administrators;
 -- GRANT {auditor} TO the_login_of_auditors;
+-- GRANT {retention} TO the_login_that_takes_out_what_is_old;
 ";

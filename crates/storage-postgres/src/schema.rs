@@ -44,6 +44,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("tell who issued keys", "0012_tell_who_issued_keys.sql"),
     step!("seal", "0013_seal.sql"),
     step!("log", "0014_log.sql"),
+    step!("retention", "0015_retention.sql"),
 ];
 
 /// What each role may do.

@@ -45,12 +45,6 @@ impl Expired {
         }
     }
 
-    /// Takes a leaf that was kept of a record that was taken out. It needs no trust: what it is a leaf of is compared with
-    /// the root over it.
-    pub fn keep(&mut self, stream: StreamId, seq: u64, leaf: Digest) {
-        self.streams.entry(stream).or_default().kept.insert(seq, leaf);
-    }
-
     /// What is known of a stream, once every act was taken.
     pub fn of(&self, stream: StreamId) -> ExpiredPlaces {
         let mut places = self.streams.get(&stream).cloned().unwrap_or_default();
@@ -61,6 +55,12 @@ impl Expired {
 }
 
 impl ExpiredPlaces {
+    /// Takes a leaf that was kept of a record that was taken out. It needs no trust: what it is a leaf of is compared with
+    /// the root over it.
+    pub fn keep(&mut self, seq: u64, leaf: Digest) {
+        self.kept.insert(seq, leaf);
+    }
+
     /// The end of what was taken out from this place on, or where the next begins that was.
     pub(super) fn at(&self, seq: u64) -> Stretch {
         let next = self.believed.partition_point(|range| *range.end() < seq);

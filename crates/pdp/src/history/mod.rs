@@ -4,6 +4,7 @@
 //! compared with their columns. Counts alone are by columns.
 
 mod access;
+mod by_place;
 mod filter;
 mod prove;
 pub mod replay;
@@ -18,9 +19,10 @@ use std::future::Future;
 use magistrate_ledger::{
     DamagedDecision, DecisionId, RecordedDecision, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
 };
-use magistrate_model::{Cause, Instant, Span};
+use magistrate_model::{Cause, Digest, Instant, Span};
 
 pub use access::{Access, record_access};
+pub use by_place::by_place;
 pub use filter::{DecisionFilter, Wanted};
 pub use prove::{Proving, in_log, newest_checkpoint, prove};
 pub use review::Usage;
@@ -81,6 +83,9 @@ pub trait Evidence: Send + Sync + 'static {
 
     /// The last place of a stream, by the store's own count.
     fn last_place(&self, stream: StreamId) -> impl Future<Output = Result<u64, HistoryError>> + Send;
+
+    /// Leaves of records of a stream that retention took out and that share what covers them with others.
+    fn kept_leaves(&self, stream: StreamId) -> impl Future<Output = Result<Vec<(u64, Digest)>, HistoryError>> + Send;
 
     /// Every checkpoint.
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, HistoryError>> + Send;

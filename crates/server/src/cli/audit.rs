@@ -29,13 +29,13 @@ pub(crate) enum AuditVerb {
         #[arg(long, value_name = "REVISION")]
         after: Option<u64>,
     },
-    /// Show who read the history, and which keys were enrolled: what is recorded besides decisions and changes
+    /// Show who read the history, which keys were enrolled, what was taken out: what is recorded besides decisions and changes
     Acts {
         /// The newest so many
         #[arg(short = 'n', long, default_value_t = 50)]
         lines: usize,
-        /// `access` or `enrolment` only
-        #[arg(long, value_parser = ["access", "enrolment", "retention", "refusal"])]
+        /// Of this kind only
+        #[arg(long, value_parser = ["access", "enrolment", "retention", "refusal", "hold"])]
         kind: Option<String>,
     },
     /// Find out whether history is what was recorded: every record, every header, every checkpoint
@@ -47,6 +47,11 @@ pub(crate) enum AuditVerb {
         /// The directory; made if it is not there
         dir: PathBuf,
     },
+    /// Take out days that are old enough, after a signed record that says so; headers stay, and what stays verifies
+    #[command(after_help = EXPIRE_HELP)]
+    Expire(ExpireArgs),
+    /// Show which days must not be taken out, hold days, or release a hold
+    Hold(HoldArgs),
     /// Prove to whoever has no store that a decision is in the history, or that the history goes on from a checkpoint
     #[command(after_help = PROVE_HELP)]
     Prove(ProveArgs),
@@ -107,8 +112,16 @@ taken up where it ended. `magistrate audit verify --from DIR --key KEY` verifies
 const VERIFY_HELP: &str = "\
 Nothing that is stored is believed. What is believed are keys that were pinned elsewhere (--key) and checkpoints that were
 kept elsewhere (--seen): whoever can write to the store can still take away, unseen, what was recorded after the newest of
-them. Exit code 7: something is missing, altered, reordered, forked, rolled_back or untrusted. What is only to be known,
-lost_in_crash, not_covered and silent, is told, and is no failure.";
+them. What retention took out is believed if a key signed it that was pinned for that (--retention-key), and is missing
+otherwise. Exit code 7: something is missing, altered, reordered, forked, rolled_back or untrusted. What is only to be known,
+such as expired, lost_in_crash, not_covered and silent, is told, and is no failure.";
+
+const EXPIRE_HELP: &str = "\
+Run by whoever keeps the rule of retention, in PostgreSQL as the role `retention`, with a signing key of its own (`magistrate
+audit key --make FILE` makes one) that verifiers pin with `audit verify --retention-key`. A day goes if it is over, is not
+held, every record in it is what was sealed, and the newest of the given checkpoints, which was kept outside the store,
+covers it. Run again, it takes up what was left. Exit code 7: something in a day was touched; it stays. Exit code 1: a day is
+not covered yet; it stays.";
 
 const PROVE_HELP: &str = "\
 A decision can be proven when a checkpoint of the global log covers it, within some ten seconds while a server runs; until
@@ -151,6 +164,56 @@ pub(crate) struct VerifyArgs {
     /// Checkpoints that were seen before, such as a node's `checkpoints` file; replaced by the newest when all is well
     #[arg(long, value_name = "FILE")]
     pub(crate) seen: Option<PathBuf>,
+    /// A verifier key of whoever may take out what is old (`audit expire`), or a file of them; may be repeated
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(crate) retention_key: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExpireArgs {
+    /// Days that ended longer ago, such as `400d`
+    #[arg(long, value_name = "SPAN", required_unless_present = "before", conflicts_with = "before")]
+    pub(crate) older_than: Option<String>,
+    /// Days before this one, such as `2026-01-31`, in UTC
+    #[arg(long, value_name = "DATE")]
+    pub(crate) before: Option<String>,
+    /// A verifier key of a node, or a file of them; may be repeated
+    #[arg(long, value_name = "KEY|FILE", required = true)]
+    pub(crate) key: Vec<String>,
+    /// Checkpoints that were kept outside the store: the newest of the global log must cover what goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoints: PathBuf,
+    /// The key that signs what is taken out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signing_key: PathBuf,
+    /// The rule that is followed, for whoever reads the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Let records go as well that no header covers, because their node never came back
+    #[arg(long)]
+    pub(crate) with_uncovered: bool,
+    /// Show what would go, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    /// Name of the hold, used once: lower case, digits, `.`, `_`, `-`
+    #[arg(requires = "reason")]
+    pub(crate) name: Option<String>,
+    /// The first day that is held, such as `2026-01-31`, in UTC [default: every day there is]
+    #[arg(long, value_name = "DATE", requires = "name", conflicts_with = "release")]
+    pub(crate) from: Option<String>,
+    /// The last day that is held [default: every day to come]
+    #[arg(long, value_name = "DATE", requires = "name", conflicts_with = "release")]
+    pub(crate) until: Option<String>,
+    /// Release it
+    #[arg(long, requires = "name")]
+    pub(crate) release: bool,
+    /// What for
+    #[arg(long, value_name = "TEXT", requires = "name")]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -99,14 +99,16 @@ pub(crate) struct MigrateArgs {
     /// What protects the decision history
     #[arg(long, value_enum, default_value_t)]
     pub(crate) hardening: HardeningArg,
-    /// Let a role log in with the password that a file holds; role is app, admin or auditor
+    /// Let a role log in with the password that a file holds; role is app, admin, auditor or retention
     #[arg(long = "password", value_name = "ROLE=FILE", value_parser = role_and_file)]
     pub(crate) passwords: Vec<(String, PathBuf)>,
 }
 
 fn role_and_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
-        Some((role @ ("app" | "admin" | "auditor"), file)) if !file.is_empty() => Ok((role.to_owned(), file.into())),
-        _ => Err("write `app=FILE`, `admin=FILE` or `auditor=FILE`".to_owned()),
+        Some((role @ ("app" | "admin" | "auditor" | "retention"), file)) if !file.is_empty() => {
+            Ok((role.to_owned(), file.into()))
+        }
+        _ => Err("write `app=FILE`, `admin=FILE`, `auditor=FILE` or `retention=FILE`".to_owned()),
     }
 }

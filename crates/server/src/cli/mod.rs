@@ -14,7 +14,9 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use admin::{
     Authored, BulkImport, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
 };
-pub(crate) use audit::{AuditVerb, CheckProofArgs, ProveArgs, ReplayArgs, SearchArgs, VerifyArgs, WantedArgs};
+pub(crate) use audit::{
+    AuditVerb, CheckProofArgs, ExpireArgs, HoldArgs, ProveArgs, ReplayArgs, SearchArgs, VerifyArgs, WantedArgs,
+};
 pub(crate) use caller::{CallerVerb, KeyVerb, NewKeyArgs};
 pub(crate) use check::CheckArgs;
 pub(crate) use database::{DatabaseArgs, HardeningArg, MigrateArgs, Pooler};

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
-use magistrate_ledger::{Act, ActRecord, StoredAct};
+use magistrate_ledger::{Act, ActRecord, SignedExpiry, StoredAct};
 use magistrate_pdp::Unlogged as _;
 use serde_json::{Value as Json, json};
 
+use super::retention::date;
 use crate::output::Out;
 use crate::store::Store;
 
@@ -48,7 +49,14 @@ fn what(act: &Act) -> String {
         Act::Access { verb, query, records } => format!("{verb} {query}: {records} records"),
         Act::Enrolment { node, revoked: false, .. } => format!("the key of {node} signs"),
         Act::Enrolment { node, revoked: true, .. } => format!("the key of {node} signs no more"),
-        Act::Retention(it) => format!("{} records of day {}: {}", it.expiry.records, it.expiry.day, it.expiry.reason),
+        Act::Retention(SignedExpiry { expiry, .. }) => {
+            format!("{} records of {} were taken out: {}", expiry.records, date(expiry.day), expiry.reason)
+        }
+        Act::Hold { name, released: true, reason, .. } => format!("{name} is released: {reason}"),
+        Act::Hold { name, first, last, reason, .. } => {
+            let last = last.map_or("all to come".to_owned(), date);
+            format!("{name} holds {} to {last}: {reason}", date(*first))
+        }
         Act::Refusal { cause, source, count, .. } => format!("{cause} from {source}: {count}"),
     }
 }

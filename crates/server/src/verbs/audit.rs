@@ -11,7 +11,7 @@ use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position
 use serde_json::Value as Json;
 
 use super::exported::Exported;
-use super::{acts, decision, export, input, prove, replay, review, store, tally, verify};
+use super::{acts, decision, export, input, prove, replay, retention, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -35,6 +35,8 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
     }
     let store = store::open(config).await?;
     match verb {
+        AuditVerb::Expire(args) => return retention::expire(&store, out, &args, now).await,
+        AuditVerb::Hold(args) => retention::hold(&store, out, &args, now).await?,
         AuditVerb::Export { dir } => export::run(&store, out, &dir).await?,
         AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,

@@ -8,21 +8,26 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use data_encoding::BASE64;
-use magistrate_ledger::{StoredCheckpoint, StoredHeader, StreamId};
-use magistrate_pdp::Evidence as _;
+use magistrate_ledger::{LogId, StoredCheckpoint, StoredHeader, StreamId};
+use magistrate_pdp::{Evidence as _, GlobalLog as _};
 use serde::Serialize;
 use serde_json::json;
 
 use super::audit;
-use super::by_place::by_place;
-use super::exported::{CHECKPOINTS, HeaderLine, RecordLine, each_line, headers_of, records_of};
+use super::exported::{
+    CHECKPOINTS, EntryLine, HeaderLine, LeafLine, RecordLine, each_line, headers_of, leaves_of, log_of, records_of,
+};
 use super::progress::Counting;
 use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
+use magistrate_pdp::history::by_place;
 
 /// The end of a file, where its last line is looked for: more than the longest record in base64.
 const TAIL: u64 = 8 << 20;
+
+/// Entries of the log read at a time.
+const ENTRIES: u32 = 1_000;
 
 /// What was added.
 #[derive(Default)]
@@ -30,6 +35,7 @@ struct Added {
     records: u64,
     headers: u64,
     checkpoints: u64,
+    entries: u64,
 }
 
 /// Copies what is not in the directory yet.
@@ -39,6 +45,7 @@ struct Added {
 pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<()> {
     let _lock = lock(dir)?;
     let checkpoints = store.checkpoints().await?;
+    let (log, size) = (store.log_id().await?, store.log_size().await?);
     let streams = store.streams().await?;
     let mut total = 0;
     for stream in &streams {
@@ -50,19 +57,25 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<(
         let headers = store.headers(*stream).await?;
         added.records += records(store, dir, *stream, &mut counting).await?;
         added.headers += append_headers(dir, *stream, &headers)?;
+        leaves(store, dir, *stream).await?;
+    }
+    if let Some(log) = log {
+        added.entries = entries(store, dir, log, size).await?;
     }
     added.checkpoints = append_checkpoints(dir, &checkpoints)?;
     counting.end();
-    let Added { records, headers, checkpoints } = added;
+    let Added { records, headers, checkpoints, entries } = added;
     let told = || {
         format!(
-            "{records} records, {headers} headers and {checkpoints} checkpoints were added to `{}`, of {} streams",
+            "{records} records, {headers} headers, {checkpoints} checkpoints and {entries} entries of the log were added to `{}`, of {} streams",
             dir.display(),
             streams.len()
         )
     };
-    let json =
-        || json!({ "records": records, "headers": headers, "checkpoints": checkpoints, "streams": streams.len() });
+    let json = || {
+        json!({ "records": records, "headers": headers, "checkpoints": checkpoints, "entries": entries,
+            "streams": streams.len() })
+    };
     Ok(out.either(told, json)?)
 }
 
@@ -90,15 +103,50 @@ async fn records(store: &Store, dir: &Path, stream: StreamId, counting: &mut Cou
     let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<RecordLine<'_>>(line)?.seq))?;
     let (after, mut added) = (file.last, 0);
     counting.add(after);
-    by_place(store, stream, after, |rows| {
+    by_place(store, stream, after, u64::MAX, |rows| {
         for row in rows {
             file.write(&RecordLine { seq: row.seq(), record: &BASE64.encode(&row.body) })?;
         }
         counting.add(rows.len() as u64);
         added += rows.len() as u64;
-        Ok(())
+        Ok::<_, anyhow::Error>(())
     })
     .await?;
+    file.finish()?;
+    Ok(added)
+}
+
+/// Leaves that retention kept: few, and written anew, for more come in between.
+async fn leaves(store: &Store, dir: &Path, stream: StreamId) -> anyhow::Result<()> {
+    let kept = store.kept_leaves(stream).await?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let (path, aside) = (leaves_of(dir, stream), dir.join("leaves.new"));
+    drop(std::fs::remove_file(&aside));
+    let mut file = Lines::open(&aside, |_| Ok(0))?;
+    for (seq, leaf) in kept {
+        file.write(&LeafLine { seq, leaf: &BASE64.encode(leaf.as_bytes()) })?;
+    }
+    file.finish()?;
+    std::fs::rename(&aside, &path).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+/// Entries of the global log, as many as there were when the export began: what they are over is there then.
+async fn entries(store: &Store, dir: &Path, log: LogId, size: u64) -> anyhow::Result<u64> {
+    let path = log_of(dir, log);
+    let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<EntryLine<'_>>(line)?.place + 1))?;
+    let (mut next, mut added) = (file.last, 0);
+    while next < size {
+        let page = store.entries(next, ENTRIES).await?;
+        for row in page.iter().filter(|row| u64::try_from(row.index).is_ok_and(|place| place < size)) {
+            let place = u64::try_from(row.index)?;
+            file.write(&EntryLine { place, kind: &row.kind, entry: &BASE64.encode(&row.body) })?;
+            added += 1;
+        }
+        let Some(last) = page.last() else { break };
+        next = u64::try_from(last.index)? + 1;
+    }
     file.finish()?;
     Ok(added)
 }

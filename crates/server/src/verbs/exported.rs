@@ -1,8 +1,11 @@
 //! A history in files: what `audit export` writes and `audit verify --from` reads.
 //!
 //! A directory holds, for each stream, `<stream>.records.jsonl` (a line `{"seq", "record"}` for each record, by place) and
-//! `<stream>.headers.jsonl` (a line `{"number", "header"}` for each header, by number), and `checkpoints.jsonl` (a line
-//! `{"note"}` for each checkpoint). Records and headers are the bytes that were sealed, in base64 (RFC 4648, section 4).
+//! `<stream>.headers.jsonl` (a line `{"number", "header"}` for each header, by number) and, where retention took out some of
+//! what a header is over, `<stream>.leaves.jsonl` (a line `{"seq", "leaf"}` for each leaf that was kept); `<log>.log.jsonl`
+//! (a line `{"place", "kind", "entry"}` for each entry of the global log, by place) and `checkpoints.jsonl` (a line
+//! `{"note"}` for each checkpoint). Records, headers, leaves and entries are the bytes that were sealed, in base64 (RFC 4648,
+//! section 4).
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind};
@@ -11,17 +14,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use data_encoding::BASE64;
 use magistrate_ledger::verify::StreamVerifier;
-use magistrate_ledger::{StoredCheckpoint, StoredDecision, StoredHeader, StreamId, read_note};
+use magistrate_ledger::{LogId, StoredCheckpoint, StoredDecision, StoredEntry, StoredHeader, StreamId, read_note};
+use magistrate_model::Digest;
 use magistrate_pdp::{Evidence, HistoryError};
 use serde::{Deserialize, Serialize};
 
-use super::verify::Records;
+use super::verify::{LogOf, Records};
 use crate::signing;
-use crate::store::Store;
 
 pub(super) const CHECKPOINTS: &str = "checkpoints.jsonl";
 const RECORDS: &str = ".records.jsonl";
 const HEADERS: &str = ".headers.jsonl";
+const LEAVES: &str = ".leaves.jsonl";
+const LOG: &str = ".log.jsonl";
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
 /// Records between two tellings of how far it is.
@@ -43,6 +48,23 @@ pub(super) struct HeaderLine<'a> {
     pub(super) header: &'a str,
 }
 
+/// A leaf in its file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LeafLine<'a> {
+    pub(super) seq: u64,
+    pub(super) leaf: &'a str,
+}
+
+/// An entry of the global log in its file.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntryLine<'a> {
+    pub(super) place: u64,
+    pub(super) kind: &'a str,
+    pub(super) entry: &'a str,
+}
+
 /// The files of a stream.
 pub(super) fn records_of(dir: &Path, stream: StreamId) -> PathBuf {
     dir.join(format!("{stream}{RECORDS}"))
@@ -51,6 +73,16 @@ pub(super) fn records_of(dir: &Path, stream: StreamId) -> PathBuf {
 /// Likewise.
 pub(super) fn headers_of(dir: &Path, stream: StreamId) -> PathBuf {
     dir.join(format!("{stream}{HEADERS}"))
+}
+
+/// Likewise.
+pub(super) fn leaves_of(dir: &Path, stream: StreamId) -> PathBuf {
+    dir.join(format!("{stream}{LEAVES}"))
+}
+
+/// The file of the global log.
+pub(super) fn log_of(dir: &Path, log: LogId) -> PathBuf {
+    dir.join(format!("{log}{LOG}"))
 }
 
 /// A directory that holds an exported history.
@@ -69,6 +101,27 @@ impl Exported {
             bail!("`{}` holds no exported history; `magistrate audit export` makes one", dir.display());
         }
         Ok(exported)
+    }
+
+    /// The global log that has a file.
+    pub(super) fn log_id(&self) -> anyhow::Result<Option<LogId>> {
+        for entry in std::fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let stem = name.to_str().and_then(|name| name.strip_suffix(LOG));
+            if let Some(id) = stem.and_then(LogId::from_hex) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives every entry of the global log.
+    pub(super) fn each_entry(&self, log: LogId, mut take: impl FnMut(&StoredEntry)) -> anyhow::Result<()> {
+        each_line(&log_of(&self.dir, log), |_, line| {
+            let EntryLine { place, kind, entry } = serde_json::from_slice(line)?;
+            take(&StoredEntry::of_bytes(place, kind.to_owned(), BASE64.decode(entry.as_bytes())?));
+            Ok(())
+        })
     }
 
     /// Every stream that has a file.
@@ -127,6 +180,16 @@ impl Evidence for Exported {
         Ok(0)
     }
 
+    async fn kept_leaves(&self, stream: StreamId) -> Result<Vec<(u64, Digest)>, HistoryError> {
+        let mut leaves = Vec::new();
+        let read = each_line(&leaves_of(&self.dir, stream), |_, line| {
+            let LeafLine { seq, leaf } = serde_json::from_slice(line)?;
+            leaves.push((seq, Digest::from_slice(&BASE64.decode(leaf.as_bytes())?)?));
+            Ok(())
+        });
+        read.map(|()| leaves).map_err(|error| unreadable(&error))
+    }
+
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
         let mut checkpoints = Vec::new();
         let read = each_line(&self.dir.join(CHECKPOINTS), |_, line| {
@@ -146,8 +209,8 @@ impl Evidence for Exported {
 }
 
 impl Records for Exported {
-    fn global(&self) -> Option<&Store> {
-        None
+    fn log(&self) -> LogOf<'_> {
+        LogOf::Files(self)
     }
 
     async fn give(

@@ -3,7 +3,6 @@
 mod acts;
 mod audit;
 mod bulk;
-mod by_place;
 mod caller;
 mod check;
 mod decision;
@@ -21,6 +20,7 @@ mod policy;
 mod progress;
 mod prove;
 mod replay;
+mod retention;
 mod review;
 mod role;
 mod scope;

@@ -136,7 +136,7 @@ fn newest_of(path: &FilePath) -> anyhow::Result<Option<String>> {
 /// Verifies a proof with nothing but it and pinned keys.
 pub(crate) fn check(out: Out, args: &CheckProofArgs) -> anyhow::Result<Exit> {
     use std::io::Read as _;
-    let keys = verify::keys(&args.key)?;
+    let keys = verify::keys_of(&args.key)?;
     let cannot = || format!("cannot read the proof in `{}`", args.file.display());
     let mut text = String::new();
     std::fs::File::open(&args.file)

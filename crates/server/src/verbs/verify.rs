@@ -8,20 +8,21 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use magistrate_ledger::verify::{Enrolment, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog};
+use magistrate_ledger::verify::{Enrolment, Expired, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog};
 use magistrate_ledger::{Checkpoint, LeftStream, LogId, NoteVerifier, StreamId, open_note, read_note};
 use magistrate_model::{Digest, Instant};
 use magistrate_pdp::Evidence;
 use serde_json::Value as Json;
 
-use super::by_place::by_place;
 use super::progress::Counting;
 use crate::cli::VerifyArgs;
 use crate::exit::Exit;
 use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
+pub(crate) use log::LogOf;
 use log::{Global, VerifiedGlobal};
+use magistrate_pdp::history::by_place;
 
 /// Findings that are told one by one; all are in JSON.
 const TOLD: usize = 50;
@@ -45,12 +46,12 @@ pub(crate) trait Records: Evidence {
         read: &mut dyn FnMut(u64),
     ) -> impl Future<Output = anyhow::Result<()>>;
 
-    /// The store with the global log; files have none.
-    fn global(&self) -> Option<&Store>;
+    /// Where the global log is.
+    fn log(&self) -> LogOf<'_>;
 }
 
 pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: Instant) -> anyhow::Result<Exit> {
-    let keys = keys(&args.key)?;
+    let keys = keys_of(&args.key)?;
     let seen = match &args.seen {
         Some(_) if keys.is_empty() => bail!("checkpoints that were seen say nothing without a pinned key; give --key"),
         Some(path) => signing::notes_in(path)?,
@@ -62,10 +63,13 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
     }
     let stored = store.checkpoints().await?;
     let notes: Vec<&String> = seen.iter().chain(stored.iter().map(|it| &it.note)).collect();
-    // Files never hold the global log: what was signed over it says nothing of them.
-    let is_judged = |note: &&&String| {
-        store.global().is_some() || read_note(note).map_or(true, |it| LogId::of_origin(&it.origin).is_none())
+    // Older files do not hold the global log: what was signed over it says nothing of them.
+    let holds_log = match store.log() {
+        LogOf::Store(_) => true,
+        LogOf::Files(files) => files.log_id()?.is_some(),
     };
+    let is_judged =
+        |note: &&&String| holds_log || read_note(note).map_or(true, |it| LogId::of_origin(&it.origin).is_none());
     let mut trusted = Trusted::of(notes.iter().filter(is_judged).map(|note| note.as_str()), &keys);
     let disagree = stored.iter().filter(|it| !it.agrees()).map(|it| Finding {
         kind: Kind::Altered,
@@ -74,7 +78,9 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
         why: "the columns of this checkpoint do not say what its note says".to_owned(),
     });
     trusted.findings.extend(disagree);
-    let report = verify(store, trusted, &keys, now).await?;
+    let retention = keys_of(&args.retention_key)?;
+    let expired = Expired::new(&retention, !(keys.is_empty() && retention.is_empty()));
+    let report = verify(store, trusted, expired, &keys, now).await?;
     report.tell(out)?;
     if report.failures().next().is_some() {
         return Ok(Exit::Integrity);
@@ -85,8 +91,14 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
     Ok(Exit::Ok)
 }
 
-async fn verify(store: &impl Records, trusted: Trusted, keys: &[NoteVerifier], now: Instant) -> anyhow::Result<Report> {
-    let mut global = Global::read(store.global(), &trusted).await?;
+async fn verify(
+    store: &impl Records,
+    trusted: Trusted,
+    expired: Expired,
+    keys: &[NoteVerifier],
+    now: Instant,
+) -> anyhow::Result<Report> {
+    let mut global = Global::read(store.log(), &trusted, expired).await?;
     let known = store.streams().await?;
     // What runs say of earlier ones is read first: what they speak of was in the store before they could say so.
     let (mut told, mut total) = (BTreeMap::<StreamId, (Instant, LeftStream)>::new(), 0);
@@ -113,18 +125,21 @@ async fn verify(store: &impl Records, trusted: Trusted, keys: &[NoteVerifier], n
         if let Some((_, left)) = told.remove(&id) {
             verifying.told(left);
         }
+        let mut expired = global.expired(id);
+        store.kept_leaves(id).await?.into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
+        verifying.expired(expired);
         store.give(id, &mut verifying, &mut |read| counting.add(read)).await?;
         outcomes.push((id, verifying.finish(last_place, now)));
     }
     counting.end();
     others.splice(0..0, trusted.findings);
-    let global = global.finish(store.global(), keys).await?;
+    let global = global.finish(store.log(), keys).await?;
     Ok(Report { streams: outcomes, others, global, keys: keys.len() })
 }
 
 impl Records for Store {
-    fn global(&self) -> Option<&Store> {
-        Some(self)
+    fn log(&self) -> LogOf<'_> {
+        LogOf::Store(self)
     }
 
     async fn give(
@@ -133,7 +148,7 @@ impl Records for Store {
         verifier: &mut StreamVerifier,
         read: &mut dyn FnMut(u64),
     ) -> anyhow::Result<()> {
-        by_place(self, stream, 0, |rows| {
+        by_place(self, stream, 0, u64::MAX, |rows| {
             rows.iter().for_each(|row| verifier.record(row));
             read(rows.len() as u64);
             Ok(())
@@ -143,7 +158,7 @@ impl Records for Store {
 }
 
 /// Keys on the command line, and those of files: one a line.
-pub(super) fn keys(given: &[String]) -> anyhow::Result<Vec<NoteVerifier>> {
+pub(super) fn keys_of(given: &[String]) -> anyhow::Result<Vec<NoteVerifier>> {
     let mut keys = Vec::new();
     for given in given {
         if given.contains('+') {

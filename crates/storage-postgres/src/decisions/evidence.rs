@@ -1,8 +1,10 @@
 //! Reading everything, to verify it.
 
 use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
+use magistrate_model::Digest;
 use magistrate_pdp::{Evidence, HistoryError};
 
+use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
 use super::statements::{CHECKPOINTS, HEADERS, LAST_PLACE, RECORDS, STREAMS};
 use crate::connect::{Purpose, within};
@@ -40,6 +42,13 @@ impl Evidence for PostgresStore {
     async fn last_place(&self, stream: StreamId) -> Result<u64, HistoryError> {
         let last: i64 = read!(self, sqlx::query_scalar(LAST_PLACE).bind(stream.as_bytes().as_slice()), fetch_one)?;
         Ok(u64::try_from(last).unwrap_or(0))
+    }
+
+    async fn kept_leaves(&self, stream: StreamId) -> Result<Vec<(u64, Digest)>, HistoryError> {
+        let question = sqlx::query_as(KEPT_LEAVES).bind(stream.as_bytes().as_slice());
+        let rows: Vec<(i64, Vec<u8>)> = read!(self, question, fetch_all)?;
+        let kept = |(seq, leaf): (i64, Vec<u8>)| Some((u64::try_from(seq).ok()?, Digest::from_slice(&leaf).ok()?));
+        Ok(rows.into_iter().filter_map(kept).collect())
     }
 
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {

@@ -4,6 +4,8 @@ mod evidence;
 mod history;
 mod log;
 pub(crate) mod log_statements;
+mod retention;
+pub(crate) mod retention_statements;
 mod row;
 mod sink;
 pub(crate) mod statements;

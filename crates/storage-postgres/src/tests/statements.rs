@@ -16,6 +16,7 @@ async fn every_statement_prepares() {
     for (name, sql) in [
         decisions::statements::ALL,
         decisions::log_statements::ALL,
+        decisions::retention_statements::ALL,
         policy::statements::ALL,
         schema::ALL,
         hardening::ALL,

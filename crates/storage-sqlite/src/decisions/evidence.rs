@@ -1,8 +1,10 @@
 //! Reading everything, to verify it.
 
 use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
+use magistrate_model::Digest;
 use magistrate_pdp::{Evidence, HistoryError};
 
+use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
 use super::statements::{CHECKPOINTS, HEADERS, LAST_SEQ, RECORDS, STREAMS};
 use crate::fault::Fault;
@@ -25,6 +27,13 @@ impl Evidence for SqliteStore {
         let last: Result<Option<i64>, _> =
             sqlx::query_scalar(LAST_SEQ).bind(stream.as_bytes().as_slice()).fetch_one(&self.decisions).await;
         Ok(last.map_err(|e| unreached(&e))?.and_then(|last| u64::try_from(last).ok()).unwrap_or(0))
+    }
+
+    async fn kept_leaves(&self, stream: StreamId) -> Result<Vec<(u64, Digest)>, HistoryError> {
+        let rows = sqlx::query_as::<_, (i64, Vec<u8>)>(KEPT_LEAVES).bind(stream.as_bytes().as_slice());
+        let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
+        let kept = |(seq, leaf): (i64, Vec<u8>)| Some((u64::try_from(seq).ok()?, Digest::from_slice(&leaf).ok()?));
+        Ok(rows.into_iter().filter_map(kept).collect())
     }
 
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {

@@ -133,17 +133,23 @@ impl Sequencing for SqliteStore {
     async fn record_act(&self, act: &SealedAct) -> Result<(), LogError> {
         let recorded = async {
             let mut transaction = self.decisions.begin_with("BEGIN IMMEDIATE").await?;
-            sqlx::query(RECORD_ACT)
-                .bind(act.record.id.0.as_slice())
-                .bind(act.record.act.kind())
-                .bind(act.leaf.as_bytes().as_slice())
-                .bind(act.bytes.as_slice())
-                .execute(&mut *transaction)
-                .await?;
+            record(&mut transaction, act).await?;
             transaction.commit().await
         };
         recorded.await.map_err(|error: sqlx::Error| failed(&error))
     }
+}
+
+/// Keeps an act behind all others, within a transaction.
+pub(super) async fn record(connection: &mut SqliteConnection, act: &SealedAct) -> Result<(), sqlx::Error> {
+    sqlx::query(RECORD_ACT)
+        .bind(act.record.id.0.as_slice())
+        .bind(act.record.act.kind())
+        .bind(act.leaf.as_bytes().as_slice())
+        .bind(act.bytes.as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn append(connection: &mut SqliteConnection, place: i64, entry: &Entry) -> Result<(), sqlx::Error> {
@@ -158,11 +164,11 @@ async fn append(connection: &mut SqliteConnection, place: i64, entry: &Entry) ->
     Ok(())
 }
 
-fn signed(number: u64) -> Result<i64, LogError> {
+pub(super) fn signed(number: u64) -> Result<i64, LogError> {
     i64::try_from(number).map_err(|_| LogError::Refused(format!("{number} is no place of a log")))
 }
 
-fn failed(error: &sqlx::Error) -> LogError {
+pub(super) fn failed(error: &sqlx::Error) -> LogError {
     let fault = Fault::of(error);
     match fault == Fault::Constraint {
         true => LogError::Refused(fault.to_string()),

@@ -165,7 +165,8 @@ statements! {
     /// The last header of a stream.
     LAST_SEALED = "SELECT max(number) FROM header WHERE stream = ?1";
     /// Every stream there is.
-    STREAMS = "SELECT stream FROM header UNION SELECT DISTINCT stream FROM decision ORDER BY 1";
+    STREAMS = "SELECT stream FROM header UNION SELECT stream FROM expired_place UNION SELECT DISTINCT stream FROM decision
+        ORDER BY 1";
     /// The headers of a stream.
     HEADERS = "SELECT stream, number, first_seq, count, root, header FROM header WHERE stream = ?1 ORDER BY number";
     /// Every checkpoint.
@@ -178,7 +179,9 @@ statements! {
     /// Takes the write lock and changes nothing: fails where nothing can be written.
     PROBE = "UPDATE decision SET seq = seq WHERE false";
     /// The last place of a stream.
-    LAST_SEQ = "SELECT max(seq) FROM decision INDEXED BY decision_by_place WHERE stream = ?1";
+    LAST_SEQ = "SELECT nullif(max(
+            coalesce((SELECT max(seq) FROM decision INDEXED BY decision_by_place WHERE stream = ?1), 0),
+            coalesce((SELECT last_seq FROM expired_place WHERE stream = ?1), 0)), 0)";
     /// The record of one place.
     FIND = concat!(
         "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2"

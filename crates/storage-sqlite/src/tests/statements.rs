@@ -13,7 +13,8 @@ async fn every_statement_prepares() {
         let prepared = policy.prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {prepared:?}");
     }
-    for (name, sql) in decisions::statements::ALL.iter().chain(decisions::log_statements::ALL).chain(migrate::ALL) {
+    let log = decisions::log_statements::ALL.iter().chain(decisions::retention_statements::ALL);
+    for (name, sql) in decisions::statements::ALL.iter().chain(log).chain(migrate::ALL) {
         let prepared = decisions.prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {prepared:?}");
     }

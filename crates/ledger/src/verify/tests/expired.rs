@@ -24,9 +24,10 @@ fn found(stored: &Stored, acts: &[ActRecord], kept: &[u64], pinned_for_it: &[Not
     let trusted = Trusted::of(history().checkpoints.iter().map(String::as_str), &pinned());
     let mut expired = Expired::new(pinned_for_it, trusted.has_keys());
     acts.iter().for_each(|act| expired.take(act));
-    kept.iter().for_each(|seq| expired.keep(STREAM, *seq, record(*seq, "text").leaf));
+    let mut places = expired.of(STREAM);
+    kept.iter().for_each(|seq| places.keep(*seq, record(*seq, "text").leaf));
     let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
-    verifier.expired(expired.of(STREAM));
+    verifier.expired(places);
     stored.left.iter().cloned().for_each(|left| verifier.told(left));
     stored.records.iter().for_each(|record| verifier.record(record));
     verifier.finish(stored.last_place, now()).findings
@@ -88,9 +89,10 @@ fn records_that_stay_are_verified_with_the_leaves_of_those_that_went() {
     let trusted = Trusted::of(history().checkpoints.iter().map(String::as_str), &pinned());
     let mut expired = Expired::new(&keeper, true);
     acts.iter().for_each(|act| expired.take(act));
-    expired.keep(STREAM, 4, Digest::new([1; 32]));
+    let mut places = expired.of(STREAM);
+    places.keep(4, Digest::new([1; 32]));
     let mut verifier = StreamVerifier::new(STREAM, &history().headers, &trusted);
-    verifier.expired(expired.of(STREAM));
+    verifier.expired(places);
     without(|seq| seq <= 4).records.iter().for_each(|record| verifier.record(record));
     assert_eq!(judged(&verifier.finish(12, now()).findings).0, [Kind::Altered], "the kept leaf is another's");
 }

@@ -1,12 +1,24 @@
 //! The part of `audit verify` that is about the global log and the keys of nodes.
 
-use magistrate_ledger::verify::{Enrolled, Enrolment, Finding, LogVerifier, StreamVerifier, Trusted, VerifiedLog};
-use magistrate_ledger::{LogId, NoteVerifier, Run, StreamId, Subtree};
+use magistrate_ledger::verify::{
+    Enrolled, Enrolment, Expired, ExpiredPlaces, Finding, LogVerifier, StreamVerifier, Trusted, VerifiedLog,
+};
+use magistrate_ledger::{ActRecord, Entry, LogId, NoteVerifier, Run, StreamId, Subtree};
 use magistrate_model::Revision;
 use magistrate_pap::Changes as _;
 use magistrate_pdp::{GlobalLog as _, Unlogged as _};
 
+use super::super::exported::Exported;
 use crate::store::Store;
+
+/// Where the log is read from.
+#[derive(Clone, Copy)]
+pub(crate) enum LogOf<'a> {
+    /// A store, which has what the log is over as well.
+    Store(&'a Store),
+    /// Files, which have its entries; acts lie in those whole.
+    Files(&'a Exported),
+}
 
 /// Entries and acts, and revisions, read at a time.
 const PAGE: u32 = 1_000;
@@ -21,6 +33,8 @@ pub(super) struct Global {
     verifier: Option<LogVerifier>,
     /// What acts say of keys; nothing where there are none to be read.
     enrolled: Option<Enrolled>,
+    /// What acts say was taken out.
+    expired: Expired,
     findings: Vec<Finding>,
 }
 
@@ -36,13 +50,20 @@ pub(super) struct VerifiedGlobal {
 
 impl Global {
     /// Reads every entry: first, so that all that they are over was in the store before.
-    pub(super) async fn read(store: Option<&Store>, trusted: &Trusted) -> anyhow::Result<Self> {
-        let Some(store) = store else {
-            return Ok(Self { id: None, verifier: None, enrolled: None, findings: Vec::new() });
-        };
-        let id = store.log_id().await?;
-        let mut verifier = id.map(|id| LogVerifier::new(id, trusted));
-        if let Some(verifier) = &mut verifier {
+    pub(super) async fn read(source: LogOf<'_>, trusted: &Trusted, expired: Expired) -> anyhow::Result<Self> {
+        let mut global = Self { id: None, verifier: None, enrolled: None, expired, findings: Vec::new() };
+        match source {
+            LogOf::Store(store) => global.stored(store, trusted).await?,
+            LogOf::Files(files) => global.exported(files, trusted)?,
+        }
+        Ok(global)
+    }
+
+    async fn stored(&mut self, store: &Store, trusted: &Trusted) -> anyhow::Result<()> {
+        self.id = store.log_id().await?;
+        self.enrolled = Some(Enrolled::default());
+        self.verifier = self.id.map(|id| LogVerifier::new(id, trusted));
+        if let Some(verifier) = &mut self.verifier {
             let mut first = 0;
             loop {
                 let page = store.entries(first, PAGE).await?;
@@ -53,24 +74,44 @@ impl Global {
             verifier.entries_end();
             roots(store, verifier).await?;
         }
-        let mut global = Self { id, verifier, enrolled: Some(Enrolled::default()), findings: Vec::new() };
-        global.acts(store).await?;
-        Ok(global)
-    }
-
-    /// Every act, and the keys that they enrol.
-    async fn acts(&mut self, store: &Store) -> anyhow::Result<()> {
         let mut after = 0;
         loop {
             let page = store.acts(None, after, PAGE).await?;
             for row in &page {
                 self.verifier.iter_mut().for_each(|verifier| verifier.act(row));
-                let enrolled = self.enrolled.iter_mut();
-                enrolled.for_each(|known| row.decode().iter().for_each(|act| known.take(&act.record)));
+                row.decode().iter().for_each(|act| self.act(&act.record));
             }
             let Some(last) = page.last() else { return Ok(()) };
             after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
         }
+    }
+
+    fn exported(&mut self, files: &Exported, trusted: &Trusted) -> anyhow::Result<()> {
+        self.id = files.log_id()?;
+        let Some(id) = self.id else { return Ok(()) };
+        self.enrolled = Some(Enrolled::default());
+        let mut verifier = LogVerifier::new(id, trusted);
+        files.each_entry(id, |row| {
+            verifier.entry(row);
+            if let Ok(Entry::Act(sealed)) = row.decode() {
+                self.act(&sealed.record);
+            }
+        })?;
+        verifier.entries_end();
+        verifier.entries_alone();
+        self.verifier = Some(verifier);
+        Ok(())
+    }
+
+    /// What an act says of keys, and of what was taken out.
+    fn act(&mut self, record: &ActRecord) {
+        self.enrolled.iter_mut().for_each(|known| known.take(record));
+        self.expired.take(record);
+    }
+
+    /// What of a stream was taken out.
+    pub(super) fn expired(&self, stream: StreamId) -> ExpiredPlaces {
+        self.expired.of(stream)
     }
 
     /// Compares what the log has of a stream, and who opened it.
@@ -80,12 +121,8 @@ impl Global {
     }
 
     /// Compares the change log, when every stream was compared.
-    pub(super) async fn finish(
-        mut self,
-        store: Option<&Store>,
-        keys: &[NoteVerifier],
-    ) -> anyhow::Result<VerifiedGlobal> {
-        if let (Some(verifier), Some(store)) = (&mut self.verifier, store) {
+    pub(super) async fn finish(mut self, source: LogOf<'_>, keys: &[NoteVerifier]) -> anyhow::Result<VerifiedGlobal> {
+        if let (Some(verifier), LogOf::Store(store)) = (&mut self.verifier, source) {
             let mut after = Revision::ZERO;
             loop {
                 let page = Box::pin(store.log(after, REVISIONS)).await?;
