@@ -54,6 +54,30 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $i
             AND NOT EXISTS (SELECT FROM audit.hold_release r WHERE r.name = h.name));
 $is_held$;
 
+-- A day goes after its act, when it is over for a whole day, and not while it is held: whoever takes it out.
+CREATE FUNCTION audit.refuse_expiry() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $refuse_expiry$
+BEGIN
+    IF NEW.day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 1 THEN
+        RAISE EXCEPTION 'the day % is not over for a whole day', NEW.day USING ERRCODE = 'MG005';
+    END IF;
+    IF audit.is_held(NEW.day) THEN
+        RAISE EXCEPTION 'the day % is held', NEW.day
+            USING ERRCODE = 'MG005', HINT = 'whoever placed the hold releases it';
+    END IF;
+    IF NEW.txid <> pg_current_xact_id()
+        OR NOT EXISTS (SELECT FROM audit.act a WHERE a.id = NEW.act AND a.kind = 'retention')
+    THEN
+        RAISE EXCEPTION 'no act says that the day % goes', NEW.day USING ERRCODE = 'MG005';
+    END IF;
+    RETURN NEW;
+END
+$refuse_expiry$;
+
+CREATE TRIGGER refuse_expiry BEFORE INSERT ON audit.expiry FOR EACH ROW
+    EXECUTE FUNCTION audit.refuse_expiry();
+ALTER TABLE audit.expiry ENABLE ALWAYS TRIGGER refuse_expiry;
+
 -- Holds days, or releases what held them, together with the act that says so.
 CREATE FUNCTION audit.hold_days(p_name text, p_first date, p_last date, p_act bytea, p_leaf bytea, p_body bytea)
     RETURNS void
@@ -237,4 +261,4 @@ BEGIN
 END
 $ship$;
 
-REVOKE ALL ON FUNCTION audit.is_held, audit.hold_days, audit.release_days, audit.expire_day FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit.is_held, audit.refuse_expiry, audit.hold_days, audit.release_days, audit.expire_day FROM PUBLIC;

@@ -176,25 +176,26 @@ BEGIN
 END
 $keep_guards$;
 
--- What the act of this transaction takes out goes: the partition of its day, and what belongs to it.
+-- What an act of this very transaction takes out goes: the partition of its day, and what belongs to that.
 CREATE FUNCTION magistrate_guard.keep_objects() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $keep_objects$
 DECLARE
+    v_of_partition text := '(^| on )audit\.decision_([0-9]{8})(_[a-z_0-9]+|\[\])?$';
     v_found text;
 BEGIN
     SELECT d.object_identity INTO v_found FROM pg_event_trigger_dropped_objects() d
     WHERE (d.schema_name IN ('magistrate', 'audit')
             OR (d.address_names[1] IN ('magistrate', 'audit') AND d.object_type IN (
                 'schema', 'trigger', 'rule', 'policy', 'table column', 'table constraint', 'default value')))
-        AND NOT EXISTS (
-            SELECT FROM audit.expiry e
-            WHERE e.txid = pg_current_xact_id() AND d.address_names[1] = 'audit'
-                AND d.object_type IN ('table', 'index', 'type', 'trigger', 'table constraint', 'toast table', 'default value')
-                AND (d.address_names[2] = 'decision_' || to_char(e.day, 'YYYYMMDD')
-                    OR starts_with(d.address_names[2], 'decision_' || to_char(e.day, 'YYYYMMDD') || '_')
-                    OR d.address_names[1] = 'audit' AND d.object_type = 'type'
-                        AND starts_with(d.object_identity, 'audit.decision_' || to_char(e.day, 'YYYYMMDD'))))
+        AND d.object_identity !~ v_of_partition
     LIMIT 1;
+    IF NOT FOUND THEN
+        SELECT d.object_identity INTO v_found FROM pg_event_trigger_dropped_objects() d
+        WHERE d.object_identity ~ v_of_partition AND NOT EXISTS (
+            SELECT FROM audit.expiry e WHERE e.txid = pg_current_xact_id()
+                AND to_char(e.day, 'YYYYMMDD') = (regexp_match(d.object_identity, v_of_partition))[2])
+        LIMIT 1;
+    END IF;
     IF FOUND THEN
         PERFORM magistrate_guard.refuse(format('%s would be dropped', v_found));
     END IF;

@@ -17,7 +17,7 @@ fn prefix_is_a_plain_name() {
 #[test]
 fn printed_roles_have_the_prefix() {
     let sql = roles_sql(&RolePrefix::new("acme").unwrap());
-    for role in ["owner", "app", "admin", "auditor"] {
+    for role in ["owner", "app", "admin", "auditor", "retention"] {
         assert!(sql.contains(&format!("CREATE ROLE \"acme_{role}\" NOLOGIN;")), "{sql}");
     }
     assert!(!sql.contains('{'), "{sql}");

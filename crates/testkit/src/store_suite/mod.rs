@@ -11,6 +11,7 @@ pub mod paging;
 pub mod past;
 pub mod records;
 pub mod refusals;
+pub mod retention;
 pub mod revisions;
 pub mod sample;
 pub mod sinks;
@@ -20,7 +21,8 @@ use std::future::Future;
 use magistrate_ledger::Sink;
 use magistrate_model::{Change, Revision};
 use magistrate_pap::{Changes, CommitError, Keys, Records};
-use magistrate_pdp::{DecisionHistory, GlobalLog, PastStates, PolicySource, Sequencing, Unlogged};
+use magistrate_pdp::retention::Retention;
+use magistrate_pdp::{DecisionHistory, Evidence, GlobalLog, PastStates, PolicySource, Sequencing, Unlogged};
 
 /// A store to be tested, with what it takes to get a fresh one.
 pub trait StoreUnderTest: Sized {
@@ -34,6 +36,8 @@ pub trait StoreUnderTest: Sized {
         + GlobalLog
         + Unlogged
         + Sequencing
+        + Evidence
+        + Retention
         + Clone;
     /// Its sink.
     type Sink: Sink;
@@ -134,6 +138,14 @@ macro_rules! store_suite {
                 acts_are_kept_once_and_in_order
                 what_the_log_does_not_have_is_found
                 the_newest_checkpoint_of_a_log_is_found
+            }
+            retention {
+                a_day_goes_and_what_stays_verifies
+                a_held_day_stays
+                a_day_that_must_stay_is_refused
+                what_went_does_not_come_back
+                a_day_is_looked_at_before_it_goes
+                a_checkpoint_that_covers_is_one_that_was_kept
             }
             paging {
                 history_is_ordered_by_instant_then_stream_then_seq
