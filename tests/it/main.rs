@@ -3,6 +3,7 @@
 
 mod administration;
 mod auditing;
+mod backups;
 mod bad_input;
 mod bulk;
 mod callers;
@@ -23,6 +24,7 @@ mod proving;
 mod python;
 mod replaying;
 mod repository;
+mod retention;
 mod reviewing;
 mod starting;
 mod supply_chain;

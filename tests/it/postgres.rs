@@ -13,6 +13,7 @@ mod first_run;
 mod network;
 mod outages;
 mod propagation;
+mod restoring;
 mod secrets;
 mod terms;
 

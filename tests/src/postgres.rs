@@ -27,10 +27,12 @@ pub enum Login {
     Admin,
     /// Who reads history.
     Auditor,
+    /// Who takes out what is old.
+    Retention,
 }
 
 impl Login {
-    const ALL: [Self; 3] = [Self::App, Self::Admin, Self::Auditor];
+    const ALL: [Self; 4] = [Self::App, Self::Admin, Self::Auditor, Self::Retention];
 
     /// What its role's name ends with.
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Login {
             Self::App => "app",
             Self::Admin => "admin",
             Self::Auditor => "auditor",
+            Self::Retention => "retention",
         }
     }
 
@@ -47,6 +50,7 @@ impl Login {
             Self::App => "app's s3cret/@:%41",
             Self::Admin => "admin s3cret?&#\"",
             Self::Auditor => "auditor s3cret ~=\\'`",
+            Self::Retention => "retention s3cret <>|",
         }
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod memory;
+mod past;
 pub mod postgres;
 mod scenario;
 pub mod store_suite;
@@ -17,6 +18,7 @@ mod straight;
 mod world;
 
 pub use memory::{FakeClock, MemorySink, MemoryStore, Running, nonce};
+pub use past::Past;
 pub use scenario::{Scale, Scenario};
 pub use straight::Straight;
 pub use world::{Ask, World, example_policies, instant};

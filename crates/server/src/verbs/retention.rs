@@ -50,15 +50,21 @@ pub(super) async fn expire(store: &Store, out: Out, args: &ExpireArgs, now: Inst
     let stored = store.checkpoints().await?;
     let notes = kept_outside.iter().chain(stored.iter().map(|it| &it.note)).map(String::as_str);
     let trusted = Trusted::of(notes, &keys);
-    let expired = expired(store, &signer).await?;
-    let with_uncovered = args.with_uncovered;
-    let keeping = Keeping { covering: &covering, trusted: &trusted, expired: &expired, with_uncovered, now };
+    let mut expired = expired(store, &signer).await?;
     let days: Vec<StoredDay> = store.days().await?.into_iter().filter(|it| it.day < cutoff).collect();
     let mut outcomes = Vec::new();
     for StoredDay { day, held } in days {
         let outcome = match held {
             true => Outcome::stays(day, "held", "see `magistrate audit hold`".to_owned(), Exit::Ok),
-            false => one_day(store, args, &keeping, &signer, day).await?,
+            false => {
+                let with_uncovered = args.with_uncovered;
+                let keeping =
+                    Keeping { covering: &covering, trusted: &trusted, expired: &expired, with_uncovered, now };
+                let (outcome, acts) = one_day(store, args, &keeping, &signer, day).await?;
+                // The next day shares headers with this one.
+                acts.iter().for_each(|act| expired.take(&act.record));
+                outcome
+            }
         };
         outcomes.push(outcome);
     }
@@ -79,28 +85,29 @@ async fn one_day(
     keeping: &Keeping<'_>,
     signer: &NoteSigner,
     day: i64,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<(Outcome, Vec<SealedAct>)> {
+    let stays = |became, why, exit| Ok((Outcome::stays(day, became, why, exit), Vec::new()));
     let mut counting = Counting::new("reading", 0);
     let planned = Box::pin(plan_day(store, day, keeping, &mut |read| counting.add(read))).await?;
     counting.end();
     let plan = match planned {
         Ok(plan) => plan,
         Err(NotCovered::Touched(finding)) => {
-            return Ok(Outcome::stays(day, "touched", finding.to_string(), Exit::Integrity));
+            return stays("touched", finding.to_string(), Exit::Integrity);
         }
-        Err(NotCovered::Uncovered(why)) => return Ok(Outcome::stays(day, "not_covered", why, Exit::Failed)),
+        Err(NotCovered::Uncovered(why)) => return stays("not_covered", why, Exit::Failed),
     };
     let records = plan.records;
     if args.dry_run {
         let would = Outcome { day, records, became: "would_go", why: String::new(), exit: Exit::ChangesPending };
-        return Ok(would);
+        return Ok((would, Vec::new()));
     }
     let acts = acts(&plan, keeping.covering, signer, args, keeping.now)?;
     let covered = keeping.covering.checkpoint.size;
     let expiry = DayExpiry { day, records, acts, covered, kept: plan.kept };
     let gone = Box::pin(store.expire(&expiry)).await;
     gone.with_context(|| format!("cannot take out {}; what was taken out before is out", date(day)))?;
-    Ok(Outcome { day, records, became: "gone", why: String::new(), exit: Exit::Ok })
+    Ok((Outcome { day, records, became: "gone", why: String::new(), exit: Exit::Ok }, expiry.acts))
 }
 
 impl Outcome {

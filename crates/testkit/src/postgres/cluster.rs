@@ -192,6 +192,31 @@ impl Cluster {
         self.start();
     }
 
+    /// Like [`Cluster::restore`], and then replays what was archived behind the copy, up to a named restore point. For a
+    /// cluster made with `archived`.
+    pub fn restore_to(&self, copied: &Copied, point: &str) {
+        self.kill_9();
+        self.own().replace_data(&copied.path);
+        self.own().recover(point);
+        self.start();
+        let ended = || (self.sql("postgres", "SELECT pg_is_in_recovery()").trim() == "f").then_some(());
+        process::wait_for("the recovery to end", ended);
+    }
+
+    /// Dumps a database, and restores it into a new one of the same cluster.
+    pub fn dump_into(&self, from: &str, to: &str) {
+        let file = self.own().home().join(unique("dump-"));
+        let ran = |program: &str, arguments: &[&str]| {
+            let mut command = std::process::Command::new(programs::directory().join(program));
+            let output = command.args(arguments).current_dir("/").output().unwrap();
+            assert!(output.status.success(), "{program} failed: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let path = file.to_str().unwrap();
+        ran("pg_dump", &["--format=custom", "--dbname", &self.superuser_url(from), "--file", path]);
+        self.sql("postgres", &format!("CREATE DATABASE \"{to}\""));
+        ran("pg_restore", &["--exit-on-error", "--dbname", &self.superuser_url(to), path]);
+    }
+
     /// The certificate of the authority that signed the server's, for a cluster made with `tls`.
     pub fn authority(&self) -> PathBuf {
         let path = tls::authority(self.own().home());

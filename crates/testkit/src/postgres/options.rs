@@ -29,6 +29,12 @@ impl Options {
         self
     }
 
+    /// With its write-ahead log archived, so that it can be restored to a point in time.
+    #[must_use]
+    pub fn archived(self) -> Self {
+        self.set("archive_mode", "on").set("archive_command", "cp %p ../archive/%f")
+    }
+
     /// The text of `postgresql.conf` that is ours.
     pub(super) fn configuration(&self, port: u16, socket: &Path) -> String {
         let switch = |on: bool| if on { "on" } else { "off" };

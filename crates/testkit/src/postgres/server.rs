@@ -30,6 +30,7 @@ impl Server {
         let server = Self::at(home);
         make_directory(&server.home);
         make_server_directory(&server.socket());
+        make_server_directory(&server.home.join("archive"));
         match &options.data_on {
             Some(there) => {
                 let data = there.join(unique("data-"));
@@ -139,6 +140,19 @@ impl Server {
         assert!(self.postmaster().is_none(), "the server runs");
         std::fs::remove_dir_all(self.data()).unwrap();
         copy(with, &self.data());
+    }
+
+    /// Lets the server replay from an archive, up to a restore point, when it starts; and then go on from there.
+    pub(super) fn recover(&self, point: &str) {
+        let settings = format!(
+            "restore_command = 'cp ../archive/%f %p'\nrecovery_target_name = '{point}'\nrecovery_target_action = 'promote'\n"
+        );
+        let configuration = self.data().join("postgresql.auto.conf");
+        let before = std::fs::read_to_string(&configuration).unwrap();
+        std::fs::write(&configuration, before + &settings).unwrap();
+        let signal = self.data().join("recovery.signal");
+        std::fs::write(&signal, "").unwrap();
+        programs::hand_over(&signal);
     }
 
     /// Stops the server whatever state it is in and removes its directory.
