@@ -74,6 +74,9 @@ pub(crate) enum Purpose {
     Glance,
     /// Everything, or a page of it, from one state.
     Read,
+    /// Decisions that are searched or counted: planned for what is asked, and in the order of an index, so that a page
+    /// ends when it is full, whatever the planner thinks of how much there is.
+    Search,
     /// A change.
     Change,
     /// A day is taken out: every record of it is counted.
@@ -85,7 +88,7 @@ impl Purpose {
     pub(crate) fn limit(self) -> Duration {
         match self {
             Self::Glance => Duration::from_secs(3),
-            Self::Read => Duration::from_secs(150),
+            Self::Read | Self::Search => Duration::from_secs(150),
             Self::Change => Duration::from_secs(65),
             Self::Expiry => Duration::from_secs(1_805),
         }
@@ -99,8 +102,16 @@ impl Purpose {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '2s';
                  SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s'"
             }
+            // Whoever gave up has closed the connection: then the server gives up as well.
             Self::Read => {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
+                 SET LOCAL client_connection_check_interval = '1s';
+                 SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Search => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
+                 SET LOCAL client_connection_check_interval = '1s'; SET LOCAL enable_bitmapscan = off;
+                 SET LOCAL plan_cache_mode = force_custom_plan;
                  SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }
             Self::Change => {

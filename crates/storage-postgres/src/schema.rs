@@ -45,6 +45,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("seal", "0013_seal.sql"),
     step!("log", "0014_log.sql"),
     step!("retention", "0015_retention.sql"),
+    step!("slim indexes", "0016_slim_indexes.sql"),
 ];
 
 /// What each role may do.

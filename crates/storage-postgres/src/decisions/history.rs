@@ -34,12 +34,12 @@ impl DecisionHistory for PostgresStore {
         limit: u32,
     ) -> Result<Vec<RecordedDecision>, HistoryError> {
         let read = async {
-            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let mut transaction = self.administration().begin(Purpose::Search).await?;
             let rows = matching(&mut transaction, filter, page, limit).await?;
             transaction.commit().await?;
             Ok(rows)
         };
-        let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
+        let rows = within(Purpose::Search.limit(), read).await.map_err(unreached)?;
         rows.into_iter().map(row::decode).collect()
     }
 
@@ -58,12 +58,12 @@ impl DecisionHistory for PostgresStore {
 
     async fn count(&self, filter: &DecisionFilter, stretch: Span) -> Result<Vec<Counted>, HistoryError> {
         let read = async {
-            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let mut transaction = self.administration().begin(Purpose::Search).await?;
             let rows = counted(&mut transaction, filter, stretch).await?;
             transaction.commit().await?;
             Ok(rows)
         };
-        let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
+        let rows = within(Purpose::Search.limit(), read).await.map_err(unreached)?;
         Counted::of_columns(rows)
     }
 }

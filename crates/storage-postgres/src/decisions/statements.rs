@@ -53,7 +53,7 @@ macro_rules! stretch {
 
 /// Rows that match, in one direction, beyond the place of day $11, instant $12, stream $13 and seq $14.
 macro_rules! matching {
-    ($columns:expr, $chosen:literal, $beyond:literal, $direction:literal) => {
+    ($columns:expr, $chosen:expr, $beyond:literal, $direction:literal) => {
         concat!(
             "SELECT ",
             $columns,
@@ -73,7 +73,7 @@ macro_rules! matching {
 /// Counts rows that match, by cause and stretch of $11 microseconds; $12 to $15 say nothing, so that all statements take the
 /// same.
 macro_rules! counting {
-    ($chosen:literal) => {
+    ($chosen:expr) => {
         concat!(
             "SELECT d.recorded_at - ((d.recorded_at % $11) + $11) % $11 AS start, d.cause, count(*)
             FROM audit.decision d WHERE ",
@@ -94,10 +94,34 @@ macro_rules! by_time {
     };
 }
 
+/// What the index on a name holds is its hash; the name itself is compared then.
+macro_rules! named {
+    ($column:literal) => {
+        concat!("hashtextextended(", $column, ", 0) = hashtextextended(w.value, 0) AND ", $column, " = w.value")
+    };
+}
+
+/// The same for any of some names.
+macro_rules! any_named {
+    ($column:literal, $names:literal) => {
+        concat!(
+            "hashtextextended(",
+            $column,
+            ", 0) = ANY (ARRAY(SELECT hashtextextended(n COLLATE \"C\", 0) FROM unnest(",
+            $names,
+            "::text[]) AS n)) AND ",
+            $column,
+            " = ANY (",
+            $names,
+            "::text[])"
+        )
+    };
+}
+
 /// For each wanted value as many rows as are asked for, from an index that keeps them in order; then the first
 /// of all of those.
 macro_rules! by_each {
-    ($wanted:literal, $chosen:literal, $beyond:literal, $direction:literal) => {
+    ($wanted:literal, $chosen:expr, $beyond:literal, $direction:literal) => {
         concat!(
             "SELECT ",
             columns!(),
@@ -114,14 +138,19 @@ macro_rules! by_each {
 /// By the principal index: principals are given, resources may be.
 macro_rules! by_principal {
     ($beyond:literal, $direction:literal) => {
-        by_each!("$1", "d.principal = w.value AND ($3::text[] IS NULL OR d.resource = ANY ($3))", $beyond, $direction)
+        by_each!(
+            "$1",
+            concat!(named!("d.principal"), " AND ($3::text[] IS NULL OR d.resource = ANY ($3))"),
+            $beyond,
+            $direction
+        )
     };
 }
 
 /// By the resource index: resources are given, principals are not.
 macro_rules! by_resource {
     ($beyond:literal, $direction:literal) => {
-        by_each!("$3", "$1::text[] IS NULL AND d.resource = w.value", $beyond, $direction)
+        by_each!("$3", concat!("$1::text[] IS NULL AND ", named!("d.resource")), $beyond, $direction)
     };
 }
 
@@ -168,9 +197,11 @@ statements! {
     /// Counts, whoever asked.
     COUNT = counting!("$1::text[] IS NULL AND $3::text[] IS NULL");
     /// Counts of some principals.
-    COUNT_BY_PRINCIPAL = counting!("d.principal = ANY ($1::text[]) AND ($3::text[] IS NULL OR d.resource = ANY ($3))");
+    COUNT_BY_PRINCIPAL = counting!(concat!(
+        any_named!("d.principal", "$1"), " AND ($3::text[] IS NULL OR d.resource = ANY ($3))"
+    ));
     /// Counts on some resources.
-    COUNT_BY_RESOURCE = counting!("$1::text[] IS NULL AND d.resource = ANY ($3::text[])");
+    COUNT_BY_RESOURCE = counting!(concat!("$1::text[] IS NULL AND ", any_named!("d.resource", "$3")));
     /// Newest first, whoever asked.
     NEWEST = by_time!("<", "DESC");
     /// Oldest first, whoever asked.
