@@ -168,8 +168,29 @@ async fn checkpoints_are_listed() {
     let store = Store::example();
     let mut node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
     let _logged = node.wait_for("\"checkpoint\"");
-    let list = ListCheckpointsRequest { page_size: 1, ..ListCheckpointsRequest::default() };
-    let told = auditor(&node).await.list_checkpoints(list).await.unwrap().into_inner();
+    assert_eq!(node.terminate(), 0, "{}", node.logged());
+    // Another run is another stream, with a checkpoint of its own.
+    let mut node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
+    let _logged = node.wait_for("\"checkpoint\"");
+    let mut client = auditor(&node).await;
+    let mut list = ListCheckpointsRequest { page_size: 1, ..ListCheckpointsRequest::default() };
+    let mut paged = Vec::new();
+    let told = loop {
+        let told = client.list_checkpoints(list.clone()).await.unwrap().into_inner();
+        paged.extend(told.checkpoints.iter().map(|it| (it.origin.clone(), it.size)));
+        list.page_token.clone_from(&told.next_page_token);
+        if told.next_page_token.is_empty() {
+            break told;
+        }
+        assert_eq!(told.checkpoints.len(), 1, "{told:?}");
+    };
+    let origins: std::collections::BTreeSet<_> = paged.iter().map(|(origin, _)| origin.clone()).collect();
+    assert!(origins.len() >= 3 && paged.is_sorted(), "two streams and the log: {paged:?}");
+    let origin = paged[0].0.clone();
+    let of_one = ListCheckpointsRequest { origin: origin.clone(), ..ListCheckpointsRequest::default() };
+    let of_one = client.list_checkpoints(of_one).await.unwrap().into_inner();
+    let expected: Vec<_> = paged.iter().filter(|it| it.0 == origin).cloned().collect();
+    assert_eq!(of_one.checkpoints.iter().map(|it| (it.origin.clone(), it.size)).collect::<Vec<_>>(), expected);
     let checkpoint = told.checkpoints.first().unwrap();
     assert!(checkpoint.origin.starts_with("magistrate/") && checkpoint.size >= 1, "{checkpoint:?}");
     assert!(checkpoint.note.contains("\u{2014} magistrate/"), "{checkpoint:?}");

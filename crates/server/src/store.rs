@@ -197,6 +197,15 @@ impl Evidence for Store {
         on_either!(self, Self, store => Box::pin(store.last_place(stream)).await)
     }
 
+    async fn checkpoints_after(
+        &self,
+        origin: Option<&str>,
+        after: (&str, u64),
+        limit: u32,
+    ) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.checkpoints_after(origin, after, limit)).await)
+    }
+
     async fn kept_leaves(&self, stream: StreamId) -> Result<Vec<(u64, Digest)>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.kept_leaves(stream)).await)
     }

@@ -14,13 +14,14 @@ use magistrate_ledger::proof::Proof;
 use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
 use magistrate_model::Malformed;
 use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
-use magistrate_pdp::history::{self, Access, Proving, Reading, Tail, check_stretches, record_access};
+use magistrate_pdp::history::{self, Access, Found, Proving, Reading, Tail, check_stretches, record_access};
 use magistrate_pdp::{
     CheckError, Clock, DecisionHistory, Evidence, GlobalLog, HistoryError, LoadError, Page, PastStates, PolicySource,
-    Sequencing,
+    Position, Sequencing,
 };
 use magistrate_proto::v1::audit_service_server::AuditService;
 use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
+use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Extensions, Request, Response, Status};
 
@@ -37,6 +38,8 @@ impl<S: DecisionHistory + Evidence + GlobalLog + PastStates + PolicySource + Seq
 const ROWS: u32 = 20_000;
 /// Rows read for one count at most, likewise.
 const COUNTED: u32 = 1_000_000;
+/// Bytes of decisions in one answer, about: callers take 4 MiB unless they say otherwise.
+const ANSWER_BYTES: usize = 3 << 20;
 /// How often a tail looks for new decisions.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Decisions that a tail begins with at most.
@@ -96,11 +99,10 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         let from = page::position(&wire.page_token, asked)?;
         let page = if wire.oldest_first { Page::OldestFirst(from) } else { Page::NewestFirst(from) };
         let found = history::search(&self.archive, &filter, page, Reading { limit, rows: ROWS }).await?;
-        self.note(who, "SearchDecisions", words.line(), found.decisions.len() as u64).await?;
-        Ok(SearchDecisionsResponse {
-            decisions: found.decisions.iter().map(reply::decision).collect(),
-            next_page_token: found.next.map(|next| page::token(next, asked)).unwrap_or_default(),
-        })
+        let (decisions, next) = fitting(&found);
+        self.note(who, "SearchDecisions", words.line(), decisions.len() as u64).await?;
+        let next_page_token = next.map(|next| page::token(next, asked)).unwrap_or_default();
+        Ok(SearchDecisionsResponse { decisions, next_page_token })
     }
 
     async fn count(
@@ -186,21 +188,37 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
     }
 
     async fn checkpoints(&self, wire: &v1::ListCheckpointsRequest) -> Result<v1::ListCheckpointsResponse, Refusal> {
-        let limit = request::page_size(wire.page_size)? as usize;
+        let limit = request::page_size(wire.page_size)?;
         let after = page::checkpoint(&wire.page_token)?;
-        let key = |it: &StoredCheckpoint| (it.origin.clone(), it.size);
-        let mut all = self.archive.checkpoints().await?;
-        all.retain(|it| wire.origin.is_empty() || it.origin == wire.origin);
-        all.sort_by_key(key);
-        let left: Vec<_> = all.into_iter().filter(|it| after.as_ref().is_none_or(|after| key(it) > *after)).collect();
-        let page = left.get(..limit).unwrap_or(&left);
-        let next =
-            page.last().filter(|_| left.len() > limit).map(|last| page::checkpoint_token(&last.origin, last.size));
+        let (after, size) =
+            after.as_ref().map_or(("", 0), |(origin, size)| (origin.as_str(), u64::try_from(*size).unwrap_or(0)));
+        let origin = Some(wire.origin.as_str()).filter(|origin| !origin.is_empty());
+        // One more tells whether there is more.
+        let mut page = self.archive.checkpoints_after(origin, (after, size), limit.saturating_add(1)).await?;
+        let is_more = page.len() > limit as usize;
+        page.truncate(limit as usize);
+        let token = |last: &StoredCheckpoint| page::checkpoint_token(&last.origin, last.size);
+        let next = page.last().filter(|_| is_more).map(token);
         Ok(v1::ListCheckpointsResponse {
             checkpoints: page.iter().map(reply::checkpoint).collect(),
             next_page_token: next.unwrap_or_default(),
         })
     }
+}
+
+/// As many decisions of a page as fit into an answer, at least one, and where to go on.
+fn fitting(found: &Found) -> (Vec<v1::RecordedDecision>, Option<Position>) {
+    let (mut told, mut bytes, mut last) = (Vec::new(), 0, None);
+    for decision in &found.decisions {
+        let wire = reply::decision(decision);
+        bytes += wire.encoded_len();
+        if bytes > ANSWER_BYTES && last.is_some() {
+            return (told, last);
+        }
+        last = Some(Position::of(decision));
+        told.push(wire);
+    }
+    (told, found.next)
 }
 
 type Tailing = Pin<Box<dyn Stream<Item = Result<v1::RecordedDecision, Status>> + Send>>;
@@ -290,4 +308,34 @@ impl<S: Archive, C: Clock + Clone> AuditService for AuditDoor<S, C> {
 
 fn respond<T>(outcome: Result<T, Refusal>) -> Result<Response<T>, Status> {
     outcome.map(Response::new).map_err(|refusal| status(&refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use magistrate_testkit::instant;
+    use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
+
+    use super::*;
+
+    fn found(count: usize) -> Found {
+        let record = sealed(stream(1), &[Decided::at(instant("2026-06-01T12:00:00Z"))]).remove(0);
+        let decision = RecordedDecision::decode(record.id, &record.bytes).unwrap();
+        let numbered = |seq: u64| RecordedDecision { id: DecisionId { seq, ..record.id }, ..decision.clone() };
+        let decisions: Vec<_> = (1..).take(count).map(numbered).collect();
+        let next = decisions.last().map(Position::of);
+        Found { decisions, next }
+    }
+
+    #[test]
+    fn answer_is_bounded_in_bytes_and_goes_on_behind_what_it_told() {
+        let few = found(3);
+        let (told, next) = fitting(&few);
+        assert_eq!((told.len(), next), (3, few.next));
+        let many = found(20_000);
+        let (told, next) = fitting(&many);
+        let bytes: usize = told.iter().map(prost::Message::encoded_len).sum();
+        assert!(bytes <= ANSWER_BYTES && bytes > ANSWER_BYTES / 2, "{bytes} bytes of {}", told.len());
+        assert_eq!(next, many.decisions.get(told.len() - 1).map(Position::of));
+        assert_eq!(fitting(&found(0)).1, None);
+    }
 }

@@ -90,6 +90,14 @@ pub trait Evidence: Send + Sync + 'static {
     /// Every checkpoint.
     fn checkpoints(&self) -> impl Future<Output = Result<Vec<StoredCheckpoint>, HistoryError>> + Send;
 
+    /// Checkpoints behind one, by origin and size, at most so many: of one log, or of all if none is named.
+    fn checkpoints_after(
+        &self,
+        origin: Option<&str>,
+        after: (&str, u64),
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredCheckpoint>, HistoryError>> + Send;
+
     /// Records of a stream behind `after`, by place, at most so many; a place that is stored twice is told twice.
     fn records(
         &self,

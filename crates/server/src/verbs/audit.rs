@@ -10,7 +10,6 @@ use magistrate_pdp::history::{self, Reading, SearchWords, Tail, check_stretches}
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position, Sequencing as _};
 use serde_json::Value as Json;
 
-use super::exported::Exported;
 use super::{acts, decision, export, input, prove, replay, retention, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
@@ -28,11 +27,6 @@ const LOOK_FOR_ONE_EVERY: Duration = Duration::from_millis(20);
 const SOON: u32 = 75;
 
 pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant) -> anyhow::Result<Exit> {
-    if let AuditVerb::Verify(args) = &verb
-        && let Some(dir) = &args.from
-    {
-        return verify::run(&Exported::open(dir)?, out, args, now).await;
-    }
     let store = store::open(config).await?;
     match verb {
         AuditVerb::Expire(args) => return retention::expire(&store, out, &args, now).await,

@@ -202,6 +202,20 @@ impl Evidence for Exported {
         read.map(|()| checkpoints).map_err(|error| unreadable(&error))
     }
 
+    async fn checkpoints_after(
+        &self,
+        origin: Option<&str>,
+        (after, size): (&str, u64),
+        limit: u32,
+    ) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        let key = |it: &StoredCheckpoint| (it.origin.clone(), u64::try_from(it.size).unwrap_or(0));
+        let mut all = self.checkpoints().await?;
+        all.retain(|it| origin.is_none_or(|origin| it.origin == origin) && key(it) > (after.to_owned(), size));
+        all.sort_by_key(key);
+        all.truncate(limit as usize);
+        Ok(all)
+    }
+
     /// Columns are not exported: there is nothing to compare with what records say.
     async fn records(&self, _stream: StreamId, _after: u64, _limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
         Ok(Vec::new())

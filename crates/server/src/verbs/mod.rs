@@ -35,6 +35,7 @@ pub(crate) use store::authored_by;
 
 use magistrate_pdp::Clock as _;
 
+use self::exported::Exported;
 use crate::cli::{AuditVerb, Cli, Verb};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -54,6 +55,11 @@ pub(crate) async fn run(cli: Cli, out: &Out) -> anyhow::Result<Exit> {
     }
     if let Verb::Audit(AuditVerb::CheckProof(args)) = &verb {
         return prove::check(*out, args);
+    }
+    if let Verb::Audit(AuditVerb::Verify(args)) = &verb
+        && let Some(dir) = &args.from
+    {
+        return verify::run(&Exported::open(dir)?, *out, args, SystemClock.now()).await;
     }
     if let Verb::Init(args) = &verb {
         return init::run(*out, args);

@@ -6,7 +6,7 @@ use magistrate_pdp::{Evidence, HistoryError};
 
 use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
-use super::statements::{CHECKPOINTS, HEADERS, LAST_PLACE, RECORDS, STREAMS};
+use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_PLACE, RECORDS, STREAMS};
 use crate::connect::{Purpose, within};
 use crate::fault::Fault;
 use crate::store::PostgresStore;
@@ -53,6 +53,18 @@ impl Evidence for PostgresStore {
 
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
         let rows: Vec<CheckpointColumns> = read!(self, sqlx::query_as(CHECKPOINTS), fetch_all)?;
+        Ok(rows.into_iter().map(StoredCheckpoint::from).collect())
+    }
+
+    async fn checkpoints_after(
+        &self,
+        origin: Option<&str>,
+        (after, size): (&str, u64),
+        limit: u32,
+    ) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        let Ok(size) = i64::try_from(size) else { return Ok(Vec::new()) };
+        let question = sqlx::query_as(CHECKPOINTS_AFTER).bind(origin).bind(after).bind(size).bind(i64::from(limit));
+        let rows: Vec<CheckpointColumns> = read!(self, question, fetch_all)?;
         Ok(rows.into_iter().map(StoredCheckpoint::from).collect())
     }
 

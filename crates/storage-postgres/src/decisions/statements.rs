@@ -172,6 +172,9 @@ statements! {
     LAST_PLACE = "SELECT coalesce(max(s.last_seq), 0) FROM audit.stream s WHERE s.stream = $1";
     /// Every checkpoint.
     CHECKPOINTS = "SELECT origin, size, root, note FROM audit.checkpoint ORDER BY origin, size";
+    /// Checkpoints behind one, of one log or of all.
+    CHECKPOINTS_AFTER = "SELECT origin, size, root, note FROM audit.checkpoint
+        WHERE ($1::text IS NULL OR origin = $1) AND (origin, size) > ($2, $3) ORDER BY origin, size LIMIT $4";
     /// Records of a stream by place: the next ones of each day, by its primary key, and of these the first.
     RECORDS = concat!(
         "SELECT ", columns!(), " FROM generate_series((SELECT min(day) FROM audit.decision)::timestamp,

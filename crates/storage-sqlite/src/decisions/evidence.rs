@@ -6,7 +6,7 @@ use magistrate_pdp::{Evidence, HistoryError};
 
 use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
-use super::statements::{CHECKPOINTS, HEADERS, LAST_SEQ, RECORDS, STREAMS};
+use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_SEQ, RECORDS, STREAMS};
 use crate::fault::Fault;
 use crate::store::SqliteStore;
 
@@ -39,6 +39,19 @@ impl Evidence for SqliteStore {
     async fn checkpoints(&self) -> Result<Vec<StoredCheckpoint>, HistoryError> {
         let rows = sqlx::query_as::<_, CheckpointColumns>(CHECKPOINTS).fetch_all(&self.decisions).await;
         Ok(rows.map_err(|e| unreached(&e))?.into_iter().map(StoredCheckpoint::from).collect())
+    }
+
+    async fn checkpoints_after(
+        &self,
+        origin: Option<&str>,
+        (after, size): (&str, u64),
+        limit: u32,
+    ) -> Result<Vec<StoredCheckpoint>, HistoryError> {
+        let Ok(size) = i64::try_from(size) else { return Ok(Vec::new()) };
+        let question =
+            sqlx::query_as::<_, CheckpointColumns>(CHECKPOINTS_AFTER).bind(origin).bind(after).bind(size).bind(limit);
+        let rows = question.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
+        Ok(rows.into_iter().map(StoredCheckpoint::from).collect())
     }
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {

@@ -171,6 +171,9 @@ statements! {
     HEADERS = "SELECT stream, number, first_seq, count, root, header FROM header WHERE stream = ?1 ORDER BY number";
     /// Every checkpoint.
     CHECKPOINTS = "SELECT origin, size, root, note FROM checkpoint ORDER BY origin, size";
+    /// Checkpoints behind one, of one log or of all.
+    CHECKPOINTS_AFTER = "SELECT origin, size, root, note FROM checkpoint
+        WHERE (?1 IS NULL OR origin = ?1) AND (origin, size) > (?2, ?3) ORDER BY origin, size LIMIT ?4";
     /// Records of a stream by place.
     RECORDS = concat!(
         "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq > ?2
