@@ -5,9 +5,10 @@ use std::fmt;
 use magistrate_model::{Actor, Digest, Instant};
 use minicbor::decode::{Decoder, Error};
 
-use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, optional, parsed, put_instant, put_optional, refused};
+use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, optional, parsed, put_instant, put_optional};
 use crate::leaf;
 use crate::record::InvalidRecord;
+use crate::refused::{self, RefusedCall};
 use crate::retention::SignedExpiry;
 
 /// Separates acts from every other use of SHA-256.
@@ -89,6 +90,8 @@ pub enum Act {
         /// Whether it ends.
         released: bool,
     },
+    /// A call of a known caller was refused.
+    Refused(Box<RefusedCall>),
 }
 
 /// An act as it is stored: its bytes are hashed and never encoded again.
@@ -111,6 +114,7 @@ impl Act {
             Self::Retention(_) => "retention",
             Self::Refusal { .. } => "refusal",
             Self::Hold { .. } => "hold",
+            Self::Refused(_) => "refused",
         }
     }
 
@@ -132,6 +136,7 @@ impl Act {
                 put_optional(out.array(6)?.u8(4)?.str(name)?.i64(*first)?, *last, |out, it| out.i64(it).map(drop))?;
                 out.str(reason)?.bool(*released)?;
             }
+            Self::Refused(call) => call.put(out.array(refused::LENGTH)?.u8(6)?)?,
         }
         Ok(())
     }
@@ -156,7 +161,8 @@ impl Act {
                 reason: text(input)?,
                 released: input.bool()?,
             }),
-            _ => Err(refused("an act of a kind that is not known")),
+            (6, Some(refused::LENGTH)) => Ok(Self::Refused(Box::new(RefusedCall::take(input)?))),
+            _ => Err(cbor::refused("an act of a kind that is not known")),
         }
     }
 }
@@ -179,7 +185,7 @@ impl ActRecord {
         expect_key(input, 0)?;
         let version = input.u8()?;
         if version != VERSION {
-            return Err(refused(format_args!("version {version} of acts is newer than this program")));
+            return Err(cbor::refused(format_args!("version {version} of acts is newer than this program")));
         }
         expect_key(input, 1)?;
         let id = ActId(fixed(input)?);
@@ -207,7 +213,7 @@ impl SealedAct {
 fn expect_fields(input: &mut In<'_>) -> Result<(), Error> {
     match input.map()? == Some(FIELDS) {
         true => Ok(()),
-        false => Err(refused(format_args!("an act has {FIELDS} fields"))),
+        false => Err(cbor::refused(format_args!("an act has {FIELDS} fields"))),
     }
 }
 
@@ -219,17 +225,30 @@ pub(crate) fn text(input: &mut In<'_>) -> Result<String, Error> {
     let text = input.str()?;
     match text.len() <= LONGEST {
         true => Ok(text.to_owned()),
-        false => Err(refused(format_args!("a text of an act has at most {LONGEST} bytes"))),
+        false => Err(cbor::refused(format_args!("a text of an act has at most {LONGEST} bytes"))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refused::Asked;
 
     fn record(act: Act) -> ActRecord {
         let at = Instant::from_micros(1_780_315_200_000_001).unwrap();
         ActRecord { id: ActId([7; 16]), at, actor: "os/mia".parse().unwrap(), act }
+    }
+
+    fn refused(address: Option<&str>, asked: Asked) -> Act {
+        Act::Refused(Box::new(RefusedCall {
+            cause: "NOT_READY".to_owned(),
+            caller: "abcdefghijklmnop".parse().unwrap(),
+            address: address.map(|it| it.parse().unwrap()),
+            method: "Check".to_owned(),
+            asked,
+            trace: address.map(|_| magistrate_model::TraceId::new([3; 16])),
+            why: "not ready".to_owned(),
+        }))
     }
 
     fn acts() -> Vec<Act> {
@@ -241,6 +260,8 @@ mod tests {
             Act::Refusal { cause: "malformed".to_owned(), source: "10.0.0.1".to_owned(), count: 5, first, last },
             hold(Some(20_001), false),
             hold(None, true),
+            refused(Some("::1"), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }),
+            refused(None, Asked::default()),
         ]
     }
 
@@ -276,9 +297,16 @@ mod tests {
     #[test]
     fn format_version_1_does_not_change() {
         let leaves: Vec<String> = acts().into_iter().map(|act| record(act).seal().unwrap().leaf.short()).collect();
-        assert_eq!(
-            leaves,
-            ["1580a0da18e5", "03ffd172ab1f", "3e4359f101f1", "7dde18181d25", "f3c455509733", "cb1224a4730c"]
-        );
+        let expected = [
+            "1580a0da18e5",
+            "03ffd172ab1f",
+            "3e4359f101f1",
+            "7dde18181d25",
+            "f3c455509733",
+            "cb1224a4730c",
+            "6cd05e96d0b1",
+            "f18dc107534b",
+        ];
+        assert_eq!(leaves, expected);
     }
 }

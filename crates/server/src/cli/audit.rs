@@ -29,15 +29,10 @@ pub(crate) enum AuditVerb {
         #[arg(long, value_name = "REVISION")]
         after: Option<u64>,
     },
-    /// Show who read the history, which keys were enrolled, what was taken out: what is recorded besides decisions and changes
-    Acts {
-        /// The newest so many
-        #[arg(short = 'n', long, default_value_t = 50)]
-        lines: usize,
-        /// Of this kind only
-        #[arg(long, value_parser = ["access", "enrolment", "retention", "refusal", "hold"])]
-        kind: Option<String>,
-    },
+    /// Show who read the history, which keys were enrolled, what was taken out and what was refused: what is recorded besides
+    /// decisions and changes
+    #[command(after_help = ACTS_HELP)]
+    Acts(ActsArgs),
     /// Find out whether history is what was recorded: every record, every header, every checkpoint
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArgs),
@@ -96,6 +91,10 @@ const SEARCH_HELP: &str = "\
 A value behind `!` is one that is not wanted: `--principal '!User::ana'`. Principal, resource and time narrow what is read;
 policy, grant, revision, caller, ip and trace id are looked up in each record of what the others leave.";
 
+const ACTS_HELP: &str = "\
+`refused` is one call of a known caller; `refusal` is a number of calls, summed up by cause and by where they came from: a
+key, an address, the /64 network of one, or `elsewhere` where there were too many.";
+
 const REPLAY_HELP: &str = "\
 The recorded question is asked again at its instant, of the policies, entities and grants of its revision: everything that
 was known then and everything that was answered must come out as recorded. Exit code 7: something did not, or a state is
@@ -127,6 +126,32 @@ const PROVE_HELP: &str = "\
 A decision can be proven when a checkpoint of the global log covers it, within some ten seconds while a server runs; until
 then the answer is `pending`, exit code 6. Exit code 7: what is stored does not prove it, `audit verify` tells more.
 Whoever verifies needs the proof and a key that was pinned: magistrate audit check-proof FILE --key KEY";
+
+/// Which acts are wanted: options narrow each other.
+#[derive(Debug, Args)]
+pub(crate) struct ActsArgs {
+    /// The newest so many
+    #[arg(short = 'n', long, default_value_t = 50)]
+    pub(crate) lines: usize,
+    /// Of one kind only
+    #[arg(long, value_parser = ["access", "enrolment", "retention", "hold", "refusal", "refused"])]
+    pub(crate) kind: Option<String>,
+    /// Who did it, such as `os:mia`, `key:ID`, or `node/NAME`, which refused
+    #[arg(long, value_name = "ACTOR")]
+    pub(crate) actor: Option<String>,
+    /// Refusals of this cause, such as `NOT_READY`
+    #[arg(long, value_name = "CAUSE")]
+    pub(crate) cause: Option<String>,
+    /// Refusals of the holder of an API key, by its id
+    #[arg(long, value_name = "KEY")]
+    pub(crate) caller: Option<String>,
+    /// Since then: RFC 3339, or ago such as `7d`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before then: RFC 3339, or ago such as `1h`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct ProveArgs {

@@ -3,24 +3,31 @@
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
-use magistrate_ledger::{Act, ActRecord, SignedExpiry, StoredAct};
+use magistrate_ledger::{Act, ActRecord, Asked, RefusedCall, SignedExpiry, StoredAct};
+use magistrate_model::Instant;
 use magistrate_pdp::Unlogged as _;
 use serde_json::{Value as Json, json};
 
 use super::retention::date;
+use crate::cli::ActsArgs;
 use crate::output::Out;
 use crate::store::Store;
+use crate::verbs::input;
 
 /// Acts read at a time.
 const PAGE: u32 = 1_000;
 
-pub(super) async fn run(store: &Store, out: Out, kind: Option<&str>, lines: usize) -> anyhow::Result<()> {
+pub(super) async fn run(store: &Store, out: Out, args: &ActsArgs, now: Instant) -> anyhow::Result<()> {
+    let wanted = Wanted::of(args, now)?;
     let (mut newest, mut after) = (VecDeque::new(), 0);
     loop {
-        let page = store.acts(kind, after, PAGE).await?;
+        let page = store.acts(args.kind.as_deref(), after, PAGE).await?;
         for row in &page {
-            newest.push_back(decoded(row)?);
-            if newest.len() > lines {
+            let act = decoded(row)?;
+            if wanted.wants(&act) {
+                newest.push_back(act);
+            }
+            if newest.len() > args.lines {
                 newest.pop_front();
             }
         }
@@ -32,6 +39,45 @@ pub(super) async fn run(store: &Store, out: Out, kind: Option<&str>, lines: usiz
     let rows: Vec<_> = newest.iter().map(row).collect();
     out.rows(&["at", "actor", "act", "what"], &rows, || newest.iter().map(json).collect())?;
     Ok(())
+}
+
+/// Which acts are wanted, besides their kind.
+struct Wanted<'a> {
+    args: &'a ActsArgs,
+    since: Option<Instant>,
+    until: Option<Instant>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(args: &'a ActsArgs, now: Instant) -> anyhow::Result<Self> {
+        let instant = |text: &Option<String>| text.as_deref().map(|text| input::ago(text, now)).transpose();
+        Ok(Self { args, since: instant(&args.since)?, until: instant(&args.until)? })
+    }
+
+    fn wants(&self, act: &ActRecord) -> bool {
+        let ActsArgs { actor, cause, caller, .. } = self.args;
+        self.since.is_none_or(|since| act.at >= since)
+            && self.until.is_none_or(|until| act.at < until)
+            && actor.as_ref().is_none_or(|actor| act.actor.as_str() == actor)
+            && cause.as_ref().is_none_or(|cause| cause_of(&act.act) == Some(cause))
+            && caller.as_ref().is_none_or(|caller| caller_of(&act.act) == Some(caller))
+    }
+}
+
+fn cause_of(act: &Act) -> Option<&str> {
+    match act {
+        Act::Refusal { cause, .. } => Some(cause),
+        Act::Refused(call) => Some(&call.cause),
+        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => None,
+    }
+}
+
+fn caller_of(act: &Act) -> Option<&str> {
+    match act {
+        Act::Refusal { source, .. } => source.strip_prefix("key:"),
+        Act::Refused(call) => Some(call.caller.as_str()),
+        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => None,
+    }
 }
 
 fn decoded(row: &StoredAct) -> anyhow::Result<ActRecord> {
@@ -57,16 +103,59 @@ fn what(act: &Act) -> String {
             let last = last.map_or("all to come".to_owned(), date);
             format!("{name} holds {} to {last}: {reason}", date(*first))
         }
-        Act::Refusal { cause, source, count, .. } => format!("{cause} from {source}: {count}"),
+        Act::Refusal { cause, source, count, first, last } => {
+            format!("{cause} from {source}: {count}, from {first} to {last}")
+        }
+        Act::Refused(call) => refused(call),
     }
 }
 
+fn refused(call: &RefusedCall) -> String {
+    let Asked { principal, action, resource } = &call.asked;
+    let asked: Vec<&str> = [principal, action, resource].into_iter().flatten().map(String::as_str).collect();
+    let from = call.address.map_or_else(|| "here".to_owned(), |address| address.to_string());
+    let asked = if asked.is_empty() { String::new() } else { format!(" ({})", asked.join(", ")) };
+    format!("{} to key:{} at {from} for {}{asked}: {}", call.cause, call.caller, call.method, call.why)
+}
+
 fn json(act: &ActRecord) -> Json {
-    json!({
+    let mut json = json!({
         "id": act.id.to_string(),
         "at": act.at.to_string(),
         "actor": act.actor.as_str(),
         "act": act.act.kind(),
         "what": what(&act.act),
-    })
+    });
+    if let (Json::Object(json), Json::Object(details)) = (&mut json, details(&act.act)) {
+        json.extend(details);
+    }
+    json
+}
+
+/// What programs want to know of an act, word by word.
+fn details(act: &Act) -> Json {
+    match act {
+        Act::Access { .. } | Act::Enrolment { .. } => Json::Null,
+        Act::Retention(SignedExpiry { expiry, .. }) => json!({
+            "day": date(expiry.day), "records": expiry.records, "reason": expiry.reason,
+        }),
+        Act::Hold { name, first, last, reason, released } => json!({
+            "name": name, "first": date(*first), "last": last.map(date), "reason": reason, "released": released,
+        }),
+        Act::Refusal { cause, source, count, first, last } => json!({
+            "cause": cause, "source": source, "count": count,
+            "first": first.to_string(), "last": last.to_string(),
+        }),
+        Act::Refused(call) => json!({
+            "cause": call.cause,
+            "caller": call.caller.as_str(),
+            "address": call.address.map(|address| address.to_string()),
+            "method": call.method,
+            "principal": call.asked.principal,
+            "action": call.asked.action,
+            "resource": call.asked.resource,
+            "trace_id": call.trace.map(|trace| trace.to_string()),
+            "why": call.why,
+        }),
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
-        AuditVerb::Acts { lines, kind } => acts::run(&store, out, kind.as_deref(), lines).await?,
+        AuditVerb::Acts(args) => acts::run(&store, out, &args, now).await?,
         AuditVerb::Verify(args) => return verify::run(&store, out, &args, now).await,
         AuditVerb::Replay(args) => return replay::run(&store, config, out, &args, now).await,
         AuditVerb::Review { within, soon, denied } => {
