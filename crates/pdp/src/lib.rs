@@ -17,6 +17,7 @@ mod ports;
 mod prepared;
 mod recorder;
 pub mod retention;
+mod refusals;
 mod state;
 mod vitals;
 
@@ -30,5 +31,6 @@ pub use history::{DecisionFilter, DecisionHistory, Evidence, HistoryError, Page,
 pub use log::{GlobalLog, Lease, LogError, Sequencing, Unlogged};
 pub use ports::{Intake, LoadError, PastStates, PolicySource, Since, Standing};
 pub use recorder::Recorded;
+pub use refusals::{Reason, RefusalCounts, RefusalRecorder, RefusalSettings, Refusals, Refused};
 pub use state::{Readiness, Staleness, View};
 pub use vitals::{Served, Vitals};
