@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Request, Response};
@@ -18,6 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::observe::Method;
+use crate::refuse;
 use crate::status::{Refusal, status};
 
 mod stats;
@@ -36,7 +37,7 @@ pub struct Authenticate<C> {
     stats: Arc<CallerStats>,
 }
 
-/// Who called, within the extensions of a request.
+/// Who called, within the extensions of a request, and of a response that refuses.
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated {
     /// The key that was presented.
@@ -74,11 +75,25 @@ impl<C: Clock> Authenticate<C> {
 
     /// The same, of a key that is for one of these. Whoever is not let in is counted.
     pub fn caller_for(&self, headers: &HeaderMap, kinds: &[KeyKind]) -> Result<Option<AuthenticatedCaller>, Denied> {
+        self.judge(headers, kinds).map_err(|(denied, _)| denied)
+    }
+
+    /// The same, with who is not let in, if that is known.
+    fn judge(
+        &self,
+        headers: &HeaderMap,
+        kinds: &[KeyKind],
+    ) -> Result<Option<AuthenticatedCaller>, (Denied, Option<KeyId>)> {
         let judged = match self.caller(headers) {
-            Ok(Some(caller)) if !kinds.contains(&caller.kind) => Err(Denied::NotPermittedToAsk),
-            judged => judged.map_err(Denied::Unauthenticated),
+            Ok(Some(caller)) if !kinds.contains(&caller.kind) => Err((Denied::NotPermittedToAsk, Some(caller.key))),
+            judged => judged.map_err(|why| (Denied::Unauthenticated(why), None)),
         };
-        judged.inspect_err(|why| self.stats.count(*why))
+        judged.inspect_err(|(denied, _)| self.stats.count(*denied))
+    }
+
+    /// The clock that keys are judged by.
+    pub(crate) fn clock(&self) -> &C {
+        &self.clock
     }
 }
 
@@ -132,16 +147,17 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let method = Method::of_path(request.uri().path());
-        match self.authenticate.caller_for(request.headers(), kinds(method)) {
+        match self.authenticate.judge(request.headers(), kinds(method)) {
             Ok(caller) => {
                 // Nothing behind this needs the key, and what does not have it cannot tell it.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
-                if let Some(caller) = caller {
-                    request.extensions_mut().insert(Authenticated { key: caller.key });
+                let caller = caller.map(|caller| Authenticated { key: caller.key });
+                if let Some(caller) = &caller {
+                    request.extensions_mut().insert(caller.clone());
                 }
-                Guarding::Let { inner: self.inner.call(request) }
+                Guarding::Let { inner: self.inner.call(request), caller }
             }
-            Err(denied) => Guarding::Denied { denied },
+            Err((denied, key)) => Guarding::Denied { denied, caller: key.map(|key| Authenticated { key }) },
         }
     }
 }
@@ -152,8 +168,9 @@ pin_project! {
         Let {
             #[pin]
             inner: F,
+            caller: Option<Authenticated>,
         },
-        Denied { denied: Denied },
+        Denied { denied: Denied, caller: Option<Authenticated> },
     }
 }
 
@@ -165,8 +182,22 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            Projected::Let { inner } => inner.poll(context),
-            Projected::Denied { denied } => Poll::Ready(Ok(status(&Refusal::Caller(*denied)).into_http())),
+            Projected::Let { inner, caller } => {
+                let mut outcome = ready!(inner.poll(context));
+                if let (Ok(response), Some(caller)) = (&mut outcome, caller)
+                    && refuse::refused(response).is_some()
+                {
+                    response.extensions_mut().insert(caller.clone());
+                }
+                Poll::Ready(outcome)
+            }
+            Projected::Denied { denied, caller } => {
+                let mut response: Response<Body> = status(&Refusal::Caller(*denied)).into_http();
+                if let Some(caller) = caller.take() {
+                    response.extensions_mut().insert(caller);
+                }
+                Poll::Ready(Ok(response))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod fuzzed;
 mod health;
 mod observe;
 mod query;
+mod refuse;
 mod reply;
 mod server;
 mod service;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use magistrate_pdp::Clock;
+use magistrate_pdp::{Clock, Refusals};
 use magistrate_proto::v1::audit_service_server::AuditServiceServer;
 use magistrate_proto::v1::authorization_service_server::AuthorizationServiceServer;
 use tokio::net::TcpListener;
@@ -20,6 +20,7 @@ use crate::authenticate::{Authenticate, AuthenticateLayer};
 use crate::deadline::DeadlineLayer;
 use crate::health::Health;
 use crate::observe::{Observe, ObserveLayer};
+use crate::refuse::TellLayer;
 use crate::service::Door;
 use crate::shed::ShedLayer;
 use crate::transport::{self, Certificates, Limits, Plan, Room, Serving, TransportStats, Workers};
@@ -40,6 +41,8 @@ pub struct Settings {
     pub certificates: Option<Arc<Certificates>>,
     /// Where what happens to connections is counted.
     pub stats: Arc<TransportStats>,
+    /// Where refused calls are told.
+    pub refusals: Arc<Refusals>,
 }
 
 /// Why serving ended, or did not begin.
@@ -87,8 +90,8 @@ pub async fn serve<C: Clock + Clone, O: Observe>(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Settings { workers, stack_bytes, limits, certificates, stats } = settings;
-    let stack = stack(services, &health, observer, authenticate, &limits)?;
+    let Settings { workers, stack_bytes, limits, certificates, stats, refusals } = settings;
+    let stack = stack(services, &health, observer, authenticate, refusals, &limits)?;
     let room = Room::new(limits.kept_bytes);
     let serving = Serving { stack, limits, certificates, room, stats: Arc::clone(&stats) };
     let workers = Workers::start(&Plan { workers, stack_bytes, limits }, &serving)?;
@@ -108,6 +111,7 @@ fn stack<C: Clock + Clone, O: Observe>(
     health: &Health,
     observer: O,
     authenticate: Authenticate<C>,
+    refusals: Arc<Refusals>,
     limits: &Limits,
 ) -> Result<Stack, ServeError> {
     let services = routes
@@ -117,6 +121,7 @@ fn stack<C: Clock + Clone, O: Observe>(
         .prepare();
     let layers = ServiceBuilder::new()
         .layer(ObserveLayer(observer))
+        .layer(TellLayer::new(refusals, authenticate.clock().clone()))
         .layer(ShedLayer::new(Arc::new(Semaphore::new(limits.in_flight))))
         .layer(AuthenticateLayer(authenticate))
         .layer(DeadlineLayer::new(limits));

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use magistrate_model::{Caller, Channel, TraceId};
+use magistrate_ledger::Asked;
+use magistrate_model::{ActionUid, Caller, Channel, EntityUid, TraceId};
 use magistrate_pdp::{CheckError, Clock, Pdp};
 use magistrate_proto::v1::authorization_service_server::AuthorizationService;
-use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse};
+use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Entity};
 use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Request, Response, Status};
 
@@ -15,6 +16,7 @@ use crate::authenticate::Authenticated;
 use crate::deadline::Deadline;
 use crate::observe::Decided;
 use crate::query::Asking;
+use crate::refuse::About;
 use crate::status::{Refusal, status};
 use crate::{batch, deadline, query, reply};
 
@@ -44,7 +46,20 @@ impl<C: Clock> Door<C> {
         }
     }
 
-    async fn answer_check(&self, request: Request<CheckRequest>) -> Result<(CheckResponse, Decided), Refusal> {
+    /// The words of a question, as far as they are understood: what is no uid is not repeated.
+    fn asked(&self, principal: Option<&Entity>, action: &str, resource: Option<&Entity>) -> Asked {
+        let uid = |entity: Option<&Entity>| {
+            let uid = entity?.uid.as_ref()?;
+            Some(EntityUid::from_parts(&uid.r#type, &uid.id).ok()?.to_string())
+        };
+        Asked {
+            principal: uid(principal),
+            action: ActionUid::resolve(action, &self.default_namespace).ok().map(|action| action.to_string()),
+            resource: uid(resource),
+        }
+    }
+
+    async fn answer_check(&self, request: &Request<CheckRequest>) -> Result<(CheckResponse, Decided), Refusal> {
         let now = self.clock.now();
         let patience = patience(request.extensions())?;
         let query = query::query(request.get_ref(), &self.asking(request.extensions()))?;
@@ -55,7 +70,7 @@ impl<C: Clock> Door<C> {
 
     async fn answer_batch(
         &self,
-        request: Request<CheckBatchRequest>,
+        request: &Request<CheckBatchRequest>,
     ) -> Result<(CheckBatchResponse, Decided), Refusal> {
         let now = self.clock.now();
         let patience = patience(request.extensions())?;
@@ -69,20 +84,44 @@ impl<C: Clock> Door<C> {
 #[tonic::async_trait]
 impl<C: Clock> AuthorizationService for Door<C> {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        respond(self.answer_check(request).await)
+        let outcome = self.answer_check(&request).await;
+        respond(outcome, request.extensions(), || {
+            let CheckRequest { principal, action, resource, .. } = request.get_ref();
+            self.asked(principal.as_ref(), action, resource.as_ref())
+        })
     }
 
     async fn check_batch(&self, request: Request<CheckBatchRequest>) -> Result<Response<CheckBatchResponse>, Status> {
-        respond(self.answer_batch(request).await)
+        let outcome = self.answer_batch(&request).await;
+        respond(outcome, request.extensions(), || {
+            let CheckBatchRequest { principal, action, resource, .. } = request.get_ref();
+            self.asked(principal.as_ref(), action, resource.as_ref())
+        })
     }
 }
 
-/// What was decided goes with the response, for whoever watches; it is not sent.
-fn respond<T>(outcome: Result<(T, Decided), Refusal>) -> Result<Response<T>, Status> {
-    let (message, decided) = outcome.map_err(|refusal| status(&refusal))?;
-    let mut response = Response::new(message);
-    response.extensions_mut().insert(decided);
-    Ok(response)
+/// What was decided goes with the response, for whoever watches, and with a refusal what was asked, where it may be
+/// recorded; neither is sent.
+fn respond<T>(
+    outcome: Result<(T, Decided), Refusal>,
+    extensions: &Extensions,
+    asked: impl FnOnce() -> Asked,
+) -> Result<Response<T>, Status> {
+    match outcome {
+        Ok((message, decided)) => {
+            let mut response = Response::new(message);
+            response.extensions_mut().insert(decided);
+            Ok(response)
+        }
+        Err(refusal) => {
+            let mut status = status(&refusal);
+            let is_malformed = matches!(refusal, Refusal::Check(CheckError::Malformed(_)));
+            if !is_malformed && extensions.get::<Authenticated>().is_some() {
+                status.set_source(Arc::new(About(asked())));
+            }
+            Err(status)
+        }
+    }
 }
 
 /// How long the caller still waits; without a deadline, which the layer gives every call, not at all. Whoever waits

@@ -2,7 +2,7 @@
 
 use magistrate_ledger::DecisionId;
 use magistrate_model::{Malformed, Violation};
-use magistrate_pdp::{CheckError, HistoryError};
+use magistrate_pdp::{CheckError, HistoryError, Reason};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -65,44 +65,44 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
                 "`{field}` is not supported yet: this server does not verify tokens; leave it empty and name the \
                  `principal`"
             );
-            with(Code::Unimplemented, "IDENTITY_UNSUPPORTED", &message, |_| {})
+            with(Code::Unimplemented, Reason::IdentityUnsupported, &message, |_| {})
         }
         // One text for every cause: which keys exist is nobody's business.
         Refusal::Caller(Denied::Unauthenticated(_)) => {
             let message = "present an API key in force, as `authorization: Bearer mag_…`; an administrator makes one with \
                            `magistrate caller key new`";
-            with(Code::Unauthenticated, "UNAUTHENTICATED", message, |_| {})
+            with(Code::Unauthenticated, Reason::Unauthenticated, message, |_| {})
         }
         Refusal::Caller(Denied::NotPermittedToAsk) => with(
             Code::PermissionDenied,
-            "NOT_PERMITTED_TO_ASK",
+            Reason::NotPermittedToAsk,
             "the API key is not of the kind this call needs",
             |_| {},
         ),
         Refusal::TooLarge { most } => {
             let message = format!("the request is longer than the {most} bytes that its method takes; send less");
-            with(Code::ResourceExhausted, "TOO_LARGE", &message, |_| {})
+            with(Code::ResourceExhausted, Reason::TooLarge, &message, |_| {})
         }
         Refusal::Leaving => {
-            with(Code::Unavailable, "LEAVING", "this connection is being closed; connect again", |_| {})
+            with(Code::Unavailable, Reason::Leaving, "this connection is being closed; connect again", |_| {})
         }
         Refusal::Check(error) => check_error(error),
         Refusal::History(error @ HistoryError::Unreachable(_)) => {
-            with(Code::Unavailable, "HISTORY_UNREACHABLE", &error.to_string(), |_| {})
+            with(Code::Unavailable, Reason::HistoryUnreachable, &error.to_string(), |_| {})
         }
         Refusal::History(error @ HistoryError::Damaged { .. }) => {
-            with(Code::DataLoss, "DAMAGED", &error.to_string(), |_| {})
+            with(Code::DataLoss, Reason::Damaged, &error.to_string(), |_| {})
         }
         Refusal::Contradicted(why) => {
             let message =
                 format!("{why}: what is stored does not prove it; `magistrate audit verify` tells what was done to it");
-            with(Code::DataLoss, "CONTRADICTED", &message, |_| {})
+            with(Code::DataLoss, Reason::Contradicted, &message, |_| {})
         }
         Refusal::NoSuchDecision(id) => {
             let message = format!(
                 "there is no decision `{id}` in this history; one that was just made may still be in the journal of its node"
             );
-            with(Code::NotFound, "NO_SUCH_DECISION", &message, |_| {})
+            with(Code::NotFound, Reason::NoSuchDecision, &message, |_| {})
         }
     }
 }
@@ -113,25 +113,29 @@ fn check_error(error: &CheckError) -> Status {
         CheckError::Malformed(malformed) => {
             let violations = presentable(malformed.violations());
             let message = malformed_message(&violations);
-            with(Code::InvalidArgument, "MALFORMED", &message, |details| {
+            with(Code::InvalidArgument, Reason::Malformed, &message, |details| {
                 let fields = violations.iter().map(|it| FieldViolation::new(&it.field, &it.description));
                 details.set_bad_request(fields.collect::<Vec<_>>());
             })
         }
-        CheckError::Overloaded { retry_after } => with(Code::ResourceExhausted, "OVERLOADED", &message, |details| {
-            details.set_retry_info(Some(*retry_after));
-        }),
-        CheckError::NotReady(_) => with(Code::Unavailable, "NOT_READY", &message, |_| {}),
-        CheckError::NotRecorded(_) => with(Code::Unavailable, "NOT_RECORDED", &message, |_| {}),
-        CheckError::DeadlineExceeded(_) => with(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", &message, |_| {}),
-        CheckError::RevisionAhead { .. } => with(Code::FailedPrecondition, "REVISION_AHEAD", &message, |details| {
-            details.add_precondition_failure_violation("REVISION", "at_least_revision", message.clone());
-        }),
+        CheckError::Overloaded { retry_after } => {
+            with(Code::ResourceExhausted, Reason::Overloaded, &message, |details| {
+                details.set_retry_info(Some(*retry_after));
+            })
+        }
+        CheckError::NotReady(_) => with(Code::Unavailable, Reason::NotReady, &message, |_| {}),
+        CheckError::NotRecorded(_) => with(Code::Unavailable, Reason::NotRecorded, &message, |_| {}),
+        CheckError::DeadlineExceeded(_) => with(Code::DeadlineExceeded, Reason::DeadlineExceeded, &message, |_| {}),
+        CheckError::RevisionAhead { .. } => {
+            with(Code::FailedPrecondition, Reason::RevisionAhead, &message, |details| {
+                details.add_precondition_failure_violation("REVISION", "at_least_revision", message.clone());
+            })
+        }
     }
 }
 
-fn with(code: Code, reason: &str, message: &str, add: impl FnOnce(&mut ErrorDetails)) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+fn with(code: Code, reason: Reason, message: &str, add: impl FnOnce(&mut ErrorDetails)) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason.name(), DOMAIN, []);
     add(&mut details);
     Status::with_error_details(code, cut(message, MESSAGE), details)
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod query;
 mod random;
+mod refusing;
 mod served;
 mod service;
 mod status;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_grpc::{AuditDoor, Authenticate, Certificates, Health, Limits, Observe, Services, Settings, serve};
+use magistrate_pdp::Refusals;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -43,6 +44,7 @@ impl Admin {
         store: &Store,
         keys: &Keys<Store, SystemClock>,
         certificates: Option<Arc<Certificates>>,
+        refusals: &Arc<Refusals>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(admin) = &config.admin else { return Ok(None) };
         let history = match store {
@@ -58,7 +60,14 @@ impl Admin {
         })?;
         let required = config.transport.require_key || !admin.listen.ip().is_loopback();
         let stats = Arc::default();
-        let settings = Settings { workers: 1, stack_bytes: WORKER_STACK_BYTES, limits: LIMITS, certificates, stats };
+        let settings = Settings {
+            workers: 1,
+            stack_bytes: WORKER_STACK_BYTES,
+            limits: LIMITS,
+            certificates,
+            stats,
+            refusals: Arc::clone(refusals),
+        };
         let door = AuditDoor::new(history, SystemClock, os::random, config.default_namespace.clone());
         Ok(Some(Self { listener, door, authenticate: keys.authenticate(required), settings }))
     }

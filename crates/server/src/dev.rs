@@ -9,7 +9,7 @@ use magistrate_client::{Client, DEADLINE, check_request, entity_ref};
 use magistrate_journal::Options;
 use magistrate_ledger::DecisionId;
 use magistrate_pap::{Administration, ApplyOptions, PolicyFiles};
-use magistrate_pdp::{Clock as _, Settings};
+use magistrate_pdp::{Clock as _, RefusalSettings, Settings};
 use magistrate_storage_sqlite::SqliteStore;
 use tokio::sync::oneshot;
 
@@ -42,6 +42,7 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
         listen: SocketAddr::from(([127, 0, 0, 1], args.port)),
         default_namespace: example::NAMESPACE.to_owned(),
         settings: Settings::default(),
+        refusals: RefusalSettings::default(),
         journal: Options::of(data.join("journal")),
         signing_key: data.join("journal/signing.key"),
         checkpoints: data.join("journal/checkpoints"),

@@ -13,6 +13,7 @@ mod notify;
 mod ops;
 mod os;
 mod output;
+mod refusing;
 mod reload;
 mod sequencing;
 mod serve;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Services, Settings};
 use magistrate_journal::{Keeper, Sealing, Shipper};
 use magistrate_ledger::StreamId;
-use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled};
+use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled, Refusals};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 pub(crate) use ending::interrupted;
 pub(crate) use watch::{refresh, watch_certificates};
 
-use ending::{drain, leave, settle};
+use ending::{drain, join, leave, settle, until_told};
 use follow::spawn_follower;
 use watch::{tell_difference, watch_readiness};
 
@@ -35,6 +35,7 @@ use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::ops::Ops;
 use crate::os::{self, SystemClock};
+use crate::refusing::Refusing;
 use crate::reload::Reload;
 use crate::sequencing::{self, LogWatch, Sequencing};
 use crate::signing::{self, Newest};
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     shipper: Shipper<Timed<StoreSink>>,
     journal: Watch,
     sequencing: Sequencing,
+    refusing: Refusing,
     newest: Newest,
     listener: TcpListener,
     keys: Keys<Store, SystemClock>,
@@ -115,7 +117,8 @@ impl Server {
         let signer = signing::signer(&config.signing_key, &config.node)?;
         let Journal { writer, keeper, unshipped, watch: journal } =
             Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
-        let admin = Box::pin(Admin::bind(config, &store, &keys, certificates.clone())).await?;
+        let refusals = Arc::new(Refusals::new(config.refusals));
+        let admin = Box::pin(Admin::bind(config, &store, &keys, certificates.clone(), &refusals)).await?;
         let log_store = store.clone();
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
         match follower.poll(&SystemClock).await {
@@ -146,6 +149,7 @@ impl Server {
             limits: config.transport.limits,
             certificates,
             stats: Arc::default(),
+            refusals: Arc::clone(&refusals),
         };
         telemetry.watch_callers(keys.stats());
         telemetry.watch_transport(&transport.stats, transport.certificates.as_ref());
@@ -153,6 +157,8 @@ impl Server {
         let newest = Newest::default();
         let watch = LogWatch::default();
         telemetry.watch_log(&watch);
+        telemetry.watch_refusals(&refusals);
+        let refusing = Refusing::new(log_store.clone(), refusals, &config.node)?;
         let sequencing = Sequencing {
             sink: log_store.sink().await.context("cannot open the global log for writing")?,
             store: log_store,
@@ -181,6 +187,7 @@ impl Server {
             shipper,
             journal,
             sequencing,
+            refusing,
             newest,
             listener,
             keys,
@@ -212,6 +219,7 @@ impl Server {
             shipper,
             journal,
             sequencing,
+            refusing,
             newest,
             listener,
             keys,
@@ -228,10 +236,9 @@ impl Server {
         let upkeep = shared.map(|shared| upkeep::start(&shared.store, &pdp, shared.node, shared.inspector));
         let mut upkeep = upkeep.unwrap_or_default();
         let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
-        let (end_shipping, shipping_ends) = oneshot::channel::<()>();
-        let mut shipping = tokio::spawn(ship(shipper, shipping_ends));
-        let (end_sequencing, sequencing_ends) = oneshot::channel::<()>();
-        let mut sequencing = tokio::spawn(sequencing::run(sequencing, sequencing_ends));
+        let (end_shipping, mut shipping) = until_told(|stop| ship(shipper, stop));
+        let (end_refusing, mut refusing) = until_told(|stop| refusing.run(stop));
+        let (end_sequencing, mut sequencing) = until_told(|stop| sequencing::run(sequencing, stop));
         let mut comparing = tokio::spawn(comparer.run(tell_difference));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
@@ -265,6 +272,7 @@ impl Server {
             ended = &mut administering => ended.context("the administration listener failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut shipping => Err(anyhow!("the shipping of decisions has crashed")),
+            _ = &mut refusing => Err(anyhow!("the recording of refusals has crashed")),
             _ = &mut sequencing => Err(anyhow!("the sequencing of the global log has crashed")),
             why = keeper.failed() => Err(anyhow!("{why}")),
             _ = &mut comparing => Err(anyhow!("the comparing of decisions has crashed")),
@@ -286,20 +294,15 @@ impl Server {
         known.abort();
         comparing.abort();
         shown.abort();
-        if !watching.is_finished() {
-            watching.abort();
-            let _aborted = watching.await;
-        }
+        watching.abort();
+        join(watching).await;
         settle(follower_ended).await;
-        drop(end_shipping);
-        if !shipping.is_finished() {
-            let _joined = shipping.await;
-        }
-        // Behind the last header of the stream.
+        drop((end_shipping, end_refusing));
+        join(shipping).await;
+        join(refusing).await;
+        // Behind the last header of the stream, and the last act.
         drop(end_sequencing);
-        if !sequencing.is_finished() {
-            let _joined = sequencing.await;
-        }
+        join(sequencing).await;
         // Waits until what was appended is on the disk.
         tokio::task::spawn_blocking(move || drop(keeper)).await?;
         operating.shutdown().await;

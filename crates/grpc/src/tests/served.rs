@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use magistrate_client::{Client, ClientError, Refusal};
+use magistrate_identity::KeyRing;
 use magistrate_model::Dataset;
-use magistrate_pdp::Settings;
+use magistrate_pdp::{Refusals, Settings};
 use magistrate_proto::v1::CheckRequest;
 use magistrate_testkit::{FakeClock, Running, World};
 use tokio::net::TcpListener;
@@ -57,12 +59,18 @@ pub(super) struct Served {
     pub(super) clock: FakeClock,
     pub(super) running: Running,
     pub(super) health: Health,
+    pub(super) refusals: Arc<Refusals>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Served {
     pub(super) async fn start() -> Result<Self, Box<dyn Error>> {
+        Self::known_by(KeyRing::default()).await
+    }
+
+    /// The same with keys that it knows, and asks nobody for.
+    pub(super) async fn known_by(keys: KeyRing) -> Result<Self, Box<dyn Error>> {
         let world = world();
         let dataset = Dataset { policy_set: Some(world.snapshot().policy_set()), ..world.dataset().clone() };
         let running = Running::start(dataset, Settings::default(), world.now()).await;
@@ -72,13 +80,15 @@ impl Served {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
         let door = Door::new(running.pdp.clone(), clock.clone(), String::new());
-        let authenticate = crate::Authenticate::new(Arc::default(), false, clock.clone());
+        let refusals = Arc::<Refusals>::default();
+        let authenticate = crate::Authenticate::new(Arc::new(ArcSwap::from_pointee(keys)), false, clock.clone());
         let settings = crate::Settings {
             workers: 2,
             stack_bytes: 8 * 1024 * 1024,
             limits: crate::Limits::default(),
             certificates: None,
             stats: Arc::default(),
+            refusals: refusals.clone(),
         };
         let services = crate::Services::authorization(door, &settings.limits);
         let serving = serve(listener, services, health.clone(), crate::Unobserved, authenticate, settings, async {
@@ -86,7 +96,7 @@ impl Served {
         });
         let task = spawn(serving);
         let client = Client::connect(&address.to_string()).await?;
-        Ok(Self { address, client, clock, running, health, stop, task })
+        Ok(Self { address, client, clock, running, health, refusals, stop, task })
     }
 
     pub(super) async fn stop(self) -> Outcomes {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use magistrate_journal::Options;
 use magistrate_model::{DurabilityClass, Span};
-use magistrate_pdp::{Settings, Staleness};
+use magistrate_pdp::{RefusalSettings, Settings, Staleness};
 use magistrate_storage_postgres::Database;
 use serde::Deserialize;
 
@@ -16,6 +16,7 @@ use crate::os;
 mod admin;
 mod database;
 mod ops;
+mod refusals;
 mod telemetry;
 mod transport;
 
@@ -78,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// The journal of this node.
     pub(crate) journal: Options,
+    /// How refusals are recorded.
+    pub(crate) refusals: RefusalSettings,
     /// The key that signs its checkpoints.
     pub(crate) signing_key: PathBuf,
     /// Where the newest of them are kept, outside the store.
@@ -156,6 +159,8 @@ struct LedgerFile {
     journal_bytes: Option<u64>,
     signing_key_file: Option<PathBuf>,
     checkpoints_file: Option<PathBuf>,
+    refusals_per_minute: Option<u32>,
+    refusal_summary_seconds: Option<u32>,
 }
 
 impl Config {
@@ -195,6 +200,7 @@ impl Config {
                 max_bytes: file.ledger.journal_bytes.unwrap_or(defaults_of_journal.max_bytes),
                 ..defaults_of_journal
             },
+            refusals: refusals::resolve(file.ledger.refusals_per_minute, file.ledger.refusal_summary_seconds)?,
             node: global.node.clone().or(file.node).unwrap_or_else(os::host),
             listen,
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),

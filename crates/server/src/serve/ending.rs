@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use magistrate_grpc::Health;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::lifecycle::Lifecycle;
@@ -40,6 +41,23 @@ pub(super) async fn drain(
             warn!("some connections did not close within {DRAIN:?}; closing them");
             Ok(())
         }
+    }
+}
+
+/// Spawns a task that ends when the sender is dropped.
+#[expect(clippy::disallowed_methods, reason = "whoever calls this holds the handle, and joins it")]
+pub(super) fn until_told<F>(task: impl FnOnce(oneshot::Receiver<()>) -> F) -> (oneshot::Sender<()>, JoinHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (end, ends) = oneshot::channel();
+    (end, tokio::spawn(task(ends)))
+}
+
+/// Waits for a task that was told to end, unless it has.
+pub(super) async fn join(task: JoinHandle<()>) {
+    if !task.is_finished() {
+        let _joined = task.await;
     }
 }
 

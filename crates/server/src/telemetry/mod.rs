@@ -10,6 +10,7 @@ mod follower;
 mod gauges;
 mod log;
 mod process;
+mod refusals;
 mod sink;
 mod trace;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_grpc::{CallerStats, Certificates, TransportStats};
-use magistrate_pdp::Pdp;
+use magistrate_pdp::{Pdp, Refusals};
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -109,6 +110,11 @@ impl Telemetry {
     /// How often somebody was not let in.
     pub(crate) fn watch_callers(&self, stats: &Arc<CallerStats>) {
         gauges::register_callers(&self.meter(), stats);
+    }
+
+    /// What becomes of refusals.
+    pub(crate) fn watch_refusals(&self, lane: &Arc<Refusals>) {
+        refusals::register(&self.meter(), lane);
     }
 
     fn meter(&self) -> Meter {

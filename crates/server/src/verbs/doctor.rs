@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use magistrate_model::{Instant, Span};
 use magistrate_pap::{Changes as _, Records as _};
-use magistrate_pdp::{Clock as _, PolicySource as _, Settings};
+use magistrate_pdp::{Clock as _, PolicySource as _, RefusalSettings, Settings};
 use magistrate_storage_postgres::{Database, Hardening, HardeningLevel, PostgresStore};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
@@ -96,6 +96,13 @@ fn configured(report: &mut Report, config: &Config) {
     let key = if config.transport.require_key { "an API key is required" } else { "no API key is required here" };
     report.add("callers", State::Ok, key);
     report.add("ledger", State::Ok, format!("capacity {ledger_capacity} records, class {}", class.name()));
+    let RefusalSettings { alone_per_minute, summary } = config.refusals;
+    let seconds = summary.whole_seconds();
+    report.add(
+        "refusals",
+        State::Ok,
+        format!("{alone_per_minute} of a caller and minute each recorded, the others summed up for {seconds} s"),
+    );
     report.add("log", State::Ok, format!("`{}`, {}", telemetry.log, telemetry.log_format.name()));
     let pushed = match &telemetry.otlp {
         None => "nothing is pushed".to_owned(),
