@@ -22,6 +22,7 @@ mod packaging;
 mod postgres;
 mod proving;
 mod python;
+mod refusing;
 mod replaying;
 mod repository;
 mod retention;
