@@ -273,6 +273,26 @@ async fn refusals_wait_for_a_database_that_is_away() {
     expect_proven(&audit);
 }
 
+/// What cannot be recorded when the server stops is told in its log, with how many there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_that_are_lost_at_the_end_are_told() {
+    let deployment = Deployment::private(&postgres::Options::default());
+    let mut command = deployment.command(Login::App);
+    command.env(CLASS, "process");
+    let mut node = Running::launch(command);
+    node.wait_for("\"ready\"");
+    let client = node.client().await;
+    deployment.cluster().stop();
+    for _ in 0..3 {
+        assert_eq!(refusal(&client, CheckRequest::default()).await.0, Code::InvalidArgument);
+    }
+    drop(client);
+    node.signal("TERM");
+    let told = node.wait_for("the last refusals are not recorded");
+    assert!(told.contains("\"refusals\":3"), "{told}");
+    assert_eq!(node.wait(), 0, "{}", node.logged());
+}
+
 /// Far more sources than there is room for: each refusal is counted, what is kept is bounded, and who asks is answered.
 /// What is left is recorded when the server stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! The global log: one appends to it, nothing in it changes, and what it lacks is found.
 
 use magistrate_ledger::{
-    Act, ActId, ActRecord, Checkpoint, Entry, LogBatch, LogId, NoteSigner, Opening, Run, SealedAct, SealedHeader,
-    Sealer, Sequencer, SignedCheckpoint, Sink, StreamId, Tree,
+    Act, ActId, ActRecord, Asked, Checkpoint, Entry, LogBatch, LogId, NoteSigner, Opening, RefusedCall, Run, SealedAct,
+    SealedHeader, Sealer, Sequencer, SignedCheckpoint, Sink, StreamId, Tree,
 };
 use magistrate_model::{Digest, Span};
 use magistrate_pdp::{GlobalLog, LogError, Sequencing, Unlogged};
@@ -161,6 +161,30 @@ pub async fn acts_are_kept_once_and_in_order<S: StoreUnderTest>() {
     assert_eq!(names, [(1, act(5, "q")), (2, act(3, "q")), (3, act(4, "q"))]);
     assert_eq!(store.acts(Some("access"), 1, 1).await.unwrap(), kept[1..2]);
     assert_eq!(store.acts(Some("enrolment"), 0, 10).await.unwrap(), []);
+    for refused in [refusal(), refused()] {
+        let sealed = ActRecord { act: refused, ..act(9, "q").record };
+        let sealed = ActRecord { id: ActId(crate::memory::nonce()), ..sealed }.seal().unwrap();
+        store.record_act(&sealed).await.unwrap();
+        let [kept] = &store.acts(Some(sealed.record.act.kind()), 0, 10).await.unwrap()[..] else { panic!("one") };
+        assert_eq!(kept.decode().unwrap(), sealed);
+    }
+}
+
+fn refusal() -> Act {
+    let (first, last) = (instant("2026-01-01T00:00:00Z"), instant("2026-01-01T00:00:59Z"));
+    Act::Refusal { cause: "MALFORMED".to_owned(), source: "2001:db8::/64".to_owned(), count: 7, first, last }
+}
+
+fn refused() -> Act {
+    Act::Refused(Box::new(RefusedCall {
+        cause: "NOT_READY".to_owned(),
+        caller: "abcdefghijklmnop".parse().unwrap(),
+        address: Some([127, 0, 0, 1].into()),
+        method: "Check".to_owned(),
+        asked: Asked { principal: Some("User::\"ana\"".to_owned()), ..Asked::default() },
+        trace: None,
+        why: "not ready".to_owned(),
+    }))
 }
 
 /// Headers of each stream, and acts, behind those that the log has.
