@@ -16,8 +16,8 @@ mod log;
 mod ports;
 mod prepared;
 mod recorder;
-pub mod retention;
 mod refusals;
+pub mod retention;
 mod state;
 mod vitals;
 

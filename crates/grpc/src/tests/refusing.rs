@@ -53,7 +53,7 @@ fn told(served: &Served) -> (Vec<RefusedCall>, Vec<String>) {
         match act {
             Act::Refused(call) => alone.push(*call),
             Act::Refusal { cause, source, count, .. } => summed.push(format!("{cause} from {source}: {count}")),
-            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention { .. } => panic!("{act:?}"),
+            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => panic!("{act:?}"),
         }
     }
     summed.sort();
