@@ -40,8 +40,9 @@ fn cerbos(directory: &Path) -> anyhow::Result<()> {
     run(Command::new("npm").current_dir(&home).args(["pack", "--silent", CERBOS_PACKAGE]))?;
     let packed = std::fs::read_dir(&home)?.filter_map(|entry| Some(entry.ok()?.path()));
     let packed = packed.into_iter().find(|path| path.extension().is_some_and(|it| it == "tgz"));
-    let packed = packed.context("npm packed nothing")?;
-    run(Command::new("tar").current_dir(&home).arg("-xzf").arg(&packed))
+    // By its name alone: the directory may be told from where this runs.
+    let packed = packed.as_deref().and_then(Path::file_name).context("npm packed nothing")?;
+    run(Command::new("tar").current_dir(&home).arg("-xzf").arg(packed))
 }
 
 fn cedar_agent(directory: &Path) -> anyhow::Result<()> {
