@@ -23,6 +23,12 @@ CREATE TABLE audit.expiry (
 
 CREATE INDEX expiry_by_day ON audit.expiry (day);
 
+-- The highest place of each stream that was taken out: what is shipped again up to there was stored, and does not come back.
+CREATE TABLE audit.expired_place (
+    stream   bytea  NOT NULL PRIMARY KEY CHECK (octet_length(stream) = 16),
+    last_seq bigint NOT NULL CHECK (last_seq > 0)
+);
+
 -- Leaves of records that were taken out and share what covers them with others: those are verified with these.
 CREATE TABLE audit.kept_leaf (
     stream bytea  NOT NULL CHECK (octet_length(stream) = 16),
@@ -39,11 +45,18 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.expiry
     EXECUTE FUNCTION audit.refuse_change();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.kept_leaf
     EXECUTE FUNCTION audit.refuse_change();
+CREATE TRIGGER refuse_change BEFORE DELETE OR TRUNCATE ON audit.expired_place
+    EXECUTE FUNCTION audit.refuse_change();
+CREATE TRIGGER refuse_return BEFORE UPDATE ON audit.expired_place FOR EACH ROW
+    WHEN (NEW.stream <> OLD.stream OR NEW.last_seq < OLD.last_seq)
+    EXECUTE FUNCTION audit.refuse_change();
 
 ALTER TABLE audit.hold ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE audit.hold_release ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE audit.expiry ENABLE ALWAYS TRIGGER refuse_change;
 ALTER TABLE audit.kept_leaf ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE audit.expired_place ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE audit.expired_place ENABLE ALWAYS TRIGGER refuse_return;
 
 -- Whether a day is not to be taken out.
 CREATE FUNCTION audit.is_held(p_day date) RETURNS boolean
@@ -54,10 +67,29 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $i
             AND NOT EXISTS (SELECT FROM audit.hold_release r WHERE r.name = h.name));
 $is_held$;
 
--- A day goes after its act, when it is over for a whole day, and not while it is held: whoever takes it out.
+-- A day goes, and is held or released, with an act of that kind; a hold with the newest one, which nothing else was done by.
+CREATE FUNCTION audit.refuse_unrecorded() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $refuse_unrecorded$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM audit.act a
+        WHERE a.id = NEW.act AND a.kind = CASE TG_TABLE_NAME WHEN 'expiry' THEN 'retention' ELSE 'hold' END
+            AND (TG_TABLE_NAME = 'expiry' OR a.place = (SELECT max(n.place) FROM audit.act n)))
+    THEN
+        RAISE EXCEPTION 'no act says what is put into audit.%', TG_TABLE_NAME USING ERRCODE = 'MG005';
+    END IF;
+    RETURN NEW;
+END
+$refuse_unrecorded$;
+
+-- A day goes when it is over for a whole day, and not while it is held. What is held is read as it is now: a transaction that
+-- reads an older state is refused.
 CREATE FUNCTION audit.refuse_expiry() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $refuse_expiry$
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' OR NEW.txid <> pg_current_xact_id() THEN
+        RAISE EXCEPTION 'days go in a transaction of their own that is READ COMMITTED' USING ERRCODE = 'MG005';
+    END IF;
     IF NEW.day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 1 THEN
         RAISE EXCEPTION 'the day % is not over for a whole day', NEW.day USING ERRCODE = 'MG005';
     END IF;
@@ -65,18 +97,22 @@ BEGIN
         RAISE EXCEPTION 'the day % is held', NEW.day
             USING ERRCODE = 'MG005', HINT = 'whoever placed the hold releases it';
     END IF;
-    IF NEW.txid <> pg_current_xact_id()
-        OR NOT EXISTS (SELECT FROM audit.act a WHERE a.id = NEW.act AND a.kind = 'retention')
-    THEN
-        RAISE EXCEPTION 'no act says that the day % goes', NEW.day USING ERRCODE = 'MG005';
-    END IF;
     RETURN NEW;
 END
 $refuse_expiry$;
 
 CREATE TRIGGER refuse_expiry BEFORE INSERT ON audit.expiry FOR EACH ROW
     EXECUTE FUNCTION audit.refuse_expiry();
+CREATE TRIGGER refuse_unrecorded BEFORE INSERT ON audit.expiry FOR EACH ROW
+    EXECUTE FUNCTION audit.refuse_unrecorded();
+CREATE TRIGGER refuse_unrecorded BEFORE INSERT ON audit.hold FOR EACH ROW
+    EXECUTE FUNCTION audit.refuse_unrecorded();
+CREATE TRIGGER refuse_unrecorded BEFORE INSERT ON audit.hold_release FOR EACH ROW
+    EXECUTE FUNCTION audit.refuse_unrecorded();
 ALTER TABLE audit.expiry ENABLE ALWAYS TRIGGER refuse_expiry;
+ALTER TABLE audit.expiry ENABLE ALWAYS TRIGGER refuse_unrecorded;
+ALTER TABLE audit.hold ENABLE ALWAYS TRIGGER refuse_unrecorded;
+ALTER TABLE audit.hold_release ENABLE ALWAYS TRIGGER refuse_unrecorded;
 
 -- Holds days, or releases what held them, together with the act that says so.
 CREATE FUNCTION audit.hold_days(p_name text, p_first date, p_last date, p_act bytea, p_leaf bytea, p_body bytea)
@@ -123,6 +159,10 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
+    -- What is read under the locks must be what is there then.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'days go in a transaction that is READ COMMITTED' USING ERRCODE = 'MG005';
+    END IF;
     IF p_day IS NULL OR p_day >= (clock_timestamp() AT TIME ZONE 'UTC')::date - 1 THEN
         RAISE EXCEPTION 'the day % is not over for a whole day', p_day USING ERRCODE = 'MG005';
     END IF;
@@ -159,11 +199,12 @@ BEGIN
         SELECT encode(d.stream, 'hex') || '-' || d.seq
         FROM audit.%I d JOIN (
             SELECT p.stream, coalesce((
-                SELECT max(h.first_seq + h.count) FROM audit.header h
-                WHERE h.stream = p.stream AND h.number = (
-                    SELECT max(l.number) FROM audit.header l JOIN audit.log g
-                        ON g.kind = 'header' AND g.reference = encode(l.stream, 'hex') || '/' || l.number
-                    WHERE l.stream = p.stream AND g.place < $1)), 0) AS next_seq
+                -- The log has the headers of a stream in their order: from the newest on, one of the first is there.
+                SELECT h.first_seq + h.count FROM audit.header h
+                WHERE h.stream = p.stream AND EXISTS (
+                    SELECT FROM audit.log g
+                    WHERE g.kind = 'header' AND g.reference = encode(h.stream, 'hex') || '/' || h.number AND g.place < $1)
+                ORDER BY h.number DESC LIMIT 1), 0) AS next_seq
             FROM (SELECT DISTINCT stream FROM audit.%1$I) p) covered ON covered.stream = d.stream
         WHERE d.seq >= covered.next_seq
             AND NOT EXISTS (SELECT FROM audit.kept_leaf k WHERE k.stream = d.stream AND k.seq = d.seq)
@@ -177,7 +218,12 @@ BEGIN
     INSERT INTO audit.expiry (day, act, records)
     SELECT p_day, r.act, CASE WHEN r.ordinal = 1 THEN p_records ELSE 0 END
     FROM unnest(p_act) WITH ORDINALITY AS r (act, ordinal);
-    EXECUTE format('DROP TABLE audit.%I', v_name);
+    EXECUTE format($places$
+        INSERT INTO audit.expired_place (stream, last_seq) SELECT d.stream, max(d.seq) FROM audit.%I d GROUP BY d.stream
+        ON CONFLICT (stream) DO UPDATE SET last_seq = greatest(audit.expired_place.last_seq, excluded.last_seq)
+    $places$, v_name);
+    -- So written, strict hardening knows it.
+    EXECUTE 'DROP TABLE audit.' || v_name;
 END
 $expire_day$;
 
@@ -209,9 +255,12 @@ BEGIN
     IF p_seq[1] <= v_last THEN
         -- Planned for these values, so that it opens the partitions of these days only.
         EXECUTE $known$
-            SELECT min(r.seq) FILTER (WHERE s.same IS NULL AND NOT EXISTS (
-                    SELECT FROM audit.expiry e
-                    WHERE e.day = DATE '1970-01-01' + floor(r.recorded_at / 86400000000.0)::integer)), count(*)
+            SELECT min(r.seq) FILTER (WHERE s.same IS NULL AND NOT (
+                    EXISTS (
+                        SELECT FROM audit.expiry e
+                        WHERE e.day = DATE '1970-01-01' + floor(r.recorded_at / 86400000000.0)::integer)
+                    AND EXISTS (SELECT FROM audit.expired_place p WHERE p.stream = $1 AND p.last_seq >= r.seq)
+                    AND NOT EXISTS (SELECT FROM audit.decision o WHERE o.stream = $1 AND o.seq = r.seq))), count(*)
             FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS r (seq, leaf, recorded_at, class, principal,
                     action, resource, decision, cause, request_id, body)
                 LEFT JOIN LATERAL (
@@ -261,4 +310,4 @@ BEGIN
 END
 $ship$;
 
-REVOKE ALL ON FUNCTION audit.is_held, audit.refuse_expiry, audit.hold_days, audit.release_days, audit.expire_day FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit.is_held, audit.refuse_unrecorded, audit.refuse_expiry, audit.hold_days, audit.release_days, audit.expire_day FROM PUBLIC;

@@ -20,7 +20,7 @@ GRANT EXECUTE ON FUNCTION magistrate.commit, magistrate.issue_api_key, magistrat
 GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor}, {retention};
 
 GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.header, audit.checkpoint, audit.hold,
-    audit.hold_release, audit.expiry, audit.kept_leaf TO {auditor}, {retention};
+    audit.hold_release, audit.expiry, audit.expired_place, audit.kept_leaf TO {auditor}, {retention};
 
 -- Whoever reads history or changes keys says so; whoever sequences the log reads what it is over.
 GRANT EXECUTE ON FUNCTION audit.record_act TO {app}, {admin}, {auditor}, {retention};

@@ -2,8 +2,7 @@
 -- of recorded decisions and of the history of policies. Applied whole by every migration that a superuser runs.
 --
 -- INVARIANT: these functions run as a superuser within commands of others, so they read the catalogue and tables of
--- their own schema, never a view or function that somebody else made, and of tables one alone: `audit.expiry`, which is
--- kept as it is by these functions themselves.
+-- their own schema, never a table, view or function that somebody else made.
 DROP SCHEMA IF EXISTS magistrate_guard CASCADE;
 CREATE SCHEMA magistrate_guard;
 
@@ -176,26 +175,25 @@ BEGIN
 END
 $keep_guards$;
 
--- What an act of this very transaction takes out goes: the partition of its day, and what belongs to that.
+-- A partition goes by `audit.expire_day` alone, which is kept as it is and looks at what may go. That it is that function
+-- which drops the partition is told by the stack of calls: the statement, whole, and then who makes it. In whatever language
+-- the server speaks.
 CREATE FUNCTION magistrate_guard.keep_objects() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $keep_objects$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lc_messages = 'C' AS $keep_objects$
 DECLARE
-    v_of_partition text := '(^| on )audit\.decision_([0-9]{8})(_[a-z_0-9]+|\[\])?$';
+    v_calls text;
+    v_day text;
     v_found text;
 BEGIN
+    GET DIAGNOSTICS v_calls = PG_CONTEXT;
+    v_day := (regexp_match(v_calls, '\APL/pgSQL function magistrate_guard\.keep_objects\(\) line \d+ at GET DIAGNOSTICS\n'
+        'SQL statement "DROP TABLE audit\.decision_(\d{8})"\nPL/pgSQL function audit\.expire_day\('))[1];
     SELECT d.object_identity INTO v_found FROM pg_event_trigger_dropped_objects() d
     WHERE (d.schema_name IN ('magistrate', 'audit')
             OR (d.address_names[1] IN ('magistrate', 'audit') AND d.object_type IN (
                 'schema', 'trigger', 'rule', 'policy', 'table column', 'table constraint', 'default value')))
-        AND d.object_identity !~ v_of_partition
+        AND (v_day IS NULL OR d.object_identity !~ ('(^| on )audit\.decision_' || v_day || '(_[a-z_0-9]+|\[\])?$'))
     LIMIT 1;
-    IF NOT FOUND THEN
-        SELECT d.object_identity INTO v_found FROM pg_event_trigger_dropped_objects() d
-        WHERE d.object_identity ~ v_of_partition AND NOT EXISTS (
-            SELECT FROM audit.expiry e WHERE e.txid = pg_current_xact_id()
-                AND to_char(e.day, 'YYYYMMDD') = (regexp_match(d.object_identity, v_of_partition))[2])
-        LIMIT 1;
-    END IF;
     IF FOUND THEN
         PERFORM magistrate_guard.refuse(format('%s would be dropped', v_found));
     END IF;

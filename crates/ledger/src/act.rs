@@ -300,7 +300,7 @@ mod tests {
         let expected = [
             "1580a0da18e5",
             "03ffd172ab1f",
-            "3e4359f101f1",
+            "b7e7f403ef19",
             "7dde18181d25",
             "f3c455509733",
             "cb1224a4730c",

@@ -3,10 +3,11 @@
 //! Whoever can write to the store could take records out and add an act that excuses it. An expiry is therefore signed, by a
 //! key that is kept elsewhere and pinned by verifiers apart from those of nodes.
 
+use magistrate_model::{Actor, Instant};
 use minicbor::decode::Error;
 
 use crate::act::text;
-use crate::cbor::{self, Encoded, In, Out, all, expect_array, fixed, put_all, refused};
+use crate::cbor::{self, Encoded, In, Out, all, expect_array, fixed, parsed, put_all, put_instant, refused};
 use crate::note::{NoteSigner, NoteVerifier};
 use crate::stream::StreamId;
 
@@ -26,6 +27,10 @@ pub struct Expiry {
     pub checkpoint: String,
     /// What for: the rule that is followed.
     pub reason: String,
+    /// Who takes them out.
+    pub actor: Actor,
+    /// When.
+    pub at: Instant,
 }
 
 /// Records of a stream in a row.
@@ -75,13 +80,13 @@ impl Expiry {
     pub const MOST_PLACES: usize = 512;
 
     fn put(&self, out: &mut Out<'_>) -> Encoded {
-        out.array(5)?.i64(self.day)?.u64(self.records)?;
+        out.array(7)?.i64(self.day)?.u64(self.records)?;
         put_all(out, self.places.iter(), |out, places| places.put(out))?;
-        out.str(&self.checkpoint)?.str(&self.reason).map(drop)
+        put_instant(out.str(&self.checkpoint)?.str(&self.reason)?.str(self.actor.as_str())?, self.at)
     }
 
     fn take(input: &mut In<'_>) -> Result<Self, Error> {
-        expect_array(input, 5)?;
+        expect_array(input, 7)?;
         let (day, records) = (input.i64()?, input.u64()?);
         let places: Vec<Places> = all(input, Places::take)?;
         let ascend = places
@@ -90,7 +95,8 @@ impl Expiry {
         if !ascend || places.len() > Self::MOST_PLACES || places.iter().map(Places::count).sum::<u64>() != records {
             return Err(refused("the places of an expiry ascend, are as many as it says, and 512 stretches at most"));
         }
-        Ok(Self { day, records, places, checkpoint: text(input)?, reason: text(input)? })
+        let (checkpoint, reason) = (text(input)?, text(input)?);
+        Ok(Self { day, records, places, checkpoint, reason, actor: parsed(input)?, at: cbor::instant(input)? })
     }
 
     /// Signs it.
@@ -131,6 +137,8 @@ pub(crate) mod tests {
             places: vec![places(7, 1, 3), places(7, 5, 5), places(8, 9, 10)],
             checkpoint: "a note".to_owned(),
             reason: "400 days".to_owned(),
+            actor: "os/mia".parse().unwrap(),
+            at: Instant::from_micros(1_780_315_200_000_001).unwrap(),
         }
     }
 
@@ -144,12 +152,14 @@ pub(crate) mod tests {
         assert!(signed().is_signed_by(&[other.verifier(), signer.verifier()]));
         assert!(!signed().is_signed_by(&[other.verifier()]));
         assert!(!signed().is_signed_by(&[]));
-        let edits: [fn(&mut SignedExpiry); 7] = [
+        let edits: [fn(&mut SignedExpiry); 9] = [
             |it| it.expiry.day += 1,
             |it| it.expiry.records += 1,
             |it| it.expiry.places[2].last = 11,
             |it| it.expiry.checkpoint.push('.'),
             |it| it.expiry.reason.push('.'),
+            |it| it.expiry.actor = "os/eve".parse().unwrap(),
+            |it| it.expiry.at = Instant::EPOCH,
             |it| it.signature[9] ^= 1,
             |it| it.key = NoteSigner::new("records", &[6; 32]).verifier().key(),
         ];

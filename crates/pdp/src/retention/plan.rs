@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use magistrate_ledger::verify::{Expired, Finding, StreamVerifier, Trusted};
+use magistrate_ledger::verify::{Expired, Finding, Kind, StreamVerifier, Trusted};
 use magistrate_ledger::{
-    Checkpoint, Covered, DecisionId, LeftStream, NoteVerifier, Places, StoredHeader, StreamId, open_note, resume,
-    runs_of,
+    Checkpoint, Covered, DecisionId, LeftStream, NoteVerifier, Path, Places, SealedHeader, StoredHeader, StreamId,
+    is_included, open_note, resume, runs_of,
 };
 use magistrate_model::Instant;
 
 use super::{Retention, StreamOfDay};
-use crate::history::{Evidence, HistoryError, by_place};
+use crate::history::{Evidence, HistoryError, by_place, in_log};
 use crate::log::GlobalLog;
 
 /// A checkpoint of the global log that was kept outside the store, and that the store's log goes on from.
@@ -114,21 +114,23 @@ async fn plan_stream<S: Evidence + GlobalLog>(
     let mut places = keeping.expired.of(stream);
     store.kept_leaves(stream).await?.into_iter().for_each(|(seq, leaf)| places.keep(seq, leaf));
     verifier.expired(places);
-    let begin = verifier.begin_at(first);
     let covers: Vec<Covered> = headers.iter().filter_map(|row| Some(row.decode().ok()?.header.covers)).collect();
-    let end = match verifier.over(last) {
+    // A header over the last record is covered with all before it; else a later run tells of what is behind the last one.
+    let over = verifier.over(last).map(|(header, end)| (header.clone(), end));
+    let (begin, end) = match over {
         Some((header, end)) => {
-            if let Err(why) = is_covered(store, stream, header.header.number, keeping).await? {
+            if let Err(why) = is_covered(store, &header, keeping).await? {
                 return Ok(Err(why));
             }
-            Some(end)
+            (verifier.begin_at(first), Some(end))
         }
         None => match left_of(store, stream, keeping).await? {
             Ok(Some(left)) => {
+                let begin = verifier.begin_at(first.min(left.unsealed.first_seq.max(1)));
                 verifier.told(left);
-                None
+                (begin, None)
             }
-            Ok(None) if keeping.with_uncovered => None,
+            Ok(None) if keeping.with_uncovered => (verifier.begin_at(first), None),
             Ok(None) => {
                 let why = format!(
                     "records up to {stream}-{last} lie behind the last header of their stream, and no later run tells of them"
@@ -159,21 +161,33 @@ async fn plan_stream<S: Evidence + GlobalLog>(
     Ok(found.map_or(Ok(()), |finding| Err(NotCovered::Touched(finding))))
 }
 
-/// Whether the log has the header within what the checkpoint covers; those before it in its stream are before it there too.
+/// Whether the log has exactly this header within what the checkpoint covers; those before it in its stream, to which it is
+/// chained, are before it there too.
 async fn is_covered<S: GlobalLog>(
     store: &S,
-    stream: StreamId,
-    number: u64,
+    header: &SealedHeader,
     keeping: &Keeping<'_>,
 ) -> Result<Result<(), NotCovered>, HistoryError> {
-    let size = keeping.covering.checkpoint.size;
-    let entry = store.find_entry("header", &format!("{stream}/{number}")).await?;
-    let is_covered = entry.is_some_and(|it| u64::try_from(it.index).is_ok_and(|index| index < size));
-    Ok(match is_covered {
+    let Checkpoint { size, root, .. } = &keeping.covering.checkpoint;
+    let (size, root) = (*size, *root);
+    let reference = format!("{}/{}", header.header.stream, header.header.number);
+    let entry = store.find_entry("header", &reference).await?;
+    let index = entry.and_then(|it| u64::try_from(it.index).ok()).filter(|index| *index < size);
+    let Some(index) = index else {
+        return Ok(Err(NotCovered::Uncovered(format!(
+            "header {reference} is not among the {size} entries that the checkpoint covers; take a newer one"
+        ))));
+    };
+    let path = in_log(store, Path::inclusion(index, size)).await?;
+    let is_included = path.is_some_and(|path| is_included(header.hash, index, size, &path, root));
+    Ok(match is_included {
         true => Ok(()),
-        false => Err(NotCovered::Uncovered(format!(
-            "header {number} of {stream} is not among the {size} entries that the checkpoint covers; take a newer one"
-        ))),
+        false => Err(NotCovered::Touched(Finding {
+            kind: Kind::Altered,
+            at: format!("header {reference}"),
+            records: 0,
+            why: "it is not the one that the log had when the checkpoint was made".to_owned(),
+        })),
     })
 }
 
@@ -183,17 +197,18 @@ async fn left_of<S: Evidence + GlobalLog>(
     stream: StreamId,
     keeping: &Keeping<'_>,
 ) -> Result<Result<Option<LeftStream>, NotCovered>, HistoryError> {
-    let mut first: Option<(Instant, StreamId, LeftStream)> = None;
+    let mut first: Option<(Instant, SealedHeader, LeftStream)> = None;
     for other in store.streams().await? {
         let headers: Vec<StoredHeader> = store.headers(other).await?;
         let told = StreamVerifier::new(other, &headers, keeping.trusted).tellings(keeping.trusted);
         let told = told.into_iter().find(|(_, left)| left.stream == stream);
         if let Some((at, left)) = told.filter(|(at, _)| first.as_ref().is_none_or(|(earliest, ..)| at < earliest)) {
-            first = Some((at, other, left));
+            let opening = headers.first().and_then(|row| row.decode().ok());
+            first = opening.map(|opening| (at, opening, left));
         }
     }
     let Some((_, teller, left)) = first else { return Ok(Ok(None)) };
-    Ok(is_covered(store, teller, 1, keeping).await?.map(|()| Some(left)))
+    Ok(is_covered(store, &teller, keeping).await?.map(|()| Some(left)))
 }
 
 /// Places of the day, as they are read, and those under the header that is being read.

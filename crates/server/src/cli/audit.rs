@@ -211,6 +211,9 @@ pub(crate) struct ExpireArgs {
     /// The key that signs what is taken out
     #[arg(long, value_name = "FILE")]
     pub(crate) signing_key: PathBuf,
+    /// A verifier key of what was taken out before, or a file of them, where it is another one; may be repeated
+    #[arg(long, value_name = "KEY|FILE")]
+    pub(crate) retention_key: Vec<String>,
     /// The rule that is followed, for whoever reads the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

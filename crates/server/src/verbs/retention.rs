@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use magistrate_ledger::verify::{Expired, Trusted};
-use magistrate_ledger::{Act, ActId, ActRecord, Expiry, NoteSigner, Places, SealedAct};
+use magistrate_ledger::{Act, ActId, ActRecord, Expiry, NoteSigner, NoteVerifier, Places, SealedAct};
 use magistrate_model::{Instant, Span};
 use magistrate_pdp::retention::{
     Covering, DayExpiry, DayPlan, Hold, Keeping, NotCovered, Retention as _, StoredDay, covering, plan_day,
@@ -50,7 +50,11 @@ pub(super) async fn expire(store: &Store, out: Out, args: &ExpireArgs, now: Inst
     let stored = store.checkpoints().await?;
     let notes = kept_outside.iter().chain(stored.iter().map(|it| &it.note)).map(String::as_str);
     let trusted = Trusted::of(notes, &keys);
-    let mut expired = expired(store, &signer).await?;
+    if let Some(finding) = trusted.findings.iter().find(|finding| finding.kind.is_failure()) {
+        bail!("a checkpoint is not to be trusted, and so nothing is taken out: {finding}");
+    }
+    let pinned: Vec<NoteVerifier> = keys_of(&args.retention_key)?.into_iter().chain([signer.verifier()]).collect();
+    let mut expired = expired(store, &pinned).await?;
     let days: Vec<StoredDay> = store.days().await?.into_iter().filter(|it| it.day < cutoff).collect();
     let mut outcomes = Vec::new();
     for StoredDay { day, held } in days {
@@ -106,7 +110,14 @@ async fn one_day(
     let covered = keeping.covering.checkpoint.size;
     let expiry = DayExpiry { day, records, acts, covered, kept: plan.kept };
     let gone = Box::pin(store.expire(&expiry)).await;
-    gone.with_context(|| format!("cannot take out {}; what was taken out before is out", date(day)))?;
+    gone.with_context(|| {
+        let acts: Vec<String> = expiry.acts.iter().map(|act| act.record.id.to_string()).collect();
+        format!(
+            "cannot take out {}; what was taken out before is out. Acts were signed for it, {}: whoever keeps the database may have them",
+            date(day),
+            acts.join(", ")
+        )
+    })?;
     Ok((Outcome { day, records, became: "gone", why: String::new(), exit: Exit::Ok }, expiry.acts))
 }
 
@@ -131,6 +142,8 @@ fn acts(
             places: places.to_vec(),
             checkpoint: covering.note.clone(),
             reason: args.reason.clone(),
+            actor: os::actor().parse()?,
+            at: now,
         };
         let act = Act::Retention(expiry.sign(signer));
         Ok(ActRecord { id: ActId(os::random()), at: now, actor: os::actor().parse()?, act }.seal()?)
@@ -138,12 +151,12 @@ fn acts(
     plan.places.chunks(Expiry::MOST_PLACES).map(act).collect()
 }
 
-/// What went before: by whichever key, for whoever signs now answers for this day alone.
-async fn expired(store: &Store, signer: &NoteSigner) -> anyhow::Result<Expired> {
-    let mut expired = Expired::new(&[signer.verifier()], false);
+/// What went before, by a key that is known.
+async fn expired(store: &Store, pinned: &[NoteVerifier]) -> anyhow::Result<Expired> {
+    let mut expired = Expired::new(pinned, true);
     let mut after = 0;
     loop {
-        let page = store.acts(Some("retention"), after, PAGE).await?;
+        let page = store.acts(None, after, PAGE).await?;
         page.iter().filter_map(|row| row.decode().ok()).for_each(|act| expired.take(&act.record));
         let Some(last) = page.last() else { return Ok(expired) };
         after = u64::try_from(last.place).unwrap_or(after).max(after + 1);

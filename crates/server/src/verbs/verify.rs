@@ -21,7 +21,7 @@ use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
 pub(crate) use log::LogOf;
-use log::{Global, VerifiedGlobal};
+use log::{Global, OfStream, VerifiedGlobal};
 use magistrate_pdp::history::by_place;
 
 /// Findings that are told one by one; all are in JSON.
@@ -117,24 +117,59 @@ async fn verify(
     let mut counting = Counting::new("verifying", total);
     let mut outcomes = Vec::new();
     for id in known {
-        // In this order: what is shipped meanwhile lies behind what was counted, and records before the header over them.
-        let last_place = store.last_place(id).await?;
-        let headers = store.headers(id).await?;
-        let mut verifying = StreamVerifier::new(id, &headers, &trusted);
-        global.stream(id, &verifying);
-        if let Some((_, left)) = told.remove(&id) {
-            verifying.told(left);
-        }
-        let mut expired = global.expired(id);
-        store.kept_leaves(id).await?.into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
-        verifying.expired(expired);
-        store.give(id, &mut verifying, &mut |read| counting.add(read)).await?;
-        outcomes.push((id, verifying.finish(last_place, now)));
+        let reading = Reading { store, trusted: &trusted, left: told.remove(&id).map(|(_, left)| left), now };
+        let (verified, hashes) = reading.stream(id, &global, &mut counting).await?;
+        global.stream(id, hashes);
+        outcomes.push((id, verified, reading.left));
     }
+    // A day that was taken out meanwhile: its act came with it, behind those that were read.
+    if outcomes.iter().any(|(_, it, _)| it.findings.iter().any(|it| it.kind == Kind::Missing))
+        && global.more(store.log()).await?
+    {
+        for (id, verified, left) in &mut outcomes {
+            if verified.findings.iter().any(|it| it.kind.is_failure()) {
+                let reading = Reading { store, trusted: &trusted, left: left.take(), now };
+                (*verified, _) = reading.stream(*id, &global, &mut counting).await?;
+            }
+        }
+    }
+    let outcomes = outcomes.into_iter().map(|(id, verified, _)| (id, verified)).collect();
     counting.end();
     others.splice(0..0, trusted.findings);
     let global = global.finish(store.log(), keys).await?;
     Ok(Report { streams: outcomes, others, global, keys: keys.len() })
+}
+
+/// How a stream is read.
+struct Reading<'a, R> {
+    store: &'a R,
+    trusted: &'a Trusted,
+    /// What a later run says of how it ended.
+    left: Option<LeftStream>,
+    now: Instant,
+}
+
+impl<R: Records> Reading<'_, R> {
+    /// Verifies it; with what the global log is compared with.
+    async fn stream(
+        &self,
+        id: StreamId,
+        global: &Global,
+        counting: &mut Counting,
+    ) -> anyhow::Result<(Verified, OfStream)> {
+        let Self { store, trusted, left, now } = self;
+        // In this order: what is shipped meanwhile lies behind what was counted, and records before the header over them.
+        let last_place = store.last_place(id).await?;
+        let headers = store.headers(id).await?;
+        let mut verifying = StreamVerifier::new(id, &headers, trusted);
+        let of_stream = global.of_stream(id, &verifying);
+        left.iter().cloned().for_each(|left| verifying.told(left));
+        let mut expired = global.expired(id);
+        store.kept_leaves(id).await?.into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
+        verifying.expired(expired);
+        store.give(id, &mut verifying, &mut |read| counting.add(read)).await?;
+        Ok((verifying.finish(last_place, *now), of_stream))
+    }
 }
 
 impl Records for Store {

@@ -257,10 +257,32 @@ const RETENTION: &[(&str, &str, &str)] = &[
         "RRRMMM",
         "RRRMMM",
     ),
+    (
+        "SELECT audit.expire_day('2020-02-02', 0, ARRAY[{id}], ARRAY[sha256('')], ARRAY[''::bytea], 5, '{}', '{}')",
+        "RRRAAA",
+        "RRRAAA",
+    ),
     ("UPDATE audit.hold SET last_day = '2020-01-01'", "RRRTTR", "RRRTTR"),
     ("DELETE FROM audit.hold", "RRRTTR", "RRRTTR"),
     ("DELETE FROM audit.hold_release", "RRRTTR", "RRRTTR"),
-    ("INSERT INTO audit.hold_release VALUES ('b', {id})", "RRRAAR", "RRRAAR"),
+    // What no act tells of, nobody holds or releases.
+    ("INSERT INTO audit.hold_release VALUES ('b', {id})", "RRRMMR", "RRRMMR"),
+    ("INSERT INTO audit.hold VALUES ('n', '2020-01-01', NULL, {id})", "RRRMMR", "RRRMMR"),
+    ("UPDATE audit.expired_place SET last_seq = 1", "RRRTTR", "RRRTTR"),
+    ("DELETE FROM audit.expired_place", "RRRTTR", "RRRTTR"),
+    (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT audit.expire_day('2020-02-02', 0, ARRAY[{id}],
+            ARRAY[sha256('')], ARRAY[''::bytea], 0, '{}', '{}')",
+        "RRRMMM",
+        "RRRMMM",
+    ),
+    // Strict hardening knows who drops a partition, whatever the statement says of it.
+    (
+        "DO $$ BEGIN EXECUTE 'DROP TABLE audit.decision_20200202 /*\"\nPL/pgSQL function audit.expire_day(*/'; END $$",
+        "RRRAAR",
+        "RRREER",
+    ),
+    ("DROP TRIGGER refuse_change ON audit.decision_20200202", "RRRAAR", "RRREER"),
     ("DELETE FROM audit.expiry", "RRRTTR", "RRRTTR"),
     ("DELETE FROM audit.kept_leaf", "RRRTTR", "RRRTTR"),
     ("TRUNCATE audit.kept_leaf", "RRRTTR", "RRRTTR"),
@@ -356,10 +378,12 @@ fn fill(installed: &Installed) {
     installed
         .created
         .sql(&format!("INSERT INTO audit.sequencer VALUES (1, decode(repeat('07', 16), 'hex'), 3,
-            decode(repeat('06', 16), 'hex'), 'infinity'); INSERT INTO audit.hold VALUES ('b', '2019-01-01',
-            '2019-01-02', decode(repeat('0b', 16), 'hex')); INSERT INTO audit.act VALUES (1, decode(repeat('0c', 16), 'hex'),
-            'retention', sha256(''), ''); INSERT INTO audit.expiry (day, act, records) VALUES ('2020-02-02',
-            decode(repeat('0c', 16), 'hex'), 0); SELECT audit.prepare_day('2020-02-02'); SELECT audit.ship({batch}); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
+            decode(repeat('06', 16), 'hex'), 'infinity'); INSERT INTO audit.act VALUES (1, decode(repeat('0c', 16), 'hex'),
+            'retention', sha256(''), ''), (2, decode(repeat('0b', 16), 'hex'), 'hold', sha256(''), '');
+            INSERT INTO audit.hold VALUES ('b', '2019-01-01', '2019-01-02', decode(repeat('0b', 16), 'hex')); INSERT INTO audit.expiry (day, act, records) VALUES ('2020-02-02',
+            decode(repeat('0c', 16), 'hex'), 0); INSERT INTO audit.expired_place VALUES (decode(repeat('04', 16), 'hex'), 5);
+            SELECT audit.prepare_day('2020-02-02');
+            INSERT INTO audit.checkpoint VALUES ('magistrate/log/' || repeat('07', 16), 5, sha256(''), 'n'); SELECT audit.ship({batch}); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
 }
 
 /// The owner role does not log in: a superuser's session becomes it.

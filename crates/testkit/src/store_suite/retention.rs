@@ -114,7 +114,8 @@ impl<S: StoreUnderTest> Past<S> {
     async fn expiry(&self, plan: DayPlan) -> DayExpiry {
         let DayPlan { day, records, places, kept } = plan;
         let Covering { note, checkpoint } = self.covering().await;
-        let expiry = Expiry { day, records, places, checkpoint: note, reason: "400 days".to_owned() };
+        let (reason, actor) = ("400 days".to_owned(), "os/mia".parse().unwrap());
+        let expiry = Expiry { day, records, places, checkpoint: note, reason, actor, at: at() };
         DayExpiry {
             day,
             records,
@@ -168,7 +169,12 @@ impl<S: StoreUnderTest> Past<S> {
 }
 
 fn act(act: Act) -> SealedAct {
-    ActRecord { id: ActId(crate::nonce()), at: now(), actor: "os/mia".parse().unwrap(), act }.seal().unwrap()
+    ActRecord { id: ActId(crate::nonce()), at: at(), actor: "os/mia".parse().unwrap(), act }.seal().unwrap()
+}
+
+/// When everything is done here.
+fn at() -> Instant {
+    Instant::from_micros(1_780_315_200_000_000).unwrap()
 }
 
 fn hold(name: &str, first: i64, last: Option<i64>, released: bool) -> SealedAct {
@@ -290,11 +296,20 @@ pub async fn what_went_does_not_come_back<S: StoreUnderTest>() {
     past.expire(first_day() + 1).await.unwrap();
     sink.commit(&past.records).await.unwrap();
     assert_eq!(past.places().await, Vec::<u64>::new());
+    // What went is excused, and nothing else: another record at a place that was never taken out is refused.
+    let others: Vec<_> =
+        decided().iter().map(|it| Decided { principal: "User::eve", at: now(), ..it.clone() }).collect();
     let late = sealed(stream(2), &decided()[..3]);
+    let fork = sealed(stream(3), &others[..3]);
+    sink.commit(&fork).await.unwrap();
+    assert!(sink.commit(&sealed(stream(3), &decided()[..3])).await.is_err(), "it lies there as another one");
     sink.commit(&late).await.unwrap();
-    assert_eq!(past.days().await, [(0, false)]);
+    assert_eq!(past.days().await, [(0, false), (AGO, false)]);
     let found = past.store().page(&DecisionFilter::default(), Page::OldestFirst(None), 100).await.unwrap();
-    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), ids(stream(2), &[1, 2, 3]));
+    assert_eq!(
+        found.iter().map(|it| it.id).collect::<Vec<_>>(),
+        [ids(stream(2), &[1, 2, 3]), ids(stream(3), &[1, 2, 3])].concat()
+    );
 }
 
 /// What is not covered, or no longer what was sealed, is not planned.

@@ -32,14 +32,11 @@ impl StreamVerifier {
         // What is under a header was in the store when the header was made: no crash excuses it.
         let sealed = self.headers.last().map_or(0, |last| last.header.covers.next_seq());
         let why = format!("{count} records from this place on are not there");
-        let (kind, more) = match (first < sealed, self.lost(first, next - 1)) {
-            _ if self.expired.is_claimed(first) => (
-                Kind::Missing,
-                ", and the act of retention that tells of them is not signed by a key that is pinned for it",
-            ),
-            (true, _) => (Kind::Missing, ", and a header covers them"),
-            (false, true) => (Kind::LostInCrash, "; the next run said so when it began"),
-            (false, false) => (Kind::Missing, ", and the store has or had later ones"),
+        let (kind, more) = match (self.expired.claimed(first), first < sealed, self.lost(first, next - 1)) {
+            (Some(doubt), ..) => (Kind::Missing, format!(", and {doubt}")),
+            (None, true, _) => (Kind::Missing, ", and a header covers them".to_owned()),
+            (None, false, true) => (Kind::LostInCrash, "; the next run said so when it began".to_owned()),
+            (None, false, false) => (Kind::Missing, ", and the store has or had later ones".to_owned()),
         };
         self.find(kind, format!("{}-{first}", self.stream), count, format!("{why}{more}"));
         while let Some(header) = self.headers.get(self.at).map(|it| &it.header) {
@@ -79,13 +76,13 @@ impl StreamVerifier {
 
     /// Behind the last header: the leaves of all are kept, for what a later run says of them.
     fn pass_expired_tail(&mut self, first: u64, next: u64) {
-        for seq in first..next {
-            let leaf = self.expired.kept(seq);
-            if leaf.is_none() {
-                self.without_leaf(seq);
-            }
-            self.tail += 1;
-            self.compare_told(seq, leaf);
+        let kept = self.expired.kept_between(first, next);
+        if (kept.len() as u64) < next - first {
+            self.without_leaf(first);
+        }
+        self.tail = self.tail.saturating_add(next - first);
+        for (seq, leaf) in kept {
+            self.compare_told(seq, Some(leaf));
         }
     }
 

@@ -14,9 +14,17 @@ fn act(signer: &NoteSigner, ranges: &[(u64, u64)]) -> ActRecord {
     let places: Vec<Places> =
         ranges.iter().map(|(first, last)| Places { stream: STREAM, first: *first, last: *last }).collect();
     let records = places.iter().map(Places::count).sum();
-    let expiry = Expiry { day: 20_000, records, places, checkpoint: String::new(), reason: String::new() };
-    let act = Act::Retention(expiry.sign(signer));
+    let (checkpoint, reason, actor) = (String::new(), String::new(), "os/mia".parse().unwrap());
+    let expiry = Expiry { day: 20_000, records, places, checkpoint, reason, actor, at: now() };
+    done(Act::Retention(expiry.sign(signer)))
+}
+
+fn done(act: Act) -> ActRecord {
     ActRecord { id: ActId([1; 16]), at: now(), actor: "os/mia".parse().unwrap(), act }
+}
+
+fn hold(first: i64, last: Option<i64>, released: bool) -> ActRecord {
+    done(Act::Hold { name: "case-7".to_owned(), first, last, reason: String::new(), released })
 }
 
 /// What is found of a history of which these were taken out, with the leaves that were kept of them.
@@ -74,6 +82,26 @@ fn what_somebody_else_says_was_taken_out_is_missing() {
         // A node's key is none of retention's.
         assert_eq!(judged(&found(&gone, &[act], &[], &[])), (vec![Kind::Missing], 0));
     }
+}
+
+/// Whoever saved a signed act cannot use it while the day is held, nor in the name of somebody else.
+#[test]
+fn what_was_signed_excuses_nothing_that_was_held_or_said_otherwise() {
+    let (gone, keeper_key) = (without(|seq| seq <= 3), [keeper().verifier()]);
+    let expiry = act(&keeper(), &[(1, 3)]);
+    let judge = |acts: &[ActRecord]| judged(&found(&gone, acts, &[], &keeper_key));
+    for held in [hold(20_000, None, false), hold(19_000, Some(20_000), false)] {
+        assert_eq!(judge(&[held.clone(), expiry.clone()]), (vec![Kind::Missing], 0), "{held:?}");
+        assert_eq!(judge(&[held.clone(), hold(20_000, None, true), expiry.clone()]), (vec![], 3));
+        assert_eq!(judge(&[expiry.clone(), held]), (vec![], 3), "held since");
+    }
+    for other in [hold(20_001, None, false), hold(0, Some(19_999), false)] {
+        assert_eq!(judge(&[other, expiry.clone()]), (vec![], 3));
+    }
+    let other = ActRecord { actor: "os/eve".parse().unwrap(), ..expiry.clone() };
+    assert_eq!(judge(&[other]), (vec![Kind::Missing], 0));
+    let later = ActRecord { at: now().plus(Span::seconds(1)), ..expiry };
+    assert_eq!(judge(&[later]), (vec![Kind::Missing], 0));
 }
 
 #[test]

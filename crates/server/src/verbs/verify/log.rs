@@ -3,8 +3,8 @@
 use magistrate_ledger::verify::{
     Enrolled, Enrolment, Expired, ExpiredPlaces, Finding, LogVerifier, StreamVerifier, Trusted, VerifiedLog,
 };
-use magistrate_ledger::{ActRecord, Entry, LogId, NoteVerifier, Run, StreamId, Subtree};
-use magistrate_model::Revision;
+use magistrate_ledger::{Act, ActRecord, Entry, LogId, NoteVerifier, Run, StreamId, Subtree};
+use magistrate_model::{Digest, Revision};
 use magistrate_pap::Changes as _;
 use magistrate_pdp::{GlobalLog as _, Unlogged as _};
 
@@ -35,7 +35,15 @@ pub(super) struct Global {
     enrolled: Option<Enrolled>,
     /// What acts say was taken out.
     expired: Expired,
+    /// The place of the last act that was read.
+    acts_read: u64,
     findings: Vec<Finding>,
+}
+
+/// What is compared of a stream with the log and with acts.
+pub(super) struct OfStream {
+    headers: Vec<Digest>,
+    stranger: Option<Finding>,
 }
 
 /// What was found of it.
@@ -51,7 +59,7 @@ pub(super) struct VerifiedGlobal {
 impl Global {
     /// Reads every entry: first, so that all that they are over was in the store before.
     pub(super) async fn read(source: LogOf<'_>, trusted: &Trusted, expired: Expired) -> anyhow::Result<Self> {
-        let mut global = Self { id: None, verifier: None, enrolled: None, expired, findings: Vec::new() };
+        let mut global = Self { id: None, verifier: None, enrolled: None, expired, acts_read: 0, findings: Vec::new() };
         match source {
             LogOf::Store(store) => global.stored(store, trusted).await?,
             LogOf::Files(files) => global.exported(files, trusted)?,
@@ -74,15 +82,14 @@ impl Global {
             verifier.entries_end();
             roots(store, verifier).await?;
         }
-        let mut after = 0;
         loop {
-            let page = store.acts(None, after, PAGE).await?;
+            let page = store.acts(None, self.acts_read, PAGE).await?;
             for row in &page {
                 self.verifier.iter_mut().for_each(|verifier| verifier.act(row));
                 row.decode().iter().for_each(|act| self.act(&act.record));
             }
             let Some(last) = page.last() else { return Ok(()) };
-            after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
+            self.acts_read = u64::try_from(last.place).unwrap_or(self.acts_read).max(self.acts_read + 1);
         }
     }
 
@@ -114,10 +121,33 @@ impl Global {
         self.expired.of(stream)
     }
 
+    /// What is compared of a stream: its headers, and who opened it.
+    pub(super) fn of_stream(&self, id: StreamId, verifier: &StreamVerifier) -> OfStream {
+        let stranger = self.enrolled.as_ref().and_then(|known| known.stranger(id, verifier));
+        OfStream { headers: verifier.header_hashes(), stranger }
+    }
+
     /// Compares what the log has of a stream, and who opened it.
-    pub(super) fn stream(&mut self, id: StreamId, verifier: &StreamVerifier) {
-        self.verifier.iter_mut().for_each(|log| log.headers(id, &verifier.header_hashes()));
-        self.findings.extend(self.enrolled.as_ref().and_then(|known| known.stranger(id, verifier)));
+    pub(super) fn stream(&mut self, id: StreamId, OfStream { headers, stranger }: OfStream) {
+        self.verifier.iter_mut().for_each(|log| log.headers(id, &headers));
+        self.findings.extend(stranger);
+    }
+
+    /// Takes what acts say was taken out since acts were read; whether there is any.
+    pub(super) async fn more(&mut self, source: LogOf<'_>) -> anyhow::Result<bool> {
+        let LogOf::Store(store) = source else { return Ok(false) };
+        let mut found = false;
+        loop {
+            let page = store.acts(None, self.acts_read, PAGE).await?;
+            for row in &page {
+                if let Ok(act) = row.decode() {
+                    found |= matches!(act.record.act, Act::Retention(_));
+                    self.expired.take(&act.record);
+                }
+            }
+            let Some(last) = page.last() else { return Ok(found) };
+            self.acts_read = u64::try_from(last.place).unwrap_or(self.acts_read).max(self.acts_read + 1);
+        }
     }
 
     /// Compares the change log, when every stream was compared.
