@@ -5,8 +5,13 @@
 //! it holds (4), CRC-32 (4), kind (1), 7 zeros, number (8), what it holds, zeros up to a multiple of 8. All numbers are
 //! little-endian. The CRC of a frame covers stream and number of the segment, then everything behind itself: a frame of
 //! another segment is none. Behind the last frame lie zeros.
+//!
+//! A record with private values lies in one frame with its opening: length of the opening (4), CRC-32 over it (4), the
+//! opening, the record. The frame's CRC leaves out the opening, so that it can be overwritten once it need not be here any
+//! more: with bytes of 255, of which the first eight tell that it was. Whoever finds the record so finds its opening, or
+//! that it was overwritten; anything else is no frame.
 
-use magistrate_ledger::StreamId;
+use magistrate_ledger::{SealedHeader, SealedRecord, StreamId};
 use magistrate_model::Instant;
 
 const MAGIC: &[u8; 8] = b"MGJRNL01";
@@ -34,6 +39,24 @@ pub(crate) enum Kind {
     End = 3,
 }
 
+/// The kind of a record with its opening, as it lies there.
+const WITH_OPENING: u8 = 4;
+/// Bytes before an opening in its frame.
+pub(crate) const OPENING_HEADER: usize = 8;
+/// What an opening is overwritten with. CBOR begins no array so.
+pub(crate) const OVERWRITTEN: u8 = 0xff;
+/// So many bytes of it tell that an opening was overwritten: they are written at once, being of one sector.
+const TELLING: usize = 8;
+
+/// A frame that is to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    pub(crate) kind: Kind,
+    number: u64,
+    holds: &'a [u8],
+    opening: Option<&'a [u8]>,
+}
+
 /// What lies at a place of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found<'a> {
@@ -42,6 +65,8 @@ pub(crate) enum Found<'a> {
         kind: Kind,
         number: u64,
         holds: &'a [u8],
+        /// What lies beside a record, unless it was overwritten.
+        opening: Option<&'a [u8]>,
         /// Bytes up to the next frame.
         size: usize,
     },
@@ -92,18 +117,43 @@ pub(crate) const fn frame_size(holds: usize) -> usize {
     (FRAME_HEADER + holds).next_multiple_of(ALIGNMENT)
 }
 
-/// Puts a frame behind what is there.
-pub(crate) fn put_frame(out: &mut Vec<u8>, seed: &crc32fast::Hasher, kind: Kind, number: u64, holds: &[u8]) {
-    let length = u32::try_from(holds.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let (kind, number) = ([kind as u8, 0, 0, 0, 0, 0, 0, 0], number.to_le_bytes());
-    let mut crc = seed.clone();
-    [&length[..], &kind, &number, holds].iter().for_each(|part| crc.update(part));
-    out.extend_from_slice(&length);
-    out.extend_from_slice(&crc.finalize().to_le_bytes());
-    out.extend_from_slice(&kind);
-    out.extend_from_slice(&number);
-    out.extend_from_slice(holds);
-    out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+impl<'a> Frame<'a> {
+    pub(crate) const END: Self = Self { kind: Kind::End, number: 0, holds: &[], opening: None };
+
+    pub(crate) fn record(record: &'a SealedRecord) -> Self {
+        let opening = record.opening.as_deref();
+        Self { kind: Kind::Record, number: record.id.seq, holds: &record.bytes, opening }
+    }
+
+    pub(crate) fn header(header: &'a SealedHeader) -> Self {
+        Self { kind: Kind::Header, number: header.header.number, holds: &header.bytes, opening: None }
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        frame_size(self.opening.map_or(0, |opening| OPENING_HEADER + opening.len()) + self.holds.len())
+    }
+
+    /// Puts it behind what is there.
+    pub(crate) fn put(&self, out: &mut Vec<u8>, seed: &crc32fast::Hasher) {
+        let opening = self.opening.unwrap_or_default();
+        let before =
+            self.opening.map(|opening| [length(opening.len()), crc32fast::hash(opening).to_le_bytes()].concat());
+        let before = before.unwrap_or_default();
+        let length = length(before.len() + opening.len() + self.holds.len());
+        let kind = self.opening.map_or(self.kind as u8, |_| WITH_OPENING);
+        let (kind, number) = ([kind, 0, 0, 0, 0, 0, 0, 0], self.number.to_le_bytes());
+        let mut crc = seed.clone();
+        [&length[..], &kind, &number, &before, self.holds].iter().for_each(|part| crc.update(part));
+        out.extend_from_slice(&length);
+        out.extend_from_slice(&crc.finalize().to_le_bytes());
+        [&kind[..], &number, &before, opening, self.holds].iter().for_each(|part| out.extend_from_slice(part));
+        out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
+    }
+}
+
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
 }
 
 /// Looks at what lies at the beginning of `bytes`, which go on to the end of the segment.
@@ -117,21 +167,35 @@ pub(crate) fn look<'a>(bytes: &'a [u8], seed: &crc32fast::Hasher) -> Found<'a> {
 
 fn frame<'a>(bytes: &'a [u8], seed: &crc32fast::Hasher) -> Option<Found<'a>> {
     let (head, rest) = bytes.split_at_checked(FRAME_HEADER)?;
-    let kind = match head.get(8..16)? {
-        [1, 0, 0, 0, 0, 0, 0, 0] => Kind::Record,
-        [2, 0, 0, 0, 0, 0, 0, 0] => Kind::Header,
-        [3, 0, 0, 0, 0, 0, 0, 0] => Kind::End,
+    let (kind, is_with_opening) = match head.get(8..16)? {
+        [1, 0, 0, 0, 0, 0, 0, 0] => (Kind::Record, false),
+        [2, 0, 0, 0, 0, 0, 0, 0] => (Kind::Header, false),
+        [3, 0, 0, 0, 0, 0, 0, 0] => (Kind::End, false),
+        [WITH_OPENING, 0, 0, 0, 0, 0, 0, 0] => (Kind::Record, true),
         _ => return None,
     };
     let length = u32::from_le_bytes(head.get(..4)?.try_into().ok()?) as usize;
-    let holds = rest.get(..length)?;
+    let payload = rest.get(..length)?;
+    let (before, opening, holds) = if is_with_opening { with_opening(payload)? } else { (&[][..], None, payload) };
     let mut crc = seed.clone();
-    crc.update(head.get(..4)?);
-    crc.update(head.get(8..)?);
-    crc.update(holds);
+    [head.get(..4)?, head.get(8..)?, before, holds].iter().for_each(|part| crc.update(part));
     let intact = head.get(4..8)? == crc.finalize().to_le_bytes();
     let size = frame_size(length).min(bytes.len());
-    intact.then_some(Found::Frame { kind, number: number(head, 16)?, holds, size })
+    intact.then_some(Found::Frame { kind, number: number(head, 16)?, holds, opening, size })
+}
+
+/// What lies before an opening, the opening unless it was overwritten, and the record behind it.
+type WithOpening<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+fn with_opening(payload: &[u8]) -> Option<WithOpening<'_>> {
+    let (before, rest) = payload.split_at_checked(OPENING_HEADER)?;
+    let length = u32::from_le_bytes(before.get(..4)?.try_into().ok()?) as usize;
+    let (opening, record) = rest.split_at_checked(length)?;
+    if opening.len() >= TELLING && opening.iter().take(TELLING).all(|byte| *byte == OVERWRITTEN) {
+        return Some((before, None, record));
+    }
+    let intact = before.get(4..)? == crc32fast::hash(opening).to_le_bytes();
+    intact.then_some((before, Some(opening), record))
 }
 
 /// The first frame behind `from` that was written whole.
@@ -169,10 +233,11 @@ mod tests {
         for length in [0, 1, 7, 8, 9, 300] {
             let holds = vec![5; length];
             let mut bytes = Vec::new();
-            put_frame(&mut bytes, &id(1).seed(), Kind::Record, 42, &holds);
+            Frame { kind: Kind::Record, number: 42, holds: &holds, opening: None }.put(&mut bytes, &id(1).seed());
             assert_eq!(bytes.len(), frame_size(length));
             let found = look(&bytes, &id(1).seed());
-            assert_eq!(found, Found::Frame { kind: Kind::Record, number: 42, holds: &holds, size: bytes.len() });
+            let (kind, size) = (Kind::Record, bytes.len());
+            assert_eq!(found, Found::Frame { kind, number: 42, holds: &holds, opening: None, size });
             assert_eq!(look(&bytes, &id(2).seed()), Found::Broken, "of another segment");
             for at in 0..FRAME_HEADER + length {
                 let mut other = bytes.clone();
@@ -189,10 +254,48 @@ mod tests {
         assert_eq!(look(&[0; 64], &id(1).seed()), Found::Blank);
     }
 
+    /// Torn anywhere it is no frame; overwritten, wholly or from its beginning on, it is the record alone.
+    #[test]
+    fn record_is_found_with_its_opening_or_not_at_all() {
+        for (length, opening) in [(1, vec![7; 8]), (300, vec![7; 61])] {
+            let (holds, mut bytes) = (vec![5; length], Vec::new());
+            let written = Frame { kind: Kind::Record, number: 42, holds: &holds, opening: Some(&opening) };
+            written.put(&mut bytes, &id(1).seed());
+            assert_eq!(bytes.len(), written.size());
+            let (kind, size) = (Kind::Record, bytes.len());
+            let whole = Found::Frame { kind, number: 42, holds: &holds, opening: Some(&opening), size };
+            assert_eq!(look(&bytes, &id(1).seed()), whole);
+            let (from, end) = (FRAME_HEADER + OPENING_HEADER, FRAME_HEADER + OPENING_HEADER + opening.len() + length);
+            for at in 0..end {
+                let mut other = bytes.clone();
+                other[at] ^= 1;
+                assert_eq!(look(&other, &id(1).seed()), Found::Broken, "byte {at}");
+                let mut torn = bytes.clone();
+                torn[at..].fill(0);
+                assert!(matches!(look(&torn, &id(1).seed()), Found::Broken | Found::Blank), "cut at {at}");
+                // Pages may reach a disk in any order.
+                let mut hole = bytes.clone();
+                hole[at..(at + 16).min(end)].fill(0);
+                assert_eq!(look(&hole, &id(1).seed()), Found::Broken, "hole at {at}");
+            }
+            let alone = Found::Frame { kind, number: 42, holds: &holds, opening: None, size };
+            for overwritten in 0..=opening.len() {
+                let mut other = bytes.clone();
+                other[from..from + overwritten].fill(OVERWRITTEN);
+                let expected = match overwritten {
+                    0 => whole,
+                    1..8 => Found::Broken,
+                    _ => alone,
+                };
+                assert_eq!(look(&other, &id(1).seed()), expected, "{overwritten} bytes overwritten");
+            }
+        }
+    }
+
     #[test]
     fn resuming_finds_the_next_whole_frame() {
         let mut bytes = vec![9; 40];
-        put_frame(&mut bytes, &id(1).seed(), Kind::Header, 1, b"x");
+        Frame { kind: Kind::Header, number: 1, holds: b"x", opening: None }.put(&mut bytes, &id(1).seed());
         assert_eq!(resume(&bytes, 1, &id(1).seed()), Some(40));
         assert_eq!(resume(&bytes, 41, &id(1).seed()), None);
     }

@@ -6,7 +6,7 @@ use magistrate_ledger::{Append, CommitFailed, Durable, SealedHeader, SealedRecor
 use magistrate_model::DurabilityClass;
 use tokio::sync::oneshot;
 
-use crate::format::{Kind, SEGMENT_HEADER, frame_size, put_frame};
+use crate::format::{Frame, SEGMENT_HEADER};
 use crate::segment::Segment;
 use crate::shared::{Position, Shared, told};
 
@@ -48,20 +48,20 @@ impl Journal {
     }
 
     /// Lays frames out behind what is there. Segments that were taken for it are given back if it does not fit.
-    fn plan<'a>(&mut self, frames: impl Iterator<Item = (Kind, u64, &'a [u8])>) -> Result<Plan, String> {
+    fn plan<'a>(&mut self, frames: impl Iterator<Item = Frame<'a>>) -> Result<Plan, String> {
         self.buffer.clear();
         let mut chunks = vec![Chunk { segment: Arc::clone(&self.current), at: self.offset, from: 0, to: 0 }];
         let mut seed = self.seed.clone();
         let (mut at, mut used) = (self.offset, 0);
-        for (kind, number, holds) in frames {
-            let size = frame_size(holds.len()) as u64;
-            if at + size > self.shared.last_for(kind) {
-                let fits = SEGMENT_HEADER as u64 + size <= self.shared.last_for(kind);
+        for frame in frames {
+            let (size, last) = (frame.size() as u64, self.shared.last_for(frame.kind));
+            if at + size > last {
+                let fits = SEGMENT_HEADER as u64 + size <= last;
                 let Some(segment) = fits.then(|| self.shared.take_spare()).flatten() else {
                     self.give_back(chunks);
                     return Err(self.no_room(size));
                 };
-                put_frame(&mut self.buffer, &seed, Kind::End, 0, &[]);
+                Frame::END.put(&mut self.buffer, &seed);
                 used += self.shared.left_for_records(at);
                 (seed, at) = (segment.id.seed(), SEGMENT_HEADER as u64);
                 let from = self.buffer.len();
@@ -70,7 +70,7 @@ impl Journal {
                 }
                 chunks.push(Chunk { segment, at, from, to: from });
             }
-            put_frame(&mut self.buffer, &seed, kind, number, holds);
+            frame.put(&mut self.buffer, &seed);
             used += self.shared.left_for_records(at) - self.shared.left_for_records(at + size);
             at += size;
         }
@@ -149,8 +149,7 @@ impl Append for Journal {
         let failed = |why| CommitFailed { records: batch.len(), conflict: false, why };
         let class = batch.iter().map(|record| record.class).max();
         self.check(class).map_err(failed)?;
-        let frames = batch.iter().map(|record| (Kind::Record, record.id.seq, record.bytes.as_slice()));
-        let plan = self.plan(frames).map_err(failed)?;
+        let plan = self.plan(batch.iter().map(Frame::record)).map_err(failed)?;
         self.write(&plan).map_err(failed)?;
         let last = batch.last().map(|record| record.id.seq);
         let end = self.accept(plan, last);
@@ -171,8 +170,7 @@ impl Append for Journal {
 
     fn append_header(&mut self, header: &SealedHeader) -> Result<(), CommitFailed> {
         let failed = |why| CommitFailed { records: 0, conflict: false, why };
-        let frame = (Kind::Header, header.header.number, header.bytes.as_slice());
-        let plan = self.plan(std::iter::once(frame)).map_err(failed)?;
+        let plan = self.plan(std::iter::once(Frame::header(header))).map_err(failed)?;
         self.write(&plan).map_err(failed)?;
         self.accept(plan, None);
         Ok(())

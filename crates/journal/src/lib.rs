@@ -8,6 +8,7 @@ mod error;
 mod format;
 mod journal;
 mod open;
+mod openings;
 mod reader;
 mod recover;
 mod sealing;

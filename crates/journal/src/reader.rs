@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use magistrate_ledger::{DecisionId, SealedHeader, SealedRecord};
 
-use crate::format::{FRAME_HEADER, Found, Kind, look};
+use crate::format::{FRAME_HEADER, Found, Kind, OPENING_HEADER, look};
 use crate::segment::Segment;
 use crate::shared::Position;
 
@@ -36,7 +36,8 @@ pub(crate) struct Reader {
 /// A frame, taken out of its segment.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Record(SealedRecord),
+    /// With the place where its opening begins in the segment, if it has one.
+    Record(SealedRecord, Option<u64>),
     Header(SealedHeader),
     /// The stream goes on in the next segment.
     End,
@@ -65,7 +66,9 @@ impl Reader {
         let needed = self.rest().first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
         self.have(FRAME_HEADER as u64 + needed, end)?;
         let (item, size) = match look(self.rest(), &self.seed) {
-            Found::Frame { kind: Kind::Record, number, holds, size } => (self.record(number, holds)?, size),
+            Found::Frame { kind: Kind::Record, number, holds, opening, size } => {
+                (self.record(number, holds, opening)?, size)
+            }
             Found::Frame { kind: Kind::Header, holds, size, .. } => (self.header(holds)?, size),
             Found::Frame { kind: Kind::End, size, .. } => (Item::End, size),
             Found::Blank => return Err(self.damaged("nothing is there")),
@@ -75,9 +78,16 @@ impl Reader {
         Ok(Some(item))
     }
 
-    fn record(&self, seq: u64, bytes: &[u8]) -> Result<Item, ReadError> {
+    fn record(&self, seq: u64, bytes: &[u8], opening: Option<&[u8]>) -> Result<Item, ReadError> {
         let id = DecisionId { stream: self.segment.id.stream, seq };
-        SealedRecord::read(id, bytes.to_vec()).map(Item::Record).map_err(|error| self.damaged(&error.to_string()))
+        let record = SealedRecord::read(id, bytes.to_vec(), opening.map(<[u8]>::to_vec));
+        let place = opening.map(|_| self.at + (FRAME_HEADER + OPENING_HEADER) as u64);
+        record.map(|record| Item::Record(record, place)).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    /// The segment that it reads.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
     }
 
     fn header(&self, bytes: &[u8]) -> Result<Item, ReadError> {

@@ -161,7 +161,7 @@ impl Scan {
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match look(rest, &seed) {
-                Found::Frame { kind, number, holds, size } => {
+                Found::Frame { kind, number, holds, size, .. } => {
                     self.frame(kind, number, holds);
                     at += size;
                     if kind == Kind::End {

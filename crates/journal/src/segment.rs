@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use magistrate_model::Instant;
 
-use crate::format::{SEGMENT_HEADER, SegmentId};
+use crate::format::{OVERWRITTEN, SEGMENT_HEADER, SegmentId};
 
 /// Zeros written at a time.
 const BLOCK: usize = 1 << 20;
@@ -68,6 +68,11 @@ impl Segment {
         #[cfg(test)]
         self.faults.on_write()?;
         self.file.write_all_at(bytes, at)
+    }
+
+    /// Overwrites an opening.
+    pub(crate) fn overwrite(&self, at: u64, length: usize) -> io::Result<()> {
+        self.write(at, &vec![OVERWRITTEN; length])
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {

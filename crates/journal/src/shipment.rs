@@ -53,7 +53,7 @@ impl Shipment {
     }
 
     pub(crate) fn push(&mut self, record: SealedRecord) {
-        self.bytes += record.bytes.len();
+        self.bytes += record.bytes.len() + record.opening.as_ref().map_or(0, Vec::len);
         self.records.push(record);
     }
 }

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::format::SEGMENT_HEADER;
 use crate::open::Unshipped;
+use crate::openings::Openings;
 use crate::reader::{Item, ReadError, Reader};
 use crate::recover::{Backlog, Extent, Left};
 use crate::sealing::{Sealing, Seals};
@@ -47,6 +48,7 @@ pub struct Shipper<S> {
     /// go once a checkpoint covers them.
     done: Vec<(u32, u64)>,
     cleared: Vec<Backlog>,
+    openings: Openings,
     /// The last record of the running stream that was read.
     read: u64,
     /// The segment that holds the newest header, or an earlier one. It stays: the next run finds there how the chain ended.
@@ -67,6 +69,7 @@ impl<S: Sink> Shipper<S> {
             seals,
             done: Vec::new(),
             cleared: Vec::new(),
+            openings: Openings::default(),
             read: 0,
             headed: 0,
             again: None,
@@ -268,6 +271,7 @@ impl<S: Sink> Shipper<S> {
         let gone: Vec<(u32, u64)> = self.done.extract_if(.., |done| can_go(done)).collect();
         gone.into_iter().for_each(|(number, _)| self.shared.release(number));
         self.cleared.drain(..).for_each(|backlog| clear(&backlog, &self.shared));
+        self.openings.overwrite(covered, &self.shared);
     }
 
     fn read_live(&mut self) -> Result<(), ReadError> {
@@ -278,8 +282,9 @@ impl<S: Sink> Shipper<S> {
                     self.again = self.again.filter(|again| end < *again);
                     break;
                 }
-                Some(Item::Record(record)) => {
+                Some(Item::Record(record, opening)) => {
                     self.read = record.id.seq;
+                    self.openings.note(self.live.segment(), opening, &record, true);
                     self.seals.take(&record);
                     self.shipment.push(record);
                 }
@@ -307,7 +312,10 @@ impl<S: Sink> Shipper<S> {
         while let Some((reader, to)) = self.extents.front_mut() {
             match reader.next(*to)? {
                 None => drop(self.extents.pop_front()),
-                Some(Item::Record(record)) => self.shipment.push(record),
+                Some(Item::Record(record, opening)) => {
+                    self.openings.note(reader.segment(), opening, &record, false);
+                    self.shipment.push(record);
+                }
                 Some(Item::Header(header)) => self.shipment.headers.push(header),
                 Some(Item::End) => {}
             }
@@ -354,6 +362,7 @@ impl<S: Sink> Shipper<S> {
         self.again = Some(self.shared.end());
         (self.shipment, self.read) = (Shipment::default(), 0);
         self.done.clear();
+        self.openings.forget();
         self.extents.clear();
         self.arrived = 0;
         for backlog in self.cleared.drain(..).rev() {

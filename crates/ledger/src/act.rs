@@ -10,6 +10,7 @@ use crate::leaf;
 use crate::record::InvalidRecord;
 use crate::refused::{self, RefusedCall};
 use crate::retention::SignedExpiry;
+use crate::selection::Selection;
 
 /// Separates acts from every other use of SHA-256.
 const DOMAIN: &[u8] = b"magistrate/act/1";
@@ -92,6 +93,15 @@ pub enum Act {
     },
     /// A call of a known caller was refused.
     Refused(Box<RefusedCall>),
+    /// Private values of decisions were erased.
+    Erasure {
+        /// Of which decisions.
+        of: Selection,
+        /// Why.
+        reason: String,
+        /// Of how many.
+        decisions: u64,
+    },
 }
 
 /// An act as it is stored: its bytes are hashed and never encoded again.
@@ -115,6 +125,7 @@ impl Act {
             Self::Refusal { .. } => "refusal",
             Self::Hold { .. } => "hold",
             Self::Refused(_) => "refused",
+            Self::Erasure { .. } => "erasure",
         }
     }
 
@@ -137,6 +148,10 @@ impl Act {
                 out.str(reason)?.bool(*released)?;
             }
             Self::Refused(call) => call.put(out.array(refused::LENGTH)?.u8(6)?)?,
+            Self::Erasure { of, reason, decisions } => {
+                of.put(out.array(7)?.u8(5)?)?;
+                out.str(reason)?.u64(*decisions)?;
+            }
         }
         Ok(())
     }
@@ -162,6 +177,10 @@ impl Act {
                 released: input.bool()?,
             }),
             (6, Some(refused::LENGTH)) => Ok(Self::Refused(Box::new(RefusedCall::take(input)?))),
+            (5, Some(7)) => {
+                let of = Selection::take(input)?;
+                Ok(Self::Erasure { of, reason: text(input)?, decisions: input.u64()? })
+            }
             _ => Err(cbor::refused("an act of a kind that is not known")),
         }
     }
@@ -251,6 +270,11 @@ mod tests {
         }))
     }
 
+    fn selection() -> Selection {
+        let (principal, since) = (Some("User::\"ana\"".to_owned()), Instant::from_micros(5).ok());
+        Selection { principal, resource: None, since, until: None }
+    }
+
     fn acts() -> Vec<Act> {
         let (first, last) = (Instant::from_micros(3).unwrap(), Instant::from_micros(4).unwrap());
         vec![
@@ -262,6 +286,7 @@ mod tests {
             hold(None, true),
             refused(Some("::1"), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }),
             refused(None, Asked::default()),
+            Act::Erasure { of: selection(), reason: "ticket 7".to_owned(), decisions: 2 },
         ]
     }
 
@@ -293,6 +318,20 @@ mod tests {
         assert!(matches!(record(access(LONGEST + 1)).seal(), Err(InvalidRecord::Format(_))));
     }
 
+    #[test]
+    fn selection_covers_what_fits_every_part_of_it() {
+        let at = |micros| Instant::from_micros(micros).unwrap();
+        let ana = "User::\"ana\"";
+        let until = Selection { until: Some(at(7)), ..selection() };
+        for (covered, principal, micros) in
+            [(true, ana, 5), (true, ana, 6), (false, ana, 4), (false, ana, 7), (false, "x", 5)]
+        {
+            assert_eq!(until.covers(principal, "r", at(micros)), covered, "{principal} {micros}");
+        }
+        let resource = Selection { resource: Some("r".to_owned()), ..Selection::default() };
+        assert!(resource.covers(ana, "r", at(0)) && !resource.covers(ana, "q", at(0)));
+    }
+
     /// The bytes of version 1 stay what they are: a change here breaks every stored log.
     #[test]
     fn format_version_1_does_not_change() {
@@ -306,6 +345,7 @@ mod tests {
             "cb1224a4730c",
             "6cd05e96d0b1",
             "f18dc107534b",
+            "e4bb606e9be0",
         ];
         assert_eq!(leaves, expected);
     }

@@ -145,7 +145,7 @@ fn record_within(input: &mut In<'_>, levels: usize) -> Result<Record, Error> {
     entries.collect()
 }
 
-fn put_value(out: &mut Out<'_>, value: &Value) -> Encoded {
+pub(crate) fn put_value(out: &mut Out<'_>, value: &Value) -> Encoded {
     match value {
         Value::Bool(it) => out.bool(*it).map(drop),
         Value::Long(it) => out.i64(*it).map(drop),
@@ -158,6 +158,11 @@ fn put_value(out: &mut Out<'_>, value: &Value) -> Encoded {
         Value::Set(items) => put_all(out.tag(SET)?, items.iter(), put_value),
         Value::Record(it) => put_record(out, it),
     }
+}
+
+/// A value that nothing is around.
+pub(crate) fn top_value(input: &mut In<'_>) -> Result<Value, Error> {
+    value(input, MAX_DEPTH)
 }
 
 fn value(input: &mut In<'_>, levels: usize) -> Result<Value, Error> {

@@ -9,6 +9,7 @@ use magistrate_model::{
 use minicbor::decode::Error;
 use sha2::{Digest as _, Sha256};
 
+use crate::private::{self, Committed};
 use crate::record::IndexColumns;
 
 use crate::cbor::{
@@ -42,8 +43,11 @@ pub struct DecisionRecord {
     pub entities_digest: Digest,
     /// What was answered.
     pub verdict: Verdict,
+    /// Commitments to the values that were kept private, by path. They stand in the record, the values beside it.
+    pub private: Vec<Committed>,
 }
 
+/// Fields of versions 1 and 2; one more where values are private.
 const FIELDS: u64 = 27;
 
 impl DecisionRecord {
@@ -61,19 +65,28 @@ impl DecisionRecord {
             missing: facts.missing.clone(),
             entities_digest: entities_digest(facts.entities.iter().map(AsRef::as_ref)),
             verdict: Verdict { explanation: None, ..verdict.clone() },
+            private: Vec::new(),
         }
     }
 
     /// The lowest version of the format that can tell all of it.
     pub(crate) fn version(&self) -> u8 {
-        if is_known(&self.query.caller) { 2 } else { 1 }
+        match (self.private.is_empty(), is_known(&self.query.caller)) {
+            (false, _) => 3,
+            (true, true) => 2,
+            (true, false) => 1,
+        }
     }
 
     pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
-        out.map(FIELDS)?;
+        out.map(if self.private.is_empty() { FIELDS } else { FIELDS + 1 })?;
         self.put_query(out)?;
         self.put_facts(out)?;
-        self.put_verdict(out)
+        self.put_verdict(out)?;
+        match self.private.is_empty() {
+            true => Ok(()),
+            false => put_all(out.u8(27)?, self.private.iter(), put_committed),
+        }
     }
 
     fn put_query(&self, out: &mut Out<'_>) -> Encoded {
@@ -124,9 +137,7 @@ impl DecisionRecord {
 
     /// Reads only what stores index, and passes over the rest.
     pub(crate) fn skim(input: &mut In<'_>) -> Result<IndexColumns, Error> {
-        if input.map()? != Some(FIELDS) {
-            return Err(refused(format_args!("a decision has {FIELDS} fields")));
-        }
+        take_fields(input)?;
         let principal = skipping_to(input, 0, indexed::PRINCIPAL, cbor::named_entity)?.to_string();
         let action = skipping_to(input, 1, indexed::ACTION, cbor::uid)?.to_string();
         let resource = skipping_to(input, 2, indexed::RESOURCE, cbor::named_entity)?.to_string();
@@ -144,11 +155,9 @@ impl DecisionRecord {
     }
 
     pub(crate) fn take(input: &mut In<'_>) -> Result<Self, Error> {
-        if input.map()? != Some(FIELDS) {
-            return Err(refused(format_args!("a decision has {FIELDS} fields")));
-        }
+        let is_private = take_fields(input)?;
         let query = take_query(input)?;
-        Ok(Self {
+        let record = Self {
             query,
             instant: field(input, 9, cbor::instant)?,
             roles: field(input, 10, cbor::uids)?,
@@ -159,7 +168,12 @@ impl DecisionRecord {
             missing: field(input, 15, |input| optional(input, take_missing))?,
             entities_digest: field(input, 16, cbor::digest)?,
             verdict: take_verdict(input)?,
-        })
+            private: if is_private { field(input, 27, take_private)? } else { Vec::new() },
+        };
+        match private::are_empty(&record) {
+            true => Ok(record),
+            false => Err(refused("a value stands beside the commitment to it")),
+        }
     }
 }
 
@@ -183,6 +197,32 @@ pub(crate) fn entities_digest<'a>(entities: impl Iterator<Item = &'a EntityData>
         hash.update(bytes);
     }
     Digest::new(hash.finalize().into())
+}
+
+/// Whether the body has the field that commitments are in.
+fn take_fields(input: &mut In<'_>) -> Result<bool, Error> {
+    match input.map()? {
+        Some(FIELDS) => Ok(false),
+        Some(fields) if fields == FIELDS + 1 => Ok(true),
+        Some(_) | None => Err(refused(format_args!("a decision has {FIELDS} fields, or one more"))),
+    }
+}
+
+fn put_committed(out: &mut Out<'_>, committed: &Committed) -> Encoded {
+    put_digest(out.array(2)?.str(&committed.path.to_string())?, &committed.commitment)
+}
+
+/// At least one, by path, each path once.
+fn take_private(input: &mut In<'_>) -> Result<Vec<Committed>, Error> {
+    let private = all(input, |input| {
+        expect_array(input, 2)?;
+        Ok(Committed { path: parsed(input)?, commitment: cbor::digest(input)? })
+    })?;
+    let ascends = private.iter().zip(private.iter().skip(1)).all(|(one, next)| one.path < next.path);
+    match !private.is_empty() && ascends {
+        true => Ok(private),
+        false => Err(refused("commitments are in the order of their paths")),
+    }
 }
 
 fn field<T>(input: &mut In<'_>, key: u8, take: impl FnOnce(&mut In<'_>) -> Result<T, Error>) -> Result<T, Error> {

@@ -13,12 +13,14 @@ pub mod lineage;
 mod log;
 mod merkle;
 mod note;
+mod private;
 pub mod proof;
 mod record;
 mod refused;
 mod retention;
 mod room;
 mod sealer;
+mod selection;
 mod sequencer;
 mod sink;
 mod stored;
@@ -34,11 +36,16 @@ pub use leaf::leaf;
 pub use log::{ActColumns, Entry, EntryColumns, LogId, StoredAct, StoredEntry};
 pub use merkle::{Path, Run, Subtree, Tree, is_consistent, is_included};
 pub use note::{Checkpoint, InvalidKey, InvalidNote, NoteSigner, NoteVerifier, SignedCheckpoint, open_note, read_note};
+pub use private::{
+    Committed, InvalidOpening, InvalidPrivateField, InvalidPrivatePath, Opened, OpenedValues, PrivateFields,
+    PrivatePath,
+};
 pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, SealedRecord};
 pub use refused::{Asked, RefusedCall};
 pub use retention::{Expiry, Places, SignedExpiry};
 pub use room::{Promise, Room};
 pub use sealer::{Sealer, origin};
+pub use selection::Selection;
 pub use sequencer::{LogBatch, NotResumed, Sequencer, resume, runs_of};
 pub use sink::{Append, CommitFailed, Durable, Sink};
 pub use stored::{CheckpointColumns, DamagedDecision, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader};

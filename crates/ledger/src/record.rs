@@ -6,11 +6,12 @@ use minicbor::decode::{Decoder, Error};
 use crate::cbor::{self, Encoded, In, Out, expect_key, parsed, put_instant, refused};
 use crate::decision::DecisionRecord;
 use crate::leaf::leaf;
+use crate::private::{InvalidOpening, OpenedValues, PrivateFields, PrivatePath, Salt, restore, seal_away};
 use crate::stream::{DecisionId, StreamId};
 
-/// The newest version of the record format: 2 tells a caller's key and trace. A record is written in the lowest version
-/// that can tell all of it, and a reader refuses versions it does not know.
-const VERSION: u8 = 2;
+/// The newest version of the record format: 2 tells a caller's key and trace, 3 holds commitments to private values. A record
+/// is written in the lowest version that can tell all of it, and a reader refuses versions it does not know.
+const VERSION: u8 = 3;
 /// Fields of the envelope.
 const FIELDS: u64 = 8;
 /// The kind of a decision record.
@@ -27,6 +28,7 @@ pub struct Draft {
     index: IndexColumns,
     recorded_at: Instant,
     class: DurabilityClass,
+    opening: Option<Vec<u8>>,
 }
 
 /// The columns a store indexes, derived from the record.
@@ -63,13 +65,32 @@ impl IndexColumns {
 impl Draft {
     /// Encodes the record of a verdict, all but its envelope.
     pub fn decision(question: &Question, verdict: &Verdict) -> Self {
-        let record = DecisionRecord::of(question, verdict);
+        Self::of(&DecisionRecord::of(question, verdict), None)
+    }
+
+    /// The same, with commitments in the place of private values; `nonce` gives 16 fresh random bytes a call.
+    pub fn keeping_private(
+        question: &Question,
+        verdict: &Verdict,
+        fields: &PrivateFields,
+        nonce: impl Fn() -> Nonce,
+    ) -> Self {
+        let mut record = DecisionRecord::of(question, verdict);
+        let opening = match fields.is_empty() {
+            true => None,
+            false => seal_away(&mut record, fields, || salt(nonce(), nonce())),
+        };
+        Self::of(&record, opening.map(|opening| opening.encode()))
+    }
+
+    fn of(record: &DecisionRecord, opening: Option<Vec<u8>>) -> Self {
         Self {
             version: record.version(),
             body: cbor::encode(|out| record.put(out)),
-            index: IndexColumns::of(&record),
+            index: IndexColumns::of(record),
             recorded_at: record.instant,
-            class: verdict.class,
+            class: record.verdict.class,
+            opening,
         }
     }
 
@@ -93,7 +114,8 @@ impl Draft {
     pub(crate) fn seal(self, id: DecisionId, nonce: Nonce) -> SealedRecord {
         let bytes = cbor::encode(|out| self.put(out, id, nonce));
         let leaf = leaf(id.stream, id.seq, &bytes);
-        SealedRecord { id, leaf, bytes, class: self.class, recorded_at: self.recorded_at, index: self.index }
+        let Self { class, recorded_at, index, opening, .. } = self;
+        SealedRecord { id, leaf, bytes, class, recorded_at, index, opening }
     }
 
     fn put(&self, out: &mut Out<'_>, id: DecisionId, nonce: Nonce) -> Encoded {
@@ -122,18 +144,21 @@ pub struct SealedRecord {
     pub recorded_at: Instant,
     /// What stores index.
     pub index: IndexColumns,
+    /// The values that the record commits to, where there are any and they were not erased: kept beside the record, and no
+    /// part of what is sealed.
+    pub opening: Option<Vec<u8>>,
 }
 
 impl SealedRecord {
     /// Takes up again what was sealed before, found at `id`. Only what stores index is read: whoever wants to know whether
-    /// the record is one decodes it.
-    pub fn read(id: DecisionId, bytes: Vec<u8>) -> Result<Self, InvalidRecord> {
+    /// the record is one, and the opening its own, decodes them.
+    pub fn read(id: DecisionId, bytes: Vec<u8>, opening: Option<Vec<u8>>) -> Result<Self, InvalidRecord> {
         let skimmed = skim(&mut Decoder::new(&bytes)).map_err(|e| InvalidRecord::Format(e.to_string()))?;
         let (found, recorded_at, class, index) = skimmed;
         if found != id {
             return Err(InvalidRecord::Misplaced { expected: id, found });
         }
-        Ok(Self { id, leaf: leaf(id.stream, id.seq, &bytes), bytes, class, recorded_at, index })
+        Ok(Self { id, leaf: leaf(id.stream, id.seq, &bytes), bytes, class, recorded_at, index, opening })
     }
 }
 
@@ -174,10 +199,13 @@ pub struct RecordedDecision {
     pub recorded_at: Instant,
     /// What was asked, known and answered.
     pub record: DecisionRecord,
+    /// Where values lack that the record commits to: they were erased, or are not told here.
+    pub erased: Vec<PrivatePath>,
 }
 
 impl RecordedDecision {
-    /// Reads a record found at `id`, refusing anything but its one canonical form.
+    /// Reads a record found at `id`, refusing anything but its one canonical form. The values that it commits to are not
+    /// there until it is opened.
     pub fn decode(id: DecisionId, bytes: &[u8]) -> Result<Self, InvalidRecord> {
         let (decoded, nonce) = take(&mut Decoder::new(bytes)).map_err(|e| InvalidRecord::Format(e.to_string()))?;
         if decoded.id != id {
@@ -189,14 +217,15 @@ impl RecordedDecision {
         }
     }
 
+    /// Puts the values of an opening where they belong, if they are those that the record commits to.
+    pub fn open(mut self, opening: &[u8]) -> Result<Self, InvalidOpening> {
+        restore(&mut self.record, &OpenedValues::decode(opening)?)?;
+        self.erased = Vec::new();
+        Ok(self)
+    }
+
     fn encode(&self, nonce: Nonce) -> Vec<u8> {
-        let draft = Draft {
-            version: self.record.version(),
-            body: cbor::encode(|out| self.record.put(out)),
-            index: IndexColumns::of(&self.record),
-            recorded_at: self.recorded_at,
-            class: self.class,
-        };
+        let draft = Draft { recorded_at: self.recorded_at, class: self.class, ..Draft::of(&self.record, None) };
         draft.seal(self.id, nonce).bytes
     }
 }
@@ -204,7 +233,14 @@ impl RecordedDecision {
 fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
     let (id, recorded_at, class, nonce) = take_envelope(input)?;
     let record = DecisionRecord::take(input)?;
-    Ok((RecordedDecision { id, leaf: Digest::ZERO, class, recorded_at, record }, nonce))
+    let erased = record.private.iter().map(|it| it.path.clone()).collect();
+    Ok((RecordedDecision { id, leaf: Digest::ZERO, class, recorded_at, record, erased }, nonce))
+}
+
+/// Whether bytes say that they are a record with commitments to private values.
+pub(crate) fn holds_commitments(bytes: &[u8]) -> bool {
+    let mut input = Decoder::new(bytes);
+    input.map().is_ok() && expect_key(&mut input, 0).is_ok() && input.u8().is_ok_and(|version| version >= 3)
 }
 
 /// Place, instant, class and nonce; the body follows.
@@ -233,6 +269,12 @@ fn take_envelope(input: &mut In<'_>) -> Result<(DecisionId, Instant, DurabilityC
     let nonce = sixteen(input.bytes()?)?;
     expect_key(input, 7)?;
     Ok((id, recorded_at, class, nonce))
+}
+
+fn salt(one: Nonce, other: Nonce) -> Salt {
+    let mut salt = [0; 32];
+    salt.iter_mut().zip(one.into_iter().chain(other)).for_each(|(to, from)| *to = from);
+    salt
 }
 
 fn sixteen(bytes: &[u8]) -> Result<[u8; 16], Error> {

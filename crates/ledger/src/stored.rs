@@ -2,6 +2,7 @@
 
 use crate::header::SealedHeader;
 use crate::note::read_note;
+use crate::private::InvalidOpening;
 use crate::record::{IndexColumns, InvalidRecord, RecordedDecision};
 use crate::stream::{DecisionId, StreamId};
 
@@ -34,6 +35,8 @@ pub struct StoredDecision {
     pub request_id: Option<String>,
     /// The record.
     pub body: Vec<u8>,
+    /// The values that the record commits to, from beside it; none where it commits to none, or they were erased.
+    pub opening: Option<Vec<u8>>,
 }
 
 /// The columns of a stored header. `header` is what counts; all others are derived from it.
@@ -162,8 +165,15 @@ impl StoredDecision {
             ("request_id", self.request_id == said.request_id),
         ];
         match columns.iter().find(|(_, agrees)| !agrees) {
-            None => Ok(decoded),
+            None => self.open(decoded).map_err(|why| damaged(format!("its opening does not fit: {why}"))),
             Some((column, _)) => Err(damaged(format!("the column `{column}` does not say what the record says"))),
+        }
+    }
+
+    fn open(&self, decoded: RecordedDecision) -> Result<RecordedDecision, InvalidOpening> {
+        match &self.opening {
+            Some(opening) => decoded.open(opening),
+            None => Ok(decoded),
         }
     }
 

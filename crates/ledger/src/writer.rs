@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use magistrate_model::{Digest, DurabilityClass};
+use magistrate_model::{Digest, DurabilityClass, Question, Verdict};
 
 use crate::header::SealedHeader;
+use crate::private::PrivateFields;
 use crate::record::{Draft, Nonce, SealedRecord};
 use crate::room::Room;
 use crate::sink::{Append, CommitFailed, Durable};
@@ -83,6 +84,7 @@ pub struct Writer {
     stream: StreamId,
     room: Arc<Room>,
     nonce: fn() -> Nonce,
+    private: PrivateFields,
     /// INVARIANT: numbers are given, and bytes appended, in one go: what comes first has the lower number.
     end: Mutex<End>,
 }
@@ -97,7 +99,19 @@ impl Writer {
     /// A writer of a stream that has no records yet, to a journal that has this room; `nonce` gives 16 fresh random bytes
     /// a call.
     pub fn new(journal: impl Append, room: Arc<Room>, stream: StreamId, nonce: fn() -> Nonce) -> Self {
-        Self { stream, room, nonce, end: Mutex::new(End { journal: Box::new(journal), next: 1 }) }
+        let end = Mutex::new(End { journal: Box::new(journal), next: 1 });
+        Self { stream, room, nonce, private: PrivateFields::default(), end }
+    }
+
+    /// The same, with these values beside the records instead of in them.
+    #[must_use]
+    pub fn keeping_private(self, private: PrivateFields) -> Self {
+        Self { private, ..self }
+    }
+
+    /// The draft of a verdict's record.
+    pub fn draft(&self, question: &Question, verdict: &Verdict) -> Draft {
+        Draft::keeping_private(question, verdict, &self.private, self.nonce)
     }
 
     /// The stream it writes.

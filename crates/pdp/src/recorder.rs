@@ -177,7 +177,7 @@ impl Slot {
         if answers.is_empty() {
             return Ok(Vec::new());
         }
-        let drafts = answers.iter().map(|(question, verdict)| Draft::decision(question, verdict)).collect();
+        let drafts = answers.iter().map(|(question, verdict)| ledger.writer.draft(question, verdict)).collect();
         let appended = ledger.append(drafts, now);
         drop(promise);
         let receipts = match appended? {

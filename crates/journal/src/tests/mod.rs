@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::*;
 
 mod appending;
+mod openings;
 mod recovering;
 mod sealing;
 mod shipping;

@@ -4,7 +4,7 @@ use super::*;
 use crate::format::frame_size;
 
 /// Ships everything that lies in a directory, by a new run.
-async fn shipped(dir: &Path) -> (MemorySink, Vec<Left>) {
+pub(super) async fn shipped(dir: &Path) -> (MemorySink, Vec<Left>) {
     let mut running = Running::open(dir);
     let store = MemorySink::default();
     assert!(running.shipper(&store).finish().await);

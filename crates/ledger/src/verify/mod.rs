@@ -7,6 +7,7 @@
 use std::fmt;
 
 mod enrolled;
+mod erased;
 mod expired;
 mod log;
 mod stream;
@@ -15,6 +16,7 @@ mod tests;
 mod trusted;
 
 pub use enrolled::{Enrolled, Enrolment};
+pub use erased::{Erasures, GoneValues};
 pub use expired::{Expired, ExpiredPlaces};
 pub use log::{LogVerifier, VerifiedLog};
 pub use stream::{StreamVerifier, Verified};
@@ -39,6 +41,8 @@ pub enum Kind {
     Expired,
     /// Records that a later run says were gone when it began: acknowledged at class `process`, and lost in a crash.
     LostInCrash,
+    /// Private values that a record commits to are not there.
+    Erased,
     /// Records and headers that no checkpoint covers yet.
     NotCovered,
     /// A stream that neither goes on nor ended, and that no later one tells of.
@@ -51,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, the worst first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::Altered,
         Self::Reordered,
@@ -60,6 +64,7 @@ impl Kind {
         Self::Untrusted,
         Self::Expired,
         Self::LostInCrash,
+        Self::Erased,
         Self::NotCovered,
         Self::Silent,
         Self::NotPinned,
@@ -77,6 +82,7 @@ impl Kind {
             Self::Untrusted => "untrusted",
             Self::Expired => "expired",
             Self::LostInCrash => "lost_in_crash",
+            Self::Erased => "erased",
             Self::NotCovered => "not_covered",
             Self::Silent => "silent",
             Self::NotPinned => "not_pinned",
@@ -90,6 +96,7 @@ impl Kind {
             Self::Missing | Self::Altered | Self::Reordered | Self::Forked | Self::RolledBack | Self::Untrusted => true,
             Self::Expired
             | Self::LostInCrash
+            | Self::Erased
             | Self::NotCovered
             | Self::Silent
             | Self::NotPinned

@@ -1,9 +1,11 @@
 //! Verifying one stream.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use magistrate_model::{Digest, Instant, Span};
 
+use super::erased::{Erasures, GoneValues};
 use super::expired::ExpiredPlaces;
 use super::{Finding, Kind, Trusted};
 use crate::header::{LeftStream, Opening, Says, SealedHeader};
@@ -41,6 +43,7 @@ pub struct StreamVerifier {
     /// What retention took out, and how much of it was passed over.
     expired: ExpiredPlaces,
     passed: u64,
+    gone: GoneValues,
     findings: Vec<Finding>,
 }
 
@@ -62,6 +65,7 @@ impl StreamVerifier {
             told: Tree::default(),
             expired: ExpiredPlaces::default(),
             passed: 0,
+            gone: GoneValues::default(),
             findings: Vec::new(),
         };
         verifier.chain(stored);
@@ -92,6 +96,11 @@ impl StreamVerifier {
             Says::Opens(opening) => Some((opening, first.header.made_at)),
             Says::Continues | Says::Closes => None,
         })
+    }
+
+    /// Takes what acts say was erased; before any record.
+    pub fn erasures(&mut self, erasures: Arc<Erasures>) {
+        self.gone = GoneValues::under(erasures);
     }
 
     /// Takes what a later run says of how this one ended; before any record.
@@ -173,7 +182,8 @@ impl StreamVerifier {
     /// Takes the next record by place, as a store keeps it: it must be its one canonical form, and its columns must say what
     /// it says.
     pub fn record(&mut self, row: &StoredDecision) {
-        let read = row.decode().map(|decision| decision.leaf).map_err(|damaged| {
+        let read = row.decode().inspect(|decision| self.gone.take(decision));
+        let read = read.map(|decision| decision.leaf).map_err(|damaged| {
             let kind = match row.misplaced() {
                 Some(InvalidRecord::Misplaced { .. }) => Kind::Reordered,
                 Some(InvalidRecord::Format(_) | InvalidRecord::NotCanonical) | None => Kind::Altered,
@@ -184,10 +194,13 @@ impl StreamVerifier {
     }
 
     /// Takes the next record by place, of which there are its bytes alone. That they are those that were sealed is what
-    /// headers tell; they are read as far as stores index them.
-    pub fn bytes(&mut self, seq: u64, bytes: Vec<u8>) {
+    /// headers tell; they are read as far as stores index them. An opening that is there must be the record's.
+    pub fn bytes(&mut self, seq: u64, bytes: Vec<u8>, opening: Option<&[u8]>) {
         let id = DecisionId { stream: self.stream, seq };
-        let read = SealedRecord::read(id, bytes).map(|record| record.leaf).map_err(|why| {
+        if let Err(why) = self.gone.unless_opened(id, &bytes, opening) {
+            self.find(Kind::Altered, id.to_string(), 1, why);
+        }
+        let read = SealedRecord::read(id, bytes, None).map(|record| record.leaf).map_err(|why| {
             let kind = match why {
                 InvalidRecord::Misplaced { .. } => Kind::Reordered,
                 InvalidRecord::Format(_) | InvalidRecord::NotCanonical => Kind::Altered,
@@ -303,6 +316,7 @@ impl StreamVerifier {
             );
             self.find(Kind::NotCovered, at, uncovered, why);
         }
+        self.findings.extend(self.gone.finding(self.stream));
         let last = self.headers.last().map(|last| &last.header);
         let ended = last.is_some_and(|last| last.says == Says::Closes) || self.left.is_some();
         let silent = last.is_none_or(|last| now.since(last.made_at) > SILENT_AFTER);
@@ -322,6 +336,7 @@ impl StreamVerifier {
             records: self.records,
             headers: self.headers.len() as u64,
             covered: self.covered,
+            gone: self.gone,
             findings: self.findings,
         }
     }
@@ -377,6 +392,8 @@ pub struct Verified {
     pub headers: u64,
     /// How many of them checkpoints cover.
     pub covered: u64,
+    /// The private values that are not there.
+    pub gone: GoneValues,
     /// What was found, in the order it was.
     pub findings: Vec<Finding>,
 }

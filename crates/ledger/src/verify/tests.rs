@@ -13,7 +13,7 @@ use crate::{Draft, SealedHeader, Tree};
 
 mod expired;
 
-const STREAM: StreamId = StreamId::new([7; 16]);
+pub(super) const STREAM: StreamId = StreamId::new([7; 16]);
 
 /// A history as a store keeps it.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ struct Stored {
     last_place: u64,
 }
 
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::from_micros(1_780_315_200_000_000).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn record(seq: u64, text: &str) -> SealedRecord {
     Draft::decision(&question, &verdict).seal(DecisionId { stream: STREAM, seq }, [u8::try_from(seq).unwrap(); 16])
 }
 
-fn row(record: &SealedRecord) -> StoredDecision {
+pub(super) fn row(record: &SealedRecord) -> StoredDecision {
     StoredDecision {
         day: record.recorded_at.day(),
         stream: record.id.stream.as_bytes().to_vec(),
@@ -57,6 +57,7 @@ fn row(record: &SealedRecord) -> StoredDecision {
         cause: record.index.cause.to_owned(),
         request_id: record.index.request_id.clone(),
         body: record.bytes.clone(),
+        opening: record.opening.clone(),
     }
 }
 

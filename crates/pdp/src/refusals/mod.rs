@@ -247,7 +247,7 @@ fn count_of(act: &Act) -> u64 {
     match act {
         Act::Refusal { count, .. } => *count,
         Act::Refused(_) => 1,
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => 0,
+        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => 0,
     }
 }
 

@@ -47,7 +47,9 @@ fn told(acts: &[(Instant, Act)]) -> BTreeMap<String, u64> {
         let name = match act {
             Act::Refusal { cause, source, .. } => format!("{cause} from {source}"),
             Act::Refused(call) => format!("{} of {}", call.cause, call.caller),
-            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => panic!("{act:?}"),
+            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => {
+                panic!("{act:?}")
+            }
         };
         *told.entry(name).or_default() += count_of(act);
     }
@@ -75,7 +77,12 @@ fn refusals_of_a_caller_stand_alone_up_to_the_quota() {
     assert_eq!(told(&acts), expected);
     let summary = acts.iter().find_map(|(_, act)| match act {
         Act::Refusal { first, last, .. } => Some((*first, *last)),
-        Act::Refused(_) | Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => None,
+        Act::Refused(_)
+        | Act::Access { .. }
+        | Act::Enrolment { .. }
+        | Act::Retention(_)
+        | Act::Hold { .. }
+        | Act::Erasure { .. } => None,
     });
     assert_eq!(summary, Some((at(2), at(4))));
     tell(&lane, Reason::NotReady, Some(&one), 59);

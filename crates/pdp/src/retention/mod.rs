@@ -88,8 +88,11 @@ pub type HoldRow<'a> = (&'a str, i64, Option<i64>, bool);
 pub fn hold_of(act: &SealedAct) -> Result<HoldRow<'_>, LogError> {
     match &act.record.act {
         Act::Hold { name, first, last, released, .. } => Ok((name, *first, *last, *released)),
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Refusal { .. } | Act::Refused(_) => {
-            Err(LogError::Refused("this act holds no days".to_owned()))
-        }
+        Act::Access { .. }
+        | Act::Enrolment { .. }
+        | Act::Retention(_)
+        | Act::Refusal { .. }
+        | Act::Refused(_)
+        | Act::Erasure { .. } => Err(LogError::Refused("this act holds no days".to_owned())),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
-use magistrate_ledger::{Act, ActRecord, Asked, RefusedCall, SignedExpiry, StoredAct};
+use magistrate_ledger::{Act, ActRecord, Asked, RefusedCall, Selection, SignedExpiry, StoredAct};
 use magistrate_model::Instant;
 use magistrate_pdp::Unlogged as _;
 use serde_json::{Value as Json, json};
@@ -68,7 +68,7 @@ fn cause_of(act: &Act) -> Option<&str> {
     match act {
         Act::Refusal { cause, .. } => Some(cause),
         Act::Refused(call) => Some(&call.cause),
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => None,
+        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => None,
     }
 }
 
@@ -76,7 +76,7 @@ fn caller_of(act: &Act) -> Option<&str> {
     match act {
         Act::Refusal { source, .. } => source.strip_prefix("key:"),
         Act::Refused(call) => Some(call.caller.as_str()),
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } => None,
+        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => None,
     }
 }
 
@@ -107,6 +107,9 @@ fn what(act: &Act) -> String {
             format!("{cause} from {source}: {count}, from {first} to {last}")
         }
         Act::Refused(call) => refused(call),
+        Act::Erasure { of, reason, decisions } => {
+            format!("the private values of {decisions} decisions were erased, {}: {reason}", words(of))
+        }
     }
 }
 
@@ -132,6 +135,18 @@ fn json(act: &ActRecord) -> Json {
     json
 }
 
+/// A selection in words.
+fn words(of: &Selection) -> String {
+    let Selection { principal, resource, since, until } = of;
+    let parts = [
+        principal.as_ref().map(|it| format!("of {it}")),
+        resource.as_ref().map(|it| format!("on {it}")),
+        since.map(|it| format!("since {it}")),
+        until.map(|it| format!("before {it}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// What programs want to know of an act, word by word.
 fn details(act: &Act) -> Json {
     match act {
@@ -145,6 +160,10 @@ fn details(act: &Act) -> Json {
         Act::Refusal { cause, source, count, first, last } => json!({
             "cause": cause, "source": source, "count": count,
             "first": first.to_string(), "last": last.to_string(),
+        }),
+        Act::Erasure { of, reason, decisions } => json!({
+            "principal": of.principal, "resource": of.resource, "since": of.since.map(|it| it.to_string()),
+            "until": of.until.map(|it| it.to_string()), "reason": reason, "decisions": decisions,
         }),
         Act::Refused(call) => json!({
             "cause": call.cause,

@@ -236,7 +236,7 @@ impl Records for Exported {
         let mut untold = 0;
         each_line(&records_of(&self.dir, stream), |_, line| {
             let RecordLine { seq, record } = serde_json::from_slice(line)?;
-            verifier.bytes(seq, BASE64.decode(record.as_bytes())?);
+            verifier.bytes(seq, BASE64.decode(record.as_bytes())?, None);
             untold += 1;
             if untold == TOLD_EVERY {
                 read(std::mem::take(&mut untold));

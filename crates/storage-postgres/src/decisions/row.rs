@@ -30,5 +30,6 @@ pub(crate) fn stored(row: Row) -> StoredDecision {
         cause,
         request_id,
         body,
+        opening: None,
     }
 }

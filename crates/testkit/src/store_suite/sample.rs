@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use magistrate_ledger::{Draft, Room, SealedRecord, StreamId, Writer};
+use magistrate_ledger::{Draft, PrivateFields, Room, SealedRecord, StreamId, Writer};
 use magistrate_model::{
-    ActionUid, Authorship, Caller, Cause, Change, Channel, Conferred, Digest, DurabilityClass, EntityData, EntityInput,
-    EntityUid, Environment, Facts, Grant, Instant, PolicySet, PolicyText, Query, Question, Record, Revision,
-    ScopeDeclaration, Span, Term, Verdict, json,
+    ActionUid, AttributeName, Authorship, Caller, Cause, Change, Channel, Conferred, Digest, DurabilityClass,
+    EntityData, EntityInput, EntityUid, Environment, Facts, Grant, Instant, PolicySet, PolicyText, Query, Question,
+    Revision, ScopeDeclaration, Span, Term, Value, Verdict, json,
 };
 use serde_json::Value as Json;
 
@@ -110,6 +110,10 @@ pub struct Decided {
     pub grants: &'static [&'static str],
     /// The caller; nobody in particular if it is not told.
     pub caller: Option<Caller>,
+    /// `context.email`, if it is told.
+    pub email: Option<&'static str>,
+    /// The fields that are kept private.
+    pub private: &'static [&'static str],
 }
 
 impl Decided {
@@ -125,12 +129,15 @@ impl Decided {
             request_id: None,
             grants: &[],
             caller: None,
+            email: None,
+            private: &[],
         }
     }
 
     /// The draft of its record.
     pub fn draft(&self) -> Draft {
-        Draft::decision(&self.question(), &self.verdict())
+        let private = PrivateFields::parse(self.private).unwrap();
+        Draft::keeping_private(&self.question(), &self.verdict(), &private, nonce)
     }
 
     fn question(&self) -> Question {
@@ -139,7 +146,11 @@ impl Decided {
                 principal: EntityInput::Reference(uid(self.principal)),
                 action: ActionUid::resolve(self.action, "").unwrap(),
                 resource: EntityInput::Reference(uid(self.resource)),
-                context: Record::new(),
+                context: self
+                    .email
+                    .iter()
+                    .map(|it| (AttributeName::new("email").unwrap(), Value::String((*it).into())))
+                    .collect(),
                 environment: Environment::default(),
                 at_least_revision: None,
                 request_id: self.request_id.map(|id| id.parse().unwrap()),
