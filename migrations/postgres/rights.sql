@@ -21,6 +21,7 @@ GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor},
 
 GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.header, audit.checkpoint, audit.hold,
     audit.hold_release, audit.expiry, audit.expired_place, audit.kept_leaf TO {auditor}, {retention};
+GRANT SELECT ON audit.opening, audit.erasure TO {auditor}, {retention};
 
 -- Whoever reads history or changes keys says so; whoever sequences the log reads what it is over.
 GRANT EXECUTE ON FUNCTION audit.record_act TO {app}, {admin}, {auditor}, {retention};
@@ -31,3 +32,6 @@ GRANT SELECT ON audit.header, audit.checkpoint, audit.act, audit.log, audit.log_
 -- Days are taken out, and held, by one role through three functions.
 GRANT EXECUTE ON FUNCTION audit.is_held TO {auditor}, {retention};
 GRANT EXECUTE ON FUNCTION audit.hold_days, audit.release_days, audit.expire_day TO {retention};
+
+-- The same role erases private values.
+GRANT EXECUTE ON FUNCTION audit.count_erasable, audit.erasable, audit.erase TO {retention};

@@ -7,6 +7,7 @@ mod check;
 mod clock;
 mod comparison;
 mod directory;
+pub mod erasing;
 mod error;
 mod explanation;
 mod facts;

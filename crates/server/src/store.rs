@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use magistrate_identity::{ApiKey, ListedKey};
 use magistrate_ledger::{
-    CommitFailed, DecisionId, LogBatch, LogId, RecordedDecision, Run, SealedAct, SealedHeader, SealedRecord,
+    CommitFailed, DecisionId, LogBatch, LogId, RecordedDecision, Run, SealedAct, SealedHeader, SealedRecord, Selection,
     SignedCheckpoint, Sink, StoredAct, StoredCheckpoint, StoredDecision, StoredEntry, StoredHeader, StreamId,
 };
 use magistrate_model::{
@@ -12,6 +12,7 @@ use magistrate_model::{
 use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
+use magistrate_pdp::erasing::{Erasable, ErasableCount, Erasing};
 use magistrate_pdp::history::Counted;
 use magistrate_pdp::retention::{DayExpiry, Hold, Retention, StoredDay, StreamOfDay};
 use magistrate_pdp::{
@@ -216,6 +217,28 @@ impl Evidence for Store {
 
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.records(stream, after, limit)).await)
+    }
+
+    async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.stray_openings(limit)).await)
+    }
+}
+
+impl Erasing for Store {
+    async fn count_erasable(&self, of: &Selection) -> Result<ErasableCount, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.count_erasable(of)).await)
+    }
+
+    async fn erasable(&self, of: &Selection, limit: u32) -> Result<Vec<Erasable>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.erasable(of, limit)).await)
+    }
+
+    async fn erase(&self, act: &SealedAct, decisions: &[Erasable]) -> Result<(), LogError> {
+        on_either!(self, Self, store => Box::pin(store.erase(act, decisions)).await)
+    }
+
+    async fn clean(&self) -> Result<(), LogError> {
+        on_either!(self, Self, store => Box::pin(store.clean()).await)
     }
 }
 

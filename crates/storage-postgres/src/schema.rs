@@ -46,6 +46,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("log", "0014_log.sql"),
     step!("retention", "0015_retention.sql"),
     step!("slim indexes", "0016_slim_indexes.sql"),
+    step!("erase", "0017_erase.sql"),
 ];
 
 /// What each role may do.

@@ -6,6 +6,7 @@
 
 mod commit;
 mod conformance;
+mod erasing;
 mod faults;
 mod fresh;
 mod hardening;

@@ -52,6 +52,8 @@ impl Files {
             .foreign_keys(true)
             .pragma("recursive_triggers", "ON")
             .pragma("trusted_schema", "OFF")
+            // Erased values are overwritten, not only let go.
+            .pragma("secure_delete", "ON")
             .disable_statement_logging()
     }
 

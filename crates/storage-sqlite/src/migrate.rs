@@ -60,6 +60,7 @@ pub(crate) const DECISIONS: Schema = Schema {
         ("create header", include_str!("../../../migrations/sqlite/decisions/0002_create_header.sql")),
         ("create log", include_str!("../../../migrations/sqlite/decisions/0003_create_log.sql")),
         ("retention", include_str!("../../../migrations/sqlite/decisions/0004_retention.sql")),
+        ("erase", include_str!("../../../migrations/sqlite/decisions/0005_erase.sql")),
     ],
 };
 

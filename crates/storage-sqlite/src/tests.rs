@@ -2,6 +2,7 @@
 
 mod conformance;
 mod decisions;
+mod erasing;
 mod faults;
 mod opening;
 mod policy;

@@ -105,6 +105,9 @@ pub trait Evidence: Send + Sync + 'static {
         after: u64,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<StoredDecision>, HistoryError>> + Send;
+
+    /// Places of private values that belong to no record, at most so many.
+    fn stray_openings(&self, limit: u32) -> impl Future<Output = Result<Vec<DecisionId>, HistoryError>> + Send;
 }
 
 /// How many decisions of one cause there are in one stretch of time.

@@ -9,7 +9,7 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
 use magistrate_engine::Snapshot;
-use magistrate_ledger::{DecisionRecord, RecordedDecision};
+use magistrate_ledger::{DecisionRecord, PrivatePath, RecordedDecision};
 use magistrate_model::{Head, LoggedChange, Revision, Span, Value};
 
 use crate::error::CheckError;
@@ -45,6 +45,23 @@ pub enum NotReplayable {
     /// The question cannot be answered.
     #[error("the question cannot be answered: {0}")]
     Refused(String),
+    /// Values of the question are not there any more.
+    #[error("the values at {} were erased", listed(.0))]
+    Erased(Vec<PrivatePath>),
+}
+
+impl NotReplayable {
+    /// What kind of reason it is, for programs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownRevision(_) => "unknown_revision",
+            Self::NoPolicies(_) => "no_policies",
+            Self::Unusable { .. } => "unusable_policies",
+            Self::Load(_) => "unreadable",
+            Self::Refused(_) => "refused",
+            Self::Erased(_) => "erased",
+        }
+    }
 }
 
 /// One thing that came out otherwise.
@@ -116,6 +133,7 @@ impl<S: PastStates> Replayer<S> {
 
     /// Makes a decision again by the policies, entities and grants of its revision.
     pub async fn replay(&mut self, decision: &RecordedDecision) -> Result<Replayed, NotReplayable> {
+        whole(decision)?;
         let view = self.state(decision.record.verdict.revision).await?;
         replay_by(&view, decision)
     }
@@ -192,6 +210,7 @@ fn unusable(revision: Revision, why: &impl Display) -> NotReplayable {
 
 /// Makes a decision again by a state, at the instant it was made.
 pub fn replay_by(view: &View, decision: &RecordedDecision) -> Result<Replayed, NotReplayable> {
+    whole(decision)?;
     let recorded = &decision.record;
     let mut query = recorded.query.clone();
     query.explain = false;
@@ -203,6 +222,18 @@ pub fn replay_by(view: &View, decision: &RecordedDecision) -> Result<Replayed, N
     record.query.explain = recorded.query.explain;
     let departures = departures(recorded, &record);
     Ok(Replayed { record, departures })
+}
+
+/// A question that lacks what was erased is another one.
+fn whole(decision: &RecordedDecision) -> Result<(), NotReplayable> {
+    match decision.erased.is_empty() {
+        true => Ok(()),
+        false => Err(NotReplayable::Erased(decision.erased.clone())),
+    }
+}
+
+fn listed(paths: &[PrivatePath]) -> String {
+    paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn refused(error: &CheckError) -> NotReplayable {

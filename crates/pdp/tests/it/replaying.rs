@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use magistrate_ledger::RecordedDecision;
+use magistrate_ledger::{PrivatePath, RecordedDecision};
 use magistrate_model::{Cause, Change, Dataset, Digest, GrantId, Head, Revision, Span};
-use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer};
+use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
 use magistrate_pdp::{Pdp, Settings};
 use magistrate_testkit::{MemorySink, MemoryStore, Running, World};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
@@ -149,4 +149,17 @@ async fn other_policies_answer_otherwise_on_the_data_of_then() {
     assert!(replayed.of_answer().any(|it| it.field == "cause"));
     assert_eq!(replayed.record.entities_digest, bob.record.entities_digest, "the data is that of then");
     assert!(replayed.record.grants.is_empty(), "a grant of later does not count");
+}
+
+/// A question that lacks what was erased is another one: it is not asked, by whatever state.
+#[tokio::test]
+async fn question_that_lacks_what_was_erased_is_not_decided_again() {
+    let (running, recorded) = live(&[]).await;
+    let mut decision = recorded[0].clone();
+    decision.erased = vec![PrivatePath::CallerAddress, PrivatePath::UserAgent];
+    let refused = replay(&running.store, &decision).await.unwrap_err();
+    assert_eq!((&refused, refused.name()), (&NotReplayable::Erased(decision.erased.clone()), "erased"));
+    assert_eq!(refused.to_string(), "the values at `caller.address`, `environment.user_agent` were erased");
+    let now = Replayer::new(running.store.clone()).state(decision.record.verdict.revision).await.unwrap();
+    assert_eq!(replay_by(&now, &decision), Err(refused));
 }

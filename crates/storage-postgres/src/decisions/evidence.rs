@@ -1,12 +1,14 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{
+    CheckpointColumns, DecisionId, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
+};
 use magistrate_model::Digest;
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
-use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_PLACE, RECORDS, STREAMS};
+use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_PLACE, RECORDS, STRAY_OPENINGS, STREAMS};
 use crate::connect::{Purpose, within};
 use crate::fault::Fault;
 use crate::store::PostgresStore;
@@ -73,5 +75,13 @@ impl Evidence for PostgresStore {
         let question = sqlx::query_as(RECORDS).bind(stream.as_bytes().as_slice());
         let rows: Vec<Row> = read!(self, question.bind(after).bind(i64::from(limit)), fetch_all)?;
         Ok(rows.into_iter().map(row::stored).collect())
+    }
+
+    async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
+        let rows: Vec<(Vec<u8>, i64)> = read!(self, sqlx::query_as(STRAY_OPENINGS).bind(i64::from(limit)), fetch_all)?;
+        let place = |(stream, seq): (Vec<u8>, i64)| {
+            Some(DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? })
+        };
+        Ok(rows.into_iter().filter_map(place).collect())
     }
 }

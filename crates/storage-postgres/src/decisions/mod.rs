@@ -1,5 +1,7 @@
 //! Recorded decisions: appending through a sink, reading as history.
 
+mod erasing;
+pub(crate) mod erasing_statements;
 mod evidence;
 mod history;
 mod log;

@@ -14,7 +14,7 @@ use crate::store::PostgresStore;
 const REFUSED: &str = "MG005";
 
 /// Why nothing was changed.
-enum Unchanged {
+pub(super) enum Unchanged {
     Fault(Fault),
     Refused(String),
 }
@@ -31,13 +31,18 @@ macro_rules! change {
         let changed = async {
             let mut transaction = $store.administration().begin($purpose).await?;
             let query = $query.persistent(transaction.prepares);
-            query.execute(&mut transaction.connection).await.map_err(|error| why(&error))?;
+            query
+                .execute(&mut transaction.connection)
+                .await
+                .map_err(|error| $crate::decisions::retention::why(&error))?;
             transaction.commit().await?;
-            Ok(())
+            Ok::<_, $crate::decisions::retention::Unchanged>(())
         };
-        within($purpose.limit(), changed).await.map_err(failed)
+        within($purpose.limit(), changed).await.map_err($crate::decisions::retention::failed)
     }};
 }
+
+pub(super) use change;
 
 impl Retention for PostgresStore {
     async fn days(&self) -> Result<Vec<StoredDay>, HistoryError> {
@@ -98,17 +103,17 @@ impl Retention for PostgresStore {
 }
 
 /// A day as it is counted there; one that is out of range is none of which there are records.
-fn column(day: i64) -> i32 {
+pub(super) fn column(day: i64) -> i32 {
     i32::try_from(day).unwrap_or(i32::MIN / 2)
 }
 
-fn why(error: &sqlx::Error) -> Unchanged {
+pub(super) fn why(error: &sqlx::Error) -> Unchanged {
     let fault = Fault::of(error);
     let refused = error.as_database_error().filter(|it| it.code().is_some_and(|code| code == REFUSED));
     refused.map_or(Unchanged::Fault(fault), |it| Unchanged::Refused(it.message().to_owned()))
 }
 
-fn failed(why: Unchanged) -> LogError {
+pub(super) fn failed(why: Unchanged) -> LogError {
     match why {
         Unchanged::Refused(words) => LogError::Refused(words),
         Unchanged::Fault(fault) if matches!(fault, Fault::Conflict | Fault::Constraint) => {

@@ -247,6 +247,7 @@ async fn ship(connection: &mut PgConnection, records: &[SealedRecord], prepares:
         .bind(column(records, |record| record.index.cause))
         .bind(column(records, |record| record.index.request_id.as_deref()))
         .bind(column(records, |record| record.bytes.as_slice()))
+        .bind(column(records, |record| record.opening.as_deref()))
         .fetch_one(connection)
         .await?;
     Ok(())

@@ -6,7 +6,8 @@ use crate::statements::statements;
 macro_rules! columns {
     () => {
         "(d.day - date '1970-01-01')::bigint, d.stream, d.seq, d.leaf, d.recorded_at, d.class, d.principal, d.action, \
-         d.resource, d.decision, d.cause, d.request_id, d.body"
+         d.resource, d.decision, d.cause, d.request_id, d.body, \
+         (SELECT o.body FROM audit.opening o WHERE o.day = d.day AND o.stream = d.stream AND o.seq = d.seq)"
     };
 }
 
@@ -156,7 +157,11 @@ macro_rules! by_resource {
 
 statements! {
     /// Appends the records of one stream: all of them are committed, or none.
-    SHIP = "SELECT audit.ship($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    SHIP = "SELECT audit.ship($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    /// Private values that belong to no record.
+    STRAY_OPENINGS = "SELECT o.stream, o.seq FROM audit.opening o WHERE NOT EXISTS (
+            SELECT FROM audit.decision d WHERE d.day = o.day AND d.stream = o.stream AND d.seq = o.seq)
+        ORDER BY o.stream, o.seq LIMIT $1";
     /// Keeps headers of one stream.
     SEAL = "SELECT audit.seal($1, $2, $3, $4, $5, $6)";
     /// Keeps a checkpoint.

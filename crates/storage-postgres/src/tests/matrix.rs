@@ -283,6 +283,32 @@ const RETENTION: &[(&str, &str, &str)] = &[
         "RRREER",
     ),
     ("DROP TRIGGER refuse_change ON audit.decision_20200202", "RRRAAR", "RRREER"),
+    // Private values go by one function, with an act of the same transaction that says so.
+    ("UPDATE audit.opening SET body = ''", "RRRTTR", "RRRTTR"),
+    ("DELETE FROM audit.opening", "RRRTTR", "RRRTTR"),
+    ("TRUNCATE audit.opening", "RRRTTR", "RRRTTR"),
+    ("SET session_replication_role = replica; DELETE FROM audit.opening", "RRRRTR", "RRRRTR"),
+    ("ALTER TABLE audit.opening DISABLE TRIGGER ALL", "RRRAAR", "RRREER"),
+    ("INSERT INTO audit.opening VALUES ('2020-01-01', {id}, 1, '')", "RRRAAR", "RRRAAR"),
+    ("INSERT INTO audit.erasure VALUES ({id}, 1)", "RRRMMR", "RRRMMR"),
+    ("UPDATE audit.erasure SET decisions = 2", "RRRTTR", "RRRTTR"),
+    ("SELECT count(*) FROM audit.opening, audit.erasure", "RRAAAA", "RRAAAA"),
+    ("SELECT * FROM audit.erasable('p', NULL, NULL, NULL, 9)", "RRRAAA", "RRRAAA"),
+    ("SELECT * FROM audit.count_erasable('p', NULL, NULL, NULL)", "RRRAAA", "RRRAAA"),
+    (
+        "SELECT audit.erase({id}, sha256(''), '', array_agg(day), array_agg(stream), array_agg(seq))
+            FROM audit.erasable('p', NULL, NULL, NULL, 9)",
+        "RRRAAA",
+        "RRRAAA",
+    ),
+    ("SELECT audit.erase({id}, sha256(''), '', '{2020-01-01}', ARRAY[{id}], '{1}')", "RRRMMM", "RRRMMM"),
+    // A day that is held, whoever it is: the hold is of 2019.
+    (
+        "INSERT INTO audit.opening VALUES ('2019-01-01', {id}, 1, ''); SELECT audit.record_act({id}, 'erasure', sha256(''), '');
+            INSERT INTO audit.erasure VALUES ({id}, 1); DELETE FROM audit.opening",
+        "RRRMMR",
+        "RRRMMR",
+    ),
     ("DELETE FROM audit.expiry", "RRRTTR", "RRRTTR"),
     ("DELETE FROM audit.kept_leaf", "RRRTTR", "RRRTTR"),
     ("TRUNCATE audit.kept_leaf", "RRRTTR", "RRRTTR"),
@@ -383,7 +409,8 @@ fn fill(installed: &Installed) {
             INSERT INTO audit.hold VALUES ('b', '2019-01-01', '2019-01-02', decode(repeat('0b', 16), 'hex')); INSERT INTO audit.expiry (day, act, records) VALUES ('2020-02-02',
             decode(repeat('0c', 16), 'hex'), 0); INSERT INTO audit.expired_place VALUES (decode(repeat('04', 16), 'hex'), 5);
             SELECT audit.prepare_day('2020-02-02');
-            INSERT INTO audit.checkpoint VALUES ('magistrate/log/' || repeat('07', 16), 5, sha256(''), 'n'); SELECT audit.ship({batch}); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
+            INSERT INTO audit.checkpoint VALUES ('magistrate/log/' || repeat('07', 16), 5, sha256(''), 'n'); SELECT audit.ship({batch},
+            ARRAY['\\x01'::bytea]); SELECT magistrate.commit(0, '{log}', '{sets}', 'a', 'r', 1)"));
 }
 
 /// The owner role does not log in: a superuser's session becomes it.

@@ -17,6 +17,7 @@ async fn every_statement_prepares() {
         decisions::statements::ALL,
         decisions::log_statements::ALL,
         decisions::retention_statements::ALL,
+        decisions::erasing_statements::ALL,
         policy::statements::ALL,
         schema::ALL,
         hardening::ALL,

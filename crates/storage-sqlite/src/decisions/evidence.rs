@@ -1,12 +1,14 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
+use magistrate_ledger::{
+    CheckpointColumns, DecisionId, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
+};
 use magistrate_model::Digest;
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
-use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_SEQ, RECORDS, STREAMS};
+use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_SEQ, RECORDS, STRAY_OPENINGS, STREAMS};
 use crate::fault::Fault;
 use crate::store::SqliteStore;
 
@@ -59,6 +61,14 @@ impl Evidence for SqliteStore {
         let rows = sqlx::query_as::<_, Row>(RECORDS).bind(stream.as_bytes().as_slice()).bind(after).bind(limit);
         let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
         Ok(rows.into_iter().map(row::stored).collect())
+    }
+
+    async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
+        let rows = sqlx::query_as::<_, (Vec<u8>, i64)>(STRAY_OPENINGS).bind(limit).fetch_all(&self.decisions).await;
+        let place = |(stream, seq): (Vec<u8>, i64)| {
+            Some(DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? })
+        };
+        Ok(rows.map_err(|e| unreached(&e))?.into_iter().filter_map(place).collect())
     }
 }
 

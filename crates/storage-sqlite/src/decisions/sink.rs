@@ -4,7 +4,7 @@ use magistrate_ledger::{CommitFailed, SealedHeader, SealedRecord, SignedCheckpoi
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::statements::{APPEND, APPEND_64, KEEP_CHECKPOINT, LAST_SEALED, LAST_SEQ, SEAL};
+use super::statements::{APPEND, APPEND_64, KEEP_CHECKPOINT, LAST_SEALED, LAST_SEQ, OPEN, SEAL};
 use crate::fault::Fault;
 use crate::opened_file::OpenedFile;
 
@@ -109,6 +109,9 @@ impl Sink for SqliteSink {
 
 async fn append(connection: &mut SqliteConnection, batch: &[SealedRecord]) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for record in batch {
+        open(&mut transaction, record).await?;
+    }
     let (many, rest) = batch.as_chunks::<AT_ONCE>();
     for records in many {
         insert(&mut transaction, APPEND_64, records).await?;
@@ -149,6 +152,20 @@ async fn keep(
             .await?;
     }
     transaction.commit().await
+}
+
+/// Private values come before their record: which ones are there already is known by the records.
+async fn open(connection: &mut SqliteConnection, record: &SealedRecord) -> Result<(), sqlx::Error> {
+    let Some(opening) = &record.opening else { return Ok(()) };
+    let seq = i64::try_from(record.id.seq).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query(OPEN)
+        .bind(record.id.stream.as_bytes().as_slice())
+        .bind(seq)
+        .bind(record.recorded_at.day())
+        .bind(opening.as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Records of [`APPEND_64`].

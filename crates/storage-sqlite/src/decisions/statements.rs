@@ -2,10 +2,20 @@
 
 use crate::statements::statements;
 
-/// The columns of a row, in the order of [`super::row::Row`].
+/// The columns of a record.
 macro_rules! columns {
     () => {
         "day, stream, seq, leaf, recorded_at, class, principal, action, resource, decision, cause, request_id, body"
+    };
+}
+
+/// The same with the private values, in the order of [`super::row::Row`].
+macro_rules! opened {
+    () => {
+        concat!(
+            columns!(),
+            ", (SELECT o.body FROM opening o WHERE o.stream = decision.stream AND o.seq = decision.seq)"
+        )
     };
 }
 
@@ -86,7 +96,7 @@ macro_rules! search {
     ($index:literal, $beyond:literal, $direction:literal) => {
         concat!(
             "SELECT ",
-            columns!(),
+            opened!(),
             " FROM decision INDEXED BY ",
             $index,
             " AND (recorded_at, stream, seq) ",
@@ -153,6 +163,15 @@ statements! {
     APPEND = append!(row!());
     /// Appends sixty-four at once: each statement goes to the thread that SQLite has, and its answer back.
     APPEND_64 = append!(eight!(eight!(row!())));
+    /// Puts private values in the place of their record, unless that is there already, or was taken out.
+    OPEN = "INSERT INTO opening (stream, seq, day, body) SELECT ?1, ?2, ?3, ?4
+        WHERE NOT EXISTS (
+            SELECT 1 FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2)";
+    /// Private values that belong to no record.
+    STRAY_OPENINGS = "SELECT stream, seq FROM opening o WHERE NOT EXISTS (
+            SELECT 1 FROM decision d INDEXED BY decision_by_place
+            WHERE d.stream = o.stream AND d.seq = o.seq AND d.day = o.day)
+        ORDER BY stream, seq LIMIT ?1";
     /// Keeps a header, unless exactly this one is there already. Another one of its number is refused by the schema.
     SEAL = "INSERT INTO header (stream, number, first_seq, count, root, header)
         SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (
@@ -176,7 +195,7 @@ statements! {
         WHERE (?1 IS NULL OR origin = ?1) AND (origin, size) > (?2, ?3) ORDER BY origin, size LIMIT ?4";
     /// Records of a stream by place.
     RECORDS = concat!(
-        "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq > ?2
+        "SELECT ", opened!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq > ?2
             ORDER BY seq LIMIT ?3"
     );
     /// Takes the write lock and changes nothing: fails where nothing can be written.
@@ -187,7 +206,7 @@ statements! {
             coalesce((SELECT last_seq FROM expired_place WHERE stream = ?1), 0)), 0)";
     /// The record of one place.
     FIND = concat!(
-        "SELECT ", columns!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2"
+        "SELECT ", opened!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2"
     );
     /// Counts, whoever asked.
     COUNT = counting!("decision_by_time WHERE ?1 IS NULL AND ?3 IS NULL");

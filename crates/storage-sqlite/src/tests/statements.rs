@@ -14,6 +14,7 @@ async fn every_statement_prepares() {
         assert!(prepared.is_ok(), "{name}: {prepared:?}");
     }
     let log = decisions::log_statements::ALL.iter().chain(decisions::retention_statements::ALL);
+    let log = log.chain(decisions::erasing_statements::ALL);
     for (name, sql) in decisions::statements::ALL.iter().chain(log).chain(migrate::ALL) {
         let prepared = decisions.prepare(sql.into_sql_str()).await;
         assert!(prepared.is_ok(), "{name}: {prepared:?}");

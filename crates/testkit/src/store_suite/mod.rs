@@ -9,6 +9,7 @@ pub mod keys;
 pub mod logs;
 pub mod paging;
 pub mod past;
+pub mod private;
 pub mod records;
 pub mod refusals;
 pub mod retention;
@@ -21,6 +22,7 @@ use std::future::Future;
 use magistrate_ledger::Sink;
 use magistrate_model::{Change, Revision};
 use magistrate_pap::{Changes, CommitError, Keys, Records};
+use magistrate_pdp::erasing::Erasing;
 use magistrate_pdp::retention::Retention;
 use magistrate_pdp::{DecisionHistory, Evidence, GlobalLog, PastStates, PolicySource, Sequencing, Unlogged};
 
@@ -33,6 +35,7 @@ pub trait StoreUnderTest: Sized {
         + Changes
         + Keys
         + DecisionHistory
+        + Erasing
         + GlobalLog
         + Unlogged
         + Sequencing
@@ -139,13 +142,13 @@ macro_rules! store_suite {
                 what_the_log_does_not_have_is_found
                 the_newest_checkpoint_of_a_log_is_found
             }
-            retention {
-                a_day_goes_and_what_stays_verifies
-                a_held_day_stays
-                a_day_that_must_stay_is_refused
-                what_went_does_not_come_back
-                a_day_is_looked_at_before_it_goes
-                a_checkpoint_that_covers_is_one_that_was_kept
+            private {
+                private_values_come_back_with_their_record
+                erased_values_are_known_as_erased_and_do_not_come_back
+                what_is_erased_is_what_was_meant
+                an_act_erases_all_or_nothing
+                held_days_keep_their_values
+                values_of_more_decisions_than_one_act_are_erased
             }
             paging {
                 history_is_ordered_by_instant_then_stream_then_seq

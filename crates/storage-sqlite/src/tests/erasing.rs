@@ -1,0 +1,104 @@
+//! Private values lie where they were put until an act says that they go, and then they are not in the file any more.
+
+use std::path::Path;
+
+use magistrate_ledger::{SealedRecord, Selection, Sink};
+use magistrate_pdp::Evidence as _;
+use magistrate_pdp::erasing::{Eraser, erase};
+use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
+use magistrate_testkit::{instant, nonce};
+
+use super::{Fresh, run};
+
+const EMAIL: &str = "hidden-in-the-file@example.org";
+
+async fn filled(count: usize) -> (Fresh, Vec<SealedRecord>) {
+    let fresh = Fresh::new().await;
+    let at = instant("2026-06-01T12:00:00Z");
+    let decided = Decided { email: Some(EMAIL), private: &["context.email"], ..Decided::at(at) };
+    let records = sealed(stream(1), &vec![decided; count]);
+    for some in records.chunks(100) {
+        fresh.store.sink().await.unwrap().commit(some).await.unwrap();
+    }
+    (fresh, records)
+}
+
+#[tokio::test]
+async fn values_are_neither_changed_nor_deleted_nor_put_back_without_an_act() {
+    let (fresh, records) = filled(3).await;
+    let mut connection = fresh.connect("decisions.db").await;
+    let by = Eraser {
+        actor: "os:mia".parse().unwrap(),
+        reason: "r".to_owned(),
+        act_id: nonce,
+        now: || instant("2026-06-02T00:00:00Z"),
+    };
+    let until = Some(instant("2026-06-01T12:00:00.000001Z"));
+    erase(&fresh.store, &Selection { until, ..Selection::default() }, &by).await.unwrap();
+    let more = [
+        records[..3].to_vec(),
+        sealed(
+            stream(2),
+            &[Decided {
+                email: Some(EMAIL),
+                private: &["context.email"],
+                ..Decided::at(instant("2026-06-01T12:00:00Z"))
+            }],
+        ),
+    ]
+    .concat();
+    fresh.store.sink().await.unwrap().commit(&more).await.unwrap();
+    let attempts = [
+        ("UPDATE opening SET body = x'00'", "never changed"),
+        ("DELETE FROM opening", "with an act that says so"),
+        ("REPLACE INTO opening SELECT * FROM opening", "come with their record"),
+        // What was erased.
+        ("INSERT INTO opening SELECT stream, seq, day, x'00' FROM decision WHERE seq = 2", "come with their record"),
+        ("INSERT INTO erasing SELECT act FROM erasure; UPDATE erasing SET act = x'00'", "by one act at a time"),
+        ("DELETE FROM erasure", "never deleted"),
+        ("UPDATE erasure SET decisions = 9", "never changed"),
+        ("INSERT INTO erasing VALUES (x'07')", "after the act that says so"),
+    ];
+    for (attempt, why) in attempts {
+        let refused = run(&mut connection, attempt).await.unwrap_err();
+        assert!(refused.contains(why), "{attempt}: {refused}");
+        run(&mut connection, "DELETE FROM erasing").await.unwrap();
+    }
+    assert_eq!(fresh.store.records(stream(2), 0, 9).await.unwrap()[0].opening, more[3].opening);
+}
+
+/// Bytes of the file and of what lies beside it.
+fn holds(dir: &Path) -> Vec<String> {
+    let all = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let has = |path: &Path| std::fs::read(path).unwrap().windows(EMAIL.len()).any(|it| it == EMAIL.as_bytes());
+    all.filter(|path| has(path)).map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+/// Rows were written over many pages, and pages were split.
+#[tokio::test]
+async fn erased_values_are_in_no_byte_of_the_files() {
+    let (fresh, _) = filled(1_500).await;
+    assert!(!holds(fresh.dir.path()).is_empty());
+    let by = Eraser {
+        actor: "os:mia".parse().unwrap(),
+        reason: "r".to_owned(),
+        act_id: nonce,
+        now: || instant("2026-06-02T00:00:00Z"),
+    };
+    assert_eq!(erase(&fresh.store, &Selection::default(), &by).await, Ok(1_500));
+    assert_eq!(holds(fresh.dir.path()), Vec::<String>::new());
+}
+
+/// Whoever keeps the file can do anything, and is told.
+#[tokio::test]
+async fn values_of_no_record_are_found() {
+    let (fresh, records) = filled(2).await;
+    let mut connection = fresh.connect("decisions.db").await;
+    assert_eq!(fresh.store.stray_openings(9).await.unwrap(), []);
+    run(&mut connection, "INSERT INTO opening VALUES (zeroblob(16), 7, 1, x'00')").await.unwrap();
+    run(&mut connection, "DROP TRIGGER opening_refuses_update; UPDATE opening SET day = 1 WHERE seq = 2")
+        .await
+        .unwrap();
+    let stray = fresh.store.stray_openings(9).await.unwrap();
+    assert_eq!((stray.len(), stray[0].seq, stray[1]), (2, 7, records[1].id));
+}
