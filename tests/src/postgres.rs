@@ -27,7 +27,7 @@ pub enum Login {
     Admin,
     /// Who reads history.
     Auditor,
-    /// Who takes out what is old.
+    /// Who takes out what is old, and erases.
     Retention,
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use magistrate_client::v1::{CheckRequest, CheckResponse};
 use magistrate_client::{Client, DEADLINE, check_request, entity_ref};
 use magistrate_journal::Options;
-use magistrate_ledger::DecisionId;
+use magistrate_ledger::{DecisionId, PrivateFields};
 use magistrate_pap::{Administration, ApplyOptions, PolicyFiles};
 use magistrate_pdp::{Clock as _, RefusalSettings, Settings};
 use magistrate_storage_sqlite::SqliteStore;
@@ -43,6 +43,7 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> anyhow::Result<Exit> {
         default_namespace: example::NAMESPACE.to_owned(),
         settings: Settings::default(),
         refusals: RefusalSettings::default(),
+        private: PrivateFields::default(),
         journal: Options::of(data.join("journal")),
         signing_key: data.join("journal/signing.key"),
         checkpoints: data.join("journal/checkpoints"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use magistrate_journal::{Keeper, Left, Lies, Opened, Options, Shipper, Unshipped, Vitals, open};
-use magistrate_ledger::{Sink, StreamId, Writer};
+use magistrate_ledger::{PrivateFields, Sink, StreamId, Writer};
 use magistrate_model::{DurabilityClass, Instant, Span};
 use magistrate_pdp::Clock as _;
 use tokio::sync::oneshot;
@@ -60,8 +60,14 @@ impl Watch {
 }
 
 impl Journal {
-    /// Opens the journal for a new stream, and tells what earlier runs left. Every record is durable at least at `class`.
-    pub(crate) async fn open(options: &Options, stream: StreamId, class: DurabilityClass) -> anyhow::Result<Self> {
+    /// Opens the journal for a new stream, and tells what earlier runs left. Every record is durable at least at `class`, and
+    /// has private values beside it.
+    pub(crate) async fn open(
+        options: &Options,
+        stream: StreamId,
+        class: DurabilityClass,
+        private: PrivateFields,
+    ) -> anyhow::Result<Self> {
         let wanted = options.clone();
         let opened = tokio::task::spawn_blocking(move || open(&wanted, stream, || SystemClock.now())).await;
         let Opened { journal, keeper, unshipped, left } = opened.context("opening the journal was cut off")??;
@@ -71,7 +77,8 @@ impl Journal {
             warn!(journal = %options.dir.display(), "{warning}");
         }
         let watch = Watch { vitals: Arc::new(keeper.watch()), lies };
-        let writer = Arc::new(Writer::new(journal, keeper.room(), stream, os::random));
+        let writer = Writer::new(journal, keeper.room(), stream, os::random).keeping_private(private);
+        let writer = Arc::new(writer);
         Ok(Self { writer, keeper, unshipped, watch })
     }
 }

@@ -116,7 +116,9 @@ impl Server {
         let stream = os::stream_id();
         let signer = signing::signer(&config.signing_key, &config.node)?;
         let Journal { writer, keeper, unshipped, watch: journal } =
-            Journal::open(&config.journal, stream, config.settings.class).await.context("cannot open the journal")?;
+            Journal::open(&config.journal, stream, config.settings.class, config.private.clone())
+                .await
+                .context("cannot open the journal")?;
         let refusals = Arc::new(Refusals::new(config.refusals));
         let admin = Box::pin(Admin::bind(config, &store, &keys, certificates.clone(), &refusals)).await?;
         let log_store = store.clone();

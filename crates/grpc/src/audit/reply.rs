@@ -52,6 +52,7 @@ pub(super) fn decision(decision: &RecordedDecision) -> v1::RecordedDecision {
         resource_attributes,
         principal_parents,
         resource_parents,
+        erased: texts(&decision.erased),
     }
 }
 
@@ -71,7 +72,12 @@ pub(super) fn tally(tally: &Tally, with_histogram: bool) -> v1::CountDecisionsRe
 /// What came out; under another state, only what was answered counts.
 pub(super) fn replayed(outcome: &Result<Replayed, NotReplayable>, is_under: bool) -> v1::ReplayDecisionResponse {
     match outcome {
-        Err(why) => v1::ReplayDecisionResponse { same: false, departures: Vec::new(), not_replayable: why.to_string() },
+        Err(why) => v1::ReplayDecisionResponse {
+            same: false,
+            departures: Vec::new(),
+            not_replayable: why.to_string(),
+            not_replayable_reason: why.name().to_owned(),
+        },
         Ok(replayed) => {
             let counts = replayed.departures.iter().filter(|it| !is_under || it.is_of_answer());
             let departures: Vec<_> = counts
@@ -81,7 +87,8 @@ pub(super) fn replayed(outcome: &Result<Replayed, NotReplayable>, is_under: bool
                     replayed: it.replayed.clone(),
                 })
                 .collect();
-            v1::ReplayDecisionResponse { same: departures.is_empty(), departures, not_replayable: String::new() }
+            let (same, none) = (departures.is_empty(), String::new);
+            v1::ReplayDecisionResponse { same, departures, not_replayable: none(), not_replayable_reason: none() }
         }
     }
 }

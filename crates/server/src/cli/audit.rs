@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditVerb {
@@ -41,7 +41,13 @@ pub(crate) enum AuditVerb {
     Export {
         /// The directory; made if it is not there
         dir: PathBuf,
+        /// Private values as well: what is erased later stays in these files
+        #[arg(long)]
+        with_private: bool,
     },
+    /// Erase the private values of decisions, after a record that says so; the decisions stay, and verify
+    #[command(after_help = ERASE_HELP)]
+    Erase(EraseArgs),
     /// Take out days that are old enough, after a signed record that says so; headers stay, and what stays verifies
     #[command(after_help = EXPIRE_HELP)]
     Expire(ExpireArgs),
@@ -105,7 +111,8 @@ A grant is unused if it made no answer possible within that time, although it wa
 if it decided nothing and was live for all of it. A forbid that decided nothing may be doing its work: nobody tried.";
 
 const EXPORT_HELP: &str = "\
-JSON lines: every record and header as it was sealed, in base64, by stream, and every checkpoint. What was interrupted is
+JSON lines: every record and header as it was sealed, in base64, by stream, and every checkpoint; private values, which lie
+beside the records, with --with-private only. What was interrupted is
 taken up where it ended. `magistrate audit verify --from DIR --key KEY` verifies it, and needs no store.";
 
 const VERIFY_HELP: &str = "\
@@ -122,6 +129,11 @@ held, every record in it is what was sealed, and the newest of the given checkpo
 covers it. Run again, it takes up what was left. Exit code 7: something in a day was touched; it stays. Exit code 1: a day is
 not covered yet; it stays.";
 
+const ERASE_HELP: &str = "\
+Private are the values of the fields in `ledger.private_fields`, as each was configured when it was recorded. In PostgreSQL run
+as the role `retention`. Days that are held keep theirs. What was decided in the last seconds may still be on its way from a
+node's journal: run it again. Copies, exported files and PostgreSQL's own log are not reached.";
+
 const PROVE_HELP: &str = "\
 A decision can be proven when a checkpoint of the global log covers it, within some ten seconds while a server runs; until
 then the answer is `pending`, exit code 6. Exit code 7: what is stored does not prove it, `audit verify` tells more.
@@ -134,7 +146,7 @@ pub(crate) struct ActsArgs {
     #[arg(short = 'n', long, default_value_t = 50)]
     pub(crate) lines: usize,
     /// Of one kind only
-    #[arg(long, value_parser = ["access", "enrolment", "retention", "hold", "refusal", "refused"])]
+    #[arg(long, value_parser = ["access", "enrolment", "retention", "hold", "erasure", "refusal", "refused"])]
     pub(crate) kind: Option<String>,
     /// Who did it, such as `os:mia`, `key:ID`, or `node/NAME`, which refused
     #[arg(long, value_name = "ACTOR")]
@@ -221,6 +233,29 @@ pub(crate) struct ExpireArgs {
     #[arg(long)]
     pub(crate) with_uncovered: bool,
     /// Show what would go, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("selection").required(true).multiple(true).args(["principal", "resource", "since", "until"])))]
+pub(crate) struct EraseArgs {
+    /// Of this principal
+    #[arg(long, value_name = "UID")]
+    pub(crate) principal: Option<String>,
+    /// On this resource
+    #[arg(long, value_name = "UID")]
+    pub(crate) resource: Option<String>,
+    /// Since then: RFC 3339, or ago such as `7d`
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before then: RFC 3339, or ago such as `1h` [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Why, for whoever reads the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Show how many would be erased, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

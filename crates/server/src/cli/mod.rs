@@ -15,8 +15,8 @@ pub(crate) use admin::{
     Authored, BulkImport, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
 };
 pub(crate) use audit::{
-    ActsArgs, AuditVerb, CheckProofArgs, ExpireArgs, HoldArgs, ProveArgs, ReplayArgs, SearchArgs, VerifyArgs,
-    WantedArgs,
+    ActsArgs, AuditVerb, CheckProofArgs, EraseArgs, ExpireArgs, HoldArgs, ProveArgs, ReplayArgs, SearchArgs,
+    VerifyArgs, WantedArgs,
 };
 pub(crate) use caller::{CallerVerb, KeyVerb, NewKeyArgs};
 pub(crate) use check::CheckArgs;

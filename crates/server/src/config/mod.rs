@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use magistrate_journal::Options;
+use magistrate_ledger::PrivateFields;
 use magistrate_model::{DurabilityClass, Span};
 use magistrate_pdp::{RefusalSettings, Settings, Staleness};
 use magistrate_storage_postgres::Database;
@@ -77,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) default_namespace: String,
     /// Limits of the decision point.
     pub(crate) settings: Settings,
+    /// Which values are kept beside records, where they can be erased.
+    pub(crate) private: PrivateFields,
     /// The journal of this node.
     pub(crate) journal: Options,
     /// How refusals are recorded.
@@ -161,6 +164,7 @@ struct LedgerFile {
     checkpoints_file: Option<PathBuf>,
     refusals_per_minute: Option<u32>,
     refusal_summary_seconds: Option<u32>,
+    private_fields: Vec<String>,
 }
 
 impl Config {
@@ -195,6 +199,7 @@ impl Config {
         Ok(Self {
             signing_key: signing_key.unwrap_or_else(|| dir.join("signing.key")),
             checkpoints: checkpoints.unwrap_or_else(|| dir.join("checkpoints")),
+            private: PrivateFields::parse(&file.ledger.private_fields).context("`ledger.private_fields`")?,
             journal: Options {
                 segment_bytes: file.ledger.segment_bytes.unwrap_or(defaults_of_journal.segment_bytes),
                 max_bytes: file.ledger.journal_bytes.unwrap_or(defaults_of_journal.max_bytes),

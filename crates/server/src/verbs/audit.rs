@@ -10,7 +10,7 @@ use magistrate_pdp::history::{self, Reading, SearchWords, Tail, check_stretches}
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position, Sequencing as _};
 use serde_json::Value as Json;
 
-use super::{acts, decision, export, input, prove, replay, retention, review, store, tally, verify};
+use super::{acts, decision, erase, export, input, prove, replay, retention, review, store, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -31,7 +31,8 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
     match verb {
         AuditVerb::Expire(args) => return retention::expire(&store, out, &args, now).await,
         AuditVerb::Hold(args) => retention::hold(&store, out, &args, now).await?,
-        AuditVerb::Export { dir } => export::run(&store, out, &dir).await?,
+        AuditVerb::Export { dir, with_private } => export::run(&store, out, &dir, with_private).await?,
+        AuditVerb::Erase(args) => return erase::run(&store, out, &args, now).await,
         AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,

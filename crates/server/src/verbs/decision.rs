@@ -21,8 +21,43 @@ pub(crate) fn row(decision: &RecordedDecision) -> Vec<String> {
     ]
 }
 
-/// Everything a record holds, as JSON.
+/// Everything a record holds, as JSON; what was erased says so at its place.
 pub(crate) fn json(decision: &RecordedDecision) -> Json {
+    let mut json = sealed(decision);
+    mark(&mut json, decision, "erased");
+    json
+}
+
+/// The same of a record alone, without the private values beside it.
+pub(crate) fn json_of_record(decision: &RecordedDecision) -> Json {
+    let mut json = sealed(decision);
+    mark(&mut json, decision, "private");
+    json
+}
+
+fn mark(json: &mut Json, decision: &RecordedDecision, word: &str) {
+    if decision.erased.is_empty() {
+        return;
+    }
+    for path in &decision.erased {
+        let path = path.to_string();
+        let mut keys: Vec<&str> =
+            path.splitn(if path.starts_with("environment.attributes.") { 3 } else { 2 }, '.').collect();
+        if ["principal", "resource"].contains(&keys.first().copied().unwrap_or_default()) {
+            keys.insert(1, "attributes");
+        }
+        let place = keys.into_iter().fold(&mut *json, |at, key| {
+            if at.is_null() {
+                *at = object!({});
+            }
+            &mut at[key]
+        });
+        *place = Json::from(format!("({word})"));
+    }
+    json[word] = decision.erased.iter().map(ToString::to_string).collect();
+}
+
+fn sealed(decision: &RecordedDecision) -> Json {
     let record = &decision.record;
     let (query, verdict) = (&record.query, &record.verdict);
     let texts = |items: &mut dyn Iterator<Item = String>| Json::Array(items.map(Json::from).collect());

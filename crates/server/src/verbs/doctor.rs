@@ -103,6 +103,11 @@ fn configured(report: &mut Report, config: &Config) {
         State::Ok,
         format!("{alone_per_minute} of a caller and minute each recorded, the others summed up for {seconds} s"),
     );
+    let private = match config.private.is_empty() {
+        true => "none".to_owned(),
+        false => config.private.to_string(),
+    };
+    report.add("private_fields", State::Ok, private);
     report.add("log", State::Ok, format!("`{}`, {}", telemetry.log, telemetry.log_format.name()));
     let pushed = match &telemetry.otlp {
         None => "nothing is pushed".to_owned(),

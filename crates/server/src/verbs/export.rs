@@ -42,7 +42,7 @@ struct Added {
 ///
 /// What is read first is written last: checkpoints cover headers that are there, headers cover records that are there,
 /// whenever it is interrupted and whatever is recorded meanwhile.
-pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<()> {
+pub(crate) async fn run(store: &Store, out: Out, dir: &Path, with_private: bool) -> anyhow::Result<()> {
     let _lock = lock(dir)?;
     let checkpoints = store.checkpoints().await?;
     let (log, size) = (store.log_id().await?, store.log_size().await?);
@@ -51,11 +51,12 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path) -> anyhow::Result<(
     for stream in &streams {
         total += store.last_place(*stream).await?;
     }
-    audit::note(store, "export", String::new(), total).await?;
+    let query = if with_private { "with private values" } else { "" };
+    audit::note(store, "export", query.to_owned(), total).await?;
     let (mut added, mut counting) = (Added::default(), Counting::new("exporting", total));
     for stream in &streams {
         let headers = store.headers(*stream).await?;
-        added.records += records(store, dir, *stream, &mut counting).await?;
+        added.records += records(store, dir, *stream, with_private, &mut counting).await?;
         added.headers += append_headers(dir, *stream, &headers)?;
         leaves(store, dir, *stream).await?;
     }
@@ -98,14 +99,22 @@ fn opened(path: &Path) -> std::io::Result<File> {
     options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(path)
 }
 
-async fn records(store: &Store, dir: &Path, stream: StreamId, counting: &mut Counting) -> anyhow::Result<u64> {
+async fn records(
+    store: &Store,
+    dir: &Path,
+    stream: StreamId,
+    with_private: bool,
+    counting: &mut Counting,
+) -> anyhow::Result<u64> {
     let path = records_of(dir, stream);
     let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<RecordLine<'_>>(line)?.seq))?;
     let (after, mut added) = (file.last, 0);
     counting.add(after);
     by_place(store, stream, after, u64::MAX, |rows| {
         for row in rows {
-            file.write(&RecordLine { seq: row.seq(), record: &BASE64.encode(&row.body) })?;
+            let opening = row.opening.as_ref().filter(|_| with_private).map(|opening| BASE64.encode(opening));
+            let (record, opening) = (&BASE64.encode(&row.body), opening.as_deref());
+            file.write(&RecordLine { seq: row.seq(), record, opening })?;
         }
         counting.add(rows.len() as u64);
         added += rows.len() as u64;

@@ -1,6 +1,7 @@
 //! A history in files: what `audit export` writes and `audit verify --from` reads.
 //!
-//! A directory holds, for each stream, `<stream>.records.jsonl` (a line `{"seq", "record"}` for each record, by place) and
+//! A directory holds, for each stream, `<stream>.records.jsonl` (a line `{"seq", "record"}` for each record, by place, with its
+//! `"opening"` where private values were wanted) and
 //! `<stream>.headers.jsonl` (a line `{"number", "header"}` for each header, by number) and, where retention took out some of
 //! what a header is over, `<stream>.leaves.jsonl` (a line `{"seq", "leaf"}` for each leaf that was kept); `<log>.log.jsonl`
 //! (a line `{"place", "kind", "entry"}` for each entry of the global log, by place) and `checkpoints.jsonl` (a line
@@ -40,6 +41,9 @@ const TOLD_EVERY: u64 = 4_096;
 pub(super) struct RecordLine<'a> {
     pub(super) seq: u64,
     pub(super) record: &'a str,
+    /// The private values, where they are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) opening: Option<&'a str>,
 }
 
 /// A header in its file.
@@ -242,8 +246,9 @@ impl Records for Exported {
     ) -> anyhow::Result<()> {
         let mut untold = 0;
         each_line(&records_of(&self.dir, stream), |_, line| {
-            let RecordLine { seq, record } = serde_json::from_slice(line)?;
-            verifier.bytes(seq, BASE64.decode(record.as_bytes())?, None);
+            let RecordLine { seq, record, opening } = serde_json::from_slice(line)?;
+            let opening = opening.map(|opening| BASE64.decode(opening.as_bytes())).transpose()?;
+            verifier.bytes(seq, BASE64.decode(record.as_bytes())?, opening.as_deref());
             untold += 1;
             if untold == TOLD_EVERY {
                 read(std::mem::take(&mut untold));

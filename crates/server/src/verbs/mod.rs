@@ -8,6 +8,7 @@ mod check;
 mod decision;
 mod doctor;
 mod entity;
+mod erase;
 mod export;
 mod exported;
 mod grant;

@@ -181,7 +181,7 @@ fn said_json(proven: &Proven) -> serde_json::Value {
     match proven {
         Proven::Decision(proven) => {
             let ProvenDecision { decision, header, index, checkpoint } = proven.as_ref();
-            json!({ "holds": true, "decision": super::decision::json(decision), "header": header.number,
+            json!({ "holds": true, "decision": super::decision::json_of_record(decision), "header": header.number,
                 "made_at": header.made_at.to_string(), "index": index, "log": checkpoint.origin, "size": checkpoint.size })
         }
         Proven::Consistency { old, new } => {

@@ -46,6 +46,8 @@ struct Report {
     same: u64,
     otherwise: u64,
     not_replayable: u64,
+    /// Of these, such as lack what was erased.
+    erased: u64,
     told: Vec<Told>,
 }
 
@@ -77,7 +79,9 @@ pub(crate) async fn run(
         }
     }
     report.tell(out)?;
-    Ok(match (report.otherwise + report.not_replayable, report.is_under) {
+    // What was erased by whoever may is no sign that anything was touched; asked for alone it is not decided all the same.
+    Ok(match (report.otherwise + report.not_replayable - report.erased, report.is_under) {
+        (0, _) if report.erased > 0 && args.id.is_some() => Exit::Failed,
         (0, _) => Exit::Ok,
         (_, true) => Exit::ChangesPending,
         (_, false) => Exit::Integrity,
@@ -205,7 +209,10 @@ impl Report {
                 return Ok(());
             }
             Ok(_) => self.otherwise += 1,
-            Err(_) => self.not_replayable += 1,
+            Err(why) => {
+                self.not_replayable += 1;
+                self.erased += u64::from(matches!(why, NotReplayable::Erased(_)));
+            }
         }
         if self.told.len() < self.limit {
             self.told.push(Told { decision: decision.clone(), outcome });
@@ -221,11 +228,12 @@ impl Report {
         if !rows.is_empty() {
             out.rows(&HEADERS, &rows, || Json::Null)?;
         }
-        let Self { replayed, same, otherwise, not_replayable, told, .. } = self;
+        let Self { replayed, same, otherwise, not_replayable, erased, told, .. } = self;
         let untold = otherwise + not_replayable - told.len() as u64;
         let more = if untold == 0 { String::new() } else { format!("; {untold} of them are not shown, see --limit") };
+        let lacking = if *erased == 0 { String::new() } else { format!(", {erased} of them for what was erased") };
         out.line(&format!(
-            "{replayed} decisions: {same} came out the same, {otherwise} otherwise, {not_replayable} cannot be decided again{more}"
+            "{replayed} decisions: {same} came out the same, {otherwise} otherwise, {not_replayable} cannot be decided again{lacking}{more}"
         ))?;
         Ok(())
     }
@@ -236,6 +244,7 @@ impl Report {
             "same": self.same,
             "otherwise": self.otherwise,
             "not_replayable": self.not_replayable,
+            "erased": self.erased,
             "decisions": self.told.iter().map(Told::json).collect::<Vec<_>>(),
         })
     }
@@ -249,6 +258,7 @@ impl Told {
         };
         match &self.outcome {
             Ok(departures) => departures.iter().map(|it| row(it.field, &it.recorded, &it.replayed)).collect(),
+            Err(why @ NotReplayable::Erased(_)) => vec![row("erased", "", &why.to_string())],
             Err(why) => vec![row("not_replayable", "", &why.to_string())],
         }
     }
@@ -257,8 +267,9 @@ impl Told {
         let departure = |it: &Departure| json!({ "what": it.field, "recorded": it.recorded, "replayed": it.replayed });
         let (departures, why) = match &self.outcome {
             Ok(departures) => (departures.iter().map(departure).collect::<Vec<_>>(), None),
-            Err(why) => (Vec::new(), Some(why.to_string())),
+            Err(why) => (Vec::new(), Some(why)),
         };
-        json!({ "recorded": decision::json(&self.decision), "departures": departures, "not_replayable": why })
+        json!({ "recorded": decision::json(&self.decision), "departures": departures,
+            "not_replayable": why.map(ToString::to_string), "reason": why.map(NotReplayable::name) })
     }
 }

@@ -32,6 +32,8 @@ struct Report {
     streams: Vec<(StreamId, Verified)>,
     /// Of no stream that is there.
     others: Vec<Finding>,
+    /// Of so many decisions acts say that their private values were erased.
+    erased: u64,
     global: VerifiedGlobal,
     keys: usize,
 }
@@ -133,11 +135,13 @@ async fn verify(
             }
         }
     }
-    let outcomes = outcomes.into_iter().map(|(id, verified, _)| (id, verified)).collect();
+    let outcomes: Vec<_> = outcomes.into_iter().map(|(id, verified, _)| (id, verified)).collect();
     counting.end();
     others.splice(0..0, trusted.findings);
+    let (untold, erased) = Global::untold(store.log(), &outcomes).await?;
+    others.extend(untold);
     let global = global.finish(store.log(), keys).await?;
-    Ok(Report { streams: outcomes, others, global, keys: keys.len() })
+    Ok(Report { streams: outcomes, others, erased, global, keys: keys.len() })
 }
 
 /// How a stream is read.
@@ -167,6 +171,7 @@ impl<R: Records> Reading<'_, R> {
         let mut expired = global.expired(id);
         store.kept_leaves(id).await?.into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
         verifying.expired(expired);
+        verifying.erasures(global.erasures());
         store.give(id, &mut verifying, &mut |read| counting.add(read)).await?;
         Ok((verifying.finish(last_place, *now), of_stream))
     }
@@ -253,6 +258,12 @@ impl Report {
             let did = if *revoked { "revoked" } else { "enrolled" };
             out.line(&format!("{actor} {did} the key of {node} at {at}"))?;
         }
+        if self.erased > 0 {
+            out.line(&format!(
+                "acts say that the private values of {} decisions were erased; `magistrate audit acts --kind erasure` shows by whom",
+                self.erased
+            ))?;
+        }
         // What shows that history was touched comes first.
         let mut findings: Vec<&Finding> = self.findings().collect();
         findings.sort_by_key(|finding| !finding.kind.is_failure());
@@ -299,6 +310,7 @@ impl Report {
             "log": self.global.log.as_ref().map(|it| serde_json::json!({ "entries": it.entries, "covered": it.covered })),
             "enrolments": self.global.enrolments.iter().map(enrolment).collect::<Vec<_>>(),
             "streams": self.streams.iter().map(stream).collect::<Vec<_>>(),
+            "erased_by_acts": self.erased,
             "counts": counts,
             "findings": self.findings().map(finding).collect::<Vec<_>>(),
         })

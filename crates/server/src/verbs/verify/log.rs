@@ -1,12 +1,15 @@
 //! The part of `audit verify` that is about the global log and the keys of nodes.
 
+use std::sync::Arc;
+
 use magistrate_ledger::verify::{
-    Enrolled, Enrolment, Expired, ExpiredPlaces, Finding, LogVerifier, StreamVerifier, Trusted, VerifiedLog,
+    Enrolled, Enrolment, Erasures, Expired, ExpiredPlaces, Finding, Kind, LogVerifier, StreamVerifier, Trusted,
+    Verified, VerifiedLog,
 };
 use magistrate_ledger::{Act, ActRecord, Entry, LogId, NoteVerifier, Run, StreamId, Subtree};
 use magistrate_model::{Digest, Revision};
 use magistrate_pap::Changes as _;
-use magistrate_pdp::{GlobalLog as _, Unlogged as _};
+use magistrate_pdp::{Evidence as _, GlobalLog as _, Unlogged as _};
 
 use super::super::exported::Exported;
 use crate::store::Store;
@@ -25,6 +28,8 @@ const PAGE: u32 = 1_000;
 const REVISIONS: u32 = 20;
 /// Roots read at a time.
 const ROOTS: usize = 128;
+/// Private values of no record that are told.
+const STRAYS: u32 = 100;
 
 /// The log while it is verified.
 pub(super) struct Global {
@@ -37,6 +42,8 @@ pub(super) struct Global {
     expired: Expired,
     /// The place of the last act that was read.
     acts_read: u64,
+    /// What acts say was erased.
+    erasures: Arc<Erasures>,
     findings: Vec<Finding>,
 }
 
@@ -59,7 +66,8 @@ pub(super) struct VerifiedGlobal {
 impl Global {
     /// Reads every entry: first, so that all that they are over was in the store before.
     pub(super) async fn read(source: LogOf<'_>, trusted: &Trusted, expired: Expired) -> anyhow::Result<Self> {
-        let mut global = Self { id: None, verifier: None, enrolled: None, expired, acts_read: 0, findings: Vec::new() };
+        let (erasures, findings) = (Arc::default(), Vec::new());
+        let mut global = Self { id: None, verifier: None, enrolled: None, expired, acts_read: 0, erasures, findings };
         match source {
             LogOf::Store(store) => global.stored(store, trusted).await?,
             LogOf::Files(files) => global.exported(files, trusted)?,
@@ -68,6 +76,7 @@ impl Global {
     }
 
     async fn stored(&mut self, store: &Store, trusted: &Trusted) -> anyhow::Result<()> {
+        self.erasures = Arc::new(erasures(store).await?);
         self.id = store.log_id().await?;
         self.enrolled = Some(Enrolled::default());
         self.verifier = self.id.map(|id| LogVerifier::new(id, trusted));
@@ -127,6 +136,28 @@ impl Global {
         OfStream { headers: verifier.header_hashes(), stranger }
     }
 
+    /// What acts say was erased.
+    pub(super) fn erasures(&self) -> Arc<Erasures> {
+        Arc::clone(&self.erasures)
+    }
+
+    /// Compares private values that are not there, or belong nowhere, with what acts say now; of files there is nothing to be
+    /// compared. Tells as well of how many decisions acts say that they were erased.
+    pub(super) async fn untold(
+        source: LogOf<'_>,
+        streams: &[(StreamId, Verified)],
+    ) -> anyhow::Result<(Vec<Finding>, u64)> {
+        let LogOf::Store(store) = source else { return Ok((Vec::new(), 0)) };
+        let erasures = erasures(store).await?;
+        let mut findings = erasures.judge(streams.iter().map(|(stream, verified)| (*stream, verified)));
+        let stray = store.stray_openings(STRAYS).await?;
+        findings.extend(stray.iter().map(|id| {
+            let why = "private values lie here that belong to no record".to_owned();
+            Finding { kind: Kind::Altered, at: id.to_string(), records: 1, why }
+        }));
+        Ok((findings, erasures.decisions()))
+    }
+
     /// Compares what the log has of a stream, and who opened it.
     pub(super) fn stream(&mut self, id: StreamId, OfStream { headers, stranger }: OfStream) {
         self.verifier.iter_mut().for_each(|log| log.headers(id, &headers));
@@ -170,6 +201,16 @@ impl Global {
             enrolments: self.enrolled.iter().flat_map(Enrolled::all).cloned().collect(),
             findings: self.findings,
         })
+    }
+}
+
+async fn erasures(store: &Store) -> anyhow::Result<Erasures> {
+    let (mut erasures, mut after) = (Erasures::default(), 0);
+    loop {
+        let page = store.acts(Some("erasure"), after, PAGE).await?;
+        page.iter().filter_map(|row| row.decode().ok()).for_each(|act| erasures.take(&act.record));
+        let Some(last) = page.last() else { return Ok(erasures) };
+        after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
     }
 }
 
