@@ -20,6 +20,7 @@ mod hostile;
 mod lifecycle;
 mod packaging;
 mod postgres;
+mod privacy;
 mod proving;
 mod python;
 mod refusing;

@@ -1,0 +1,281 @@
+//! Private values on both stores: recorded beside decisions, found by, decided again with, erased, and verified.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use magistrate_client::structure::Struct;
+use magistrate_client::v1::audit_service_client::AuditServiceClient;
+use magistrate_client::v1::{CheckRequest, Environment, GetDecisionRequest, ReplayDecisionRequest};
+use magistrate_tests::postgres::{Deployment, Login};
+use magistrate_tests::{ADMIN, Ran, Running, Store, ran, request, skip};
+use serde_json::Value as Json;
+
+use crate::tampering::edit;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const CONFIG: &str = "[ledger]
+private_fields = [\"context.topic\", \"environment.user_agent\", \"environment.device\", \"ip\"]
+";
+/// What Ana's requests hold, and what Ben's holds.
+const ANAS: &str = "anas-secret-topic";
+const BENS: &str = "bens-secret-topic";
+
+/// A store, and how to use it.
+struct Deployed<'a> {
+    node: Running,
+    /// Runs a verb as who may read history, and as who may erase.
+    read: &'a dyn Fn(&[&str]) -> Ran,
+    erase: &'a dyn Fn(&[&str]) -> Ran,
+    home: &'a Path,
+    journal: PathBuf,
+}
+
+async fn ask(node: &Running, user: &str, topic: &str) -> String {
+    let environment = Environment {
+        source_ip: "192.0.2.7".to_owned(),
+        user_agent: format!("{topic} agent"),
+        attributes: [("device".to_owned(), format!("{topic} device")), ("kept".to_owned(), "tablet".to_owned())].into(),
+    };
+    let asked = CheckRequest {
+        context: Some(Struct::from_iter([("topic", topic)])),
+        environment: Some(environment),
+        ..request(("User", user), "sendMessage", ("Mailbox", "ana"))
+    };
+    node.client().await.check(asked, PATIENCE).await.unwrap().decision_id
+}
+
+fn number(told: &Json, at: &str) -> u64 {
+    told.pointer(at).and_then(Json::as_u64).unwrap_or_else(|| panic!("no number at {at}: {told}"))
+}
+
+fn text<'a>(told: &'a Json, at: &str) -> &'a str {
+    told.pointer(at).and_then(Json::as_str).unwrap_or_else(|| panic!("no text at {at}: {told}"))
+}
+
+/// Files below a directory that hold a text.
+fn holding(dir: &Path, text: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(holding(&path, text)),
+            false if std::fs::read(&path).unwrap().windows(text.len()).any(|it| it == text.as_bytes()) => {
+                found.push(path);
+            }
+            false => {}
+        }
+    }
+    found
+}
+
+impl Deployed<'_> {
+    /// The whole life of private values. Ends with what is verified when the node has stopped.
+    async fn check(&mut self) -> String {
+        let (first, _second) = (ask(&self.node, "ana", ANAS).await, ask(&self.node, "ana", ANAS).await);
+        let third = ask(&self.node, "ben", BENS).await;
+        self.check_before(&first);
+        let erase = ["audit", "erase", "--principal", "Company::User::ana", "--reason", "ticket 7"];
+        let json = |more: &[&'static str]| [&["-o", "json"], &erase[..], more].concat();
+        let told = (self.erase)(&json(&["--dry-run"])).code(6).json();
+        assert_eq!((number(&told, "/erasable"), number(&told, "/erased")), (2, 0), "{told}");
+        let told = (self.erase)(&json(&[])).code(0).json();
+        assert_eq!((number(&told, "/erased"), number(&told, "/held")), (2, 0), "{told}");
+        self.check_after(&first, &third);
+        self.check_service(&first, &third).await;
+        // The next checkpoint of this stream covers them all: they leave the journal.
+        assert_eq!(self.node.terminate(), 0);
+        assert!(!self.node.logged().contains(ANAS) && !self.node.logged().contains(BENS), "a log tells no values");
+        for secret in [ANAS, BENS] {
+            assert_eq!(holding(&self.journal, secret), Vec::<PathBuf>::new(), "the journal holds {secret}");
+        }
+        let key = (self.read)(&["audit", "key"]).code(0).out.trim().to_owned();
+        let told = self.verify(&key, 0);
+        assert_eq!((number(&told, "/counts/erased"), number(&told, "/erased_by_acts")), (2, 2), "{told}");
+        self.check_files(&key);
+        key
+    }
+
+    fn verify(&self, key: &str, code: i32) -> Json {
+        (self.read)(&["-o", "json", "audit", "verify", "--key", key]).code(code).json()
+    }
+
+    /// Everything is there, as if it were in the records.
+    fn check_before(&self, first: &str) {
+        let read = |arguments: &[&str]| (self.read)(&[&["-o", "json"], arguments].concat()).code(0).json();
+        let found = read(&["audit", "search", "--ip", "192.0.2.7"]);
+        assert_eq!(found.as_array().unwrap().len(), 3, "{found}");
+        let shown = read(&["audit", "show", first]);
+        assert_eq!(text(&shown, "/context/topic"), ANAS);
+        assert_eq!(text(&shown, "/environment/user_agent"), format!("{ANAS} agent"));
+        assert_eq!((text(&shown, "/caller/address"), shown.get("erased")), ("127.0.0.1", None), "{shown}");
+        let told = read(&["audit", "replay", "--since", "1h"]);
+        assert_eq!((number(&told, "/replayed"), number(&told, "/same")), (3, 3), "{told}");
+        let (without, with) = (self.home.join("without"), self.home.join("with"));
+        let export = |dir: &Path, more: &[&str]| {
+            let told = read(&[&["audit", "export", dir.to_str().unwrap()], more].concat());
+            assert_eq!(number(&told, "/records"), 3);
+        };
+        export(&without, &[]);
+        export(&with, &["--with-private"]);
+    }
+
+    /// What was erased is known as erased, and nothing else is.
+    fn check_after(&self, first: &str, third: &str) {
+        let read = |arguments: &[&str]| (self.read)(&[&["-o", "json"], arguments].concat()).code(0).json();
+        let found = read(&["audit", "search", "--ip", "192.0.2.7"]);
+        assert_eq!(found.as_array().unwrap().len(), 1, "what is erased is not found by: {found}");
+        assert_eq!(text(&found, "/0/context/topic"), BENS);
+        assert_eq!(read(&["audit", "search", "--principal", "Company::User::ana"]).as_array().unwrap().len(), 2);
+        let shown = read(&["audit", "show", first]);
+        for place in [
+            "/context/topic",
+            "/environment/source_ip",
+            "/environment/user_agent",
+            "/environment/attributes/device",
+            "/caller/address",
+        ] {
+            assert_eq!(text(&shown, place), "(erased)", "{shown}");
+        }
+        assert_eq!(text(&shown, "/environment/attributes/kept"), "tablet");
+        let erased: Vec<_> =
+            shown.get("erased").and_then(Json::as_array).unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        assert_eq!(
+            erased,
+            [
+                "caller.address",
+                "context.topic",
+                "environment.attributes.device",
+                "environment.source_ip",
+                "environment.user_agent"
+            ]
+        );
+        let page = (self.read)(&["audit", "show", first]).code(0).out;
+        assert!(page.contains("topic=(erased)") && page.contains("address=(erased)"), "{page}");
+        let told = read(&["audit", "replay", "--since", "1h"]);
+        assert_eq!(
+            (number(&told, "/same"), number(&told, "/not_replayable"), number(&told, "/erased")),
+            (1, 2, 2),
+            "{told}"
+        );
+        assert_eq!(text(&told, "/decisions/0/reason"), "erased");
+        let told = (self.read)(&["audit", "replay", first]).code(1).out;
+        assert!(told.contains("`context.topic`") && told.contains("were erased"), "{told}");
+        let _told = (self.read)(&["audit", "replay", third]).code(0);
+        let acts = read(&["audit", "acts", "--kind", "erasure"]);
+        let what = text(&acts, "/0/what");
+        assert!(
+            what.contains("of 2 decisions") && what.contains("Company::User::\"ana\"") && what.ends_with("ticket 7"),
+            "{what}"
+        );
+        // Nothing is left to be erased, and no act is recorded of it.
+        let again = ["audit", "erase", "--principal", "Company::User::ana", "--reason", "again"];
+        assert!((self.erase)(&again).code(0).out.contains("values of 0 decisions"));
+        assert_eq!(read(&["audit", "acts", "--kind", "erasure"]).as_array().unwrap().len(), 1);
+        let _told = (self.erase)(&["audit", "erase", "--reason", "all"]).code(2).says(&["--principal"]);
+    }
+
+    async fn check_service(&self, first: &str, third: &str) {
+        let url = format!("http://{}", self.node.admin().unwrap());
+        let mut client = AuditServiceClient::connect(url).await.unwrap();
+        let get = |id: &str| GetDecisionRequest { decision_id: id.to_owned() };
+        let found = client.get_decision(get(first)).await.unwrap().into_inner();
+        assert_eq!((found.erased.len(), found.caller_address.as_str(), found.context), (5, "", None));
+        let found = client.get_decision(get(third)).await.unwrap().into_inner();
+        assert_eq!((found.erased.len(), found.caller_address.as_str()), (0, "127.0.0.1"));
+        for under_current in [false, true] {
+            let replay = ReplayDecisionRequest { decision_id: first.to_owned(), under_current };
+            let told = client.replay_decision(replay).await.unwrap().into_inner();
+            assert_eq!((told.same, told.not_replayable_reason.as_str()), (false, "erased"), "{told:?}");
+        }
+    }
+
+    /// Files hold what was wanted when they were written.
+    fn check_files(&self, key: &str) {
+        let (without, with) = (self.home.join("without"), self.home.join("with"));
+        let opened = |dir: &Path| {
+            let records = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+            let records = records.filter(|path| path.to_string_lossy().ends_with(".records.jsonl"));
+            records.map(|path| std::fs::read_to_string(path).unwrap().matches("\"opening\":").count()).sum::<usize>()
+        };
+        assert_eq!((opened(&without), opened(&with)), (0, 3));
+        for (dir, lacking) in [(without, 3), (with, 0)] {
+            let verify = ["-o", "json", "audit", "verify", "--from", dir.to_str().unwrap(), "--key", key];
+            let told = (self.read)(&verify).code(0).json();
+            assert_eq!(number(&told, "/counts/erased"), lacking, "{told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn embedded_values_are_erased_and_only_by_whoever_says_so() {
+    let store = Store::example();
+    let _config = store.file("magistrate.toml", CONFIG);
+    let run = |arguments: &[&str]| store.run(arguments);
+    let node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
+    let journal = store.data().join("journal");
+    let mut deployed = Deployed { node, read: &run, erase: &run, home: store.home(), journal };
+    let key = deployed.check().await;
+    assert_eq!(holding(&store.data(), ANAS), Vec::<PathBuf>::new(), "no file holds what was erased");
+    assert!(!holding(&store.data(), BENS).is_empty(), "what was not erased is there");
+    // Whoever keeps the file takes more away than acts tell of.
+    let database = store.data().join("decisions.db");
+    if !edit(&database, "DELETE FROM opening") {
+        return skip("embedded_values_are_erased_and_only_by_whoever_says_so", "no python3 to change the file with");
+    }
+    expect_missing(&deployed.verify(&key, 7));
+    // Or puts something else in the place of a value.
+    assert!(edit(&database, "INSERT INTO opening SELECT stream, seq, day, x'80' FROM decision WHERE seq = 3"));
+    let told = deployed.verify(&key, 7);
+    assert_eq!(number(&told, "/counts/altered"), 1, "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_values_are_erased_and_only_by_whoever_says_so() {
+    let deployment = Deployment::shared();
+    let home = deployment.home();
+    let journal = home.join("journal");
+    std::fs::write(home.join("magistrate.toml"), CONFIG).unwrap();
+    let url = home.join("auditor-url");
+    std::fs::write(&url, deployment.url_with_password(Login::Auditor)).unwrap();
+    let run = |login: Login, arguments: &[&str]| -> Ran {
+        ran(deployment.command(login).env("MAGISTRATE_JOURNAL", &journal).args(arguments))
+    };
+    let mut command = deployment.command(Login::App);
+    command.env("MAGISTRATE_JOURNAL", &journal).env(ADMIN, "127.0.0.1:0");
+    command.env("MAGISTRATE_AUDITOR_DATABASE_URL_FILE", &url);
+    let (read, erase) = (|it: &[&str]| run(Login::Auditor, it), |it: &[&str]| run(Login::Retention, it));
+    let mut deployed =
+        Deployed { node: Running::launch(command), read: &read, erase: &erase, home, journal: journal.clone() };
+    let key = deployed.check().await;
+    let holding = |table: &str, secret: &str| {
+        deployment.sql(&format!("SELECT count(*) FROM audit.{table} WHERE position('{secret}'::bytea IN body) > 0"))
+    };
+    assert_eq!((holding("opening", ANAS), holding("opening", BENS)), ("0".to_owned(), "1".to_owned()));
+    assert_eq!((holding("decision", ANAS), holding("decision", BENS)), ("0".to_owned(), "0".to_owned()));
+    // Others erase nothing.
+    for login in [Login::App, Login::Admin, Login::Auditor] {
+        let refused = run(login, &["audit", "erase", "--principal", "Company::User::ben", "--reason", "r"]);
+        let _told = refused.code(1).says(&["may not do this"]);
+    }
+    deployment.sql("ALTER TABLE audit.opening DISABLE TRIGGER ALL; DELETE FROM audit.opening");
+    expect_missing(&deployed.verify(&key, 7));
+}
+
+#[track_caller]
+fn expect_missing(told: &Json) {
+    let findings = told.get("findings").and_then(Json::as_array).unwrap();
+    let failures: Vec<&Json> = findings.iter().filter(|it| it.get("failure") == Some(&Json::Bool(true))).collect();
+    let [failure] = failures[..] else { panic!("one failure: {told}") };
+    assert_eq!((text(failure, "/kind"), number(failure, "/records")), ("missing", 1), "{told}");
+    assert!(text(failure, "/why").contains("no act says that they were erased"), "{told}");
+}
+
+#[test]
+fn fields_that_cannot_be_private_are_refused_at_the_start() {
+    let store = Store::example();
+    let _config = store.file("magistrate.toml", "[ledger]\nprivate_fields = [\"context.topic\", \"action\"]\n");
+    let _told = store.run(&["serve", "--listen", "127.0.0.1:0"]).code(1).says(&[
+        "ledger.private_fields",
+        "`action` cannot be private",
+        "context.NAME",
+    ]);
+}
