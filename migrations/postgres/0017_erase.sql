@@ -234,6 +234,10 @@ BEGIN
         RAISE EXCEPTION 'the values of 1 to 10000 decisions are erased at a time'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- What is read under the lock must be what is there then.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'values are erased in a transaction that is READ COMMITTED' USING ERRCODE = 'MG005';
+    END IF;
     -- What is held from here on is held after this.
     LOCK TABLE audit.hold IN SHARE MODE;
     SELECT min(d) INTO v_day FROM (SELECT DISTINCT unnest(p_day) AS d) days WHERE audit.is_held(d);

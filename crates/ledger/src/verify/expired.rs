@@ -47,7 +47,11 @@ impl Expired {
             Act::Retention(signed) => self.expire(record, signed),
             Act::Hold { name, released: true, .. } => drop(self.holds.remove(name)),
             Act::Hold { name, first, last, .. } => drop(self.holds.insert(name.clone(), (*first, *last))),
-            Act::Access { .. } | Act::Enrolment { .. } | Act::Refusal { .. } | Act::Refused(_) => {}
+            Act::Access { .. }
+            | Act::Enrolment { .. }
+            | Act::Refusal { .. }
+            | Act::Refused(_)
+            | Act::Erasure { .. } => {}
         }
     }
 
