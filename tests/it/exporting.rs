@@ -131,3 +131,21 @@ async fn export_is_taken_up_where_it_ended() {
     std::fs::write(&path, "{\"seq\":1}\n").unwrap();
     let _told = run(&["audit", "export", dir.to_str().unwrap()]).code(1).says(&["is none of an export"]);
 }
+
+/// Two exports into one directory would write into each other's lines; and a link would lead out of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn export_keeps_out_of_another_one_and_follows_no_link() {
+    let store = Store::example();
+    record(Running::with(&store, &[(CLASS, "process")])).await;
+    let dir = store.home().join("exported");
+    std::fs::create_dir(&dir).unwrap();
+    let other = std::fs::File::create(dir.join("export.lock")).unwrap();
+    other.try_lock().unwrap();
+    let _refused = store.run(&["audit", "export", "exported"]).code(1).says(&["another export writes to"]);
+    drop(other);
+    let elsewhere = store.home().join("precious");
+    std::fs::write(&elsewhere, "precious").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, dir.join("checkpoints.jsonl")).unwrap();
+    let _refused = store.run(&["audit", "export", "exported"]).code(1).says(&["cannot add to", "checkpoints.jsonl"]);
+    assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "precious");
+}

@@ -147,7 +147,8 @@ db.execute('PRAGMA wal_checkpoint(TRUNCATE)')";
     true
 }
 
-fn restore(kept: &Path, database: &Path) {
+/// Puts a copy of the file back, without what its log held.
+pub(crate) fn restore(kept: &Path, database: &Path) {
     for end in ["-wal", "-shm"] {
         let mut log = database.as_os_str().to_owned();
         log.push(end);

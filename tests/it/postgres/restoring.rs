@@ -28,7 +28,9 @@ impl Kept {
         let mut command = self.deployment.command(Login::App);
         command.env("MAGISTRATE_JOURNAL", self.journal()).env(CLASS, "process");
         if let Some(database) = database {
+            // Another history, and so another node: what it signs of the same log must not be what the first one knows.
             command.env("MAGISTRATE_DATABASE_URL", self.url(Login::App, database));
+            command.env("MAGISTRATE_JOURNAL", self.deployment.home().join("another-journal"));
         }
         Running::launch(command)
     }
