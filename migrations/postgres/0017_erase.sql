@@ -47,15 +47,18 @@ BEGIN
 END
 $refuse_erasure$;
 
--- Not while their day is held: whoever erases them.
+-- Not while their day is held: whoever erases them. Asked once for each day.
 CREATE FUNCTION audit.refuse_held() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $refuse_held$
+DECLARE
+    v_day date;
 BEGIN
-    IF audit.is_held(OLD.day) THEN
-        RAISE EXCEPTION 'the day % is held', OLD.day
+    SELECT min(d.day) INTO v_day FROM (SELECT DISTINCT g.day FROM gone g) d WHERE audit.is_held(d.day);
+    IF v_day IS NOT NULL THEN
+        RAISE EXCEPTION 'the day % is held', v_day
             USING ERRCODE = 'MG005', HINT = 'whoever placed the hold releases it';
     END IF;
-    RETURN OLD;
+    RETURN NULL;
 END
 $refuse_held$;
 
@@ -72,7 +75,7 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.openin
     EXECUTE FUNCTION audit.refuse_untold();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.erasure
     EXECUTE FUNCTION audit.refuse_change();
-CREATE TRIGGER refuse_held BEFORE DELETE ON audit.opening FOR EACH ROW
+CREATE TRIGGER refuse_held AFTER DELETE ON audit.opening REFERENCING OLD TABLE AS gone
     EXECUTE FUNCTION audit.refuse_held();
 CREATE TRIGGER refuse_erasure BEFORE INSERT ON audit.erasure FOR EACH ROW
     EXECUTE FUNCTION audit.refuse_erasure();

@@ -46,7 +46,7 @@ pub(crate) const OPENING_HEADER: usize = 8;
 /// What an opening is overwritten with. CBOR begins no array so.
 pub(crate) const OVERWRITTEN: u8 = 0xff;
 /// So many bytes of it tell that an opening was overwritten: they are written at once, being of one sector.
-const TELLING: usize = 8;
+pub(crate) const TELLING: usize = 8;
 
 /// A frame that is to be written.
 #[derive(Debug, Clone, Copy)]

@@ -42,13 +42,12 @@ impl Openings {
         let covered = |opening: &Opening| opening.seq.is_none_or(|seq| seq < next_seq);
         let covered: Vec<Opening> = self.0.extract_if(.., |opening| covered(opening)).collect();
         for openings in covered.chunk_by(|one, next| Arc::ptr_eq(&one.segment, &next.segment)) {
-            let staying = openings.first().filter(|first| first.segment.is_linked()).map_or(&[][..], |_| openings);
-            for Opening { segment, at, length, .. } in staying {
-                if let Err(error) = segment.overwrite(*at, *length) {
-                    let path = segment.path.display();
-                    return shared
-                        .fail(&format!("cannot write to `{path}`: {error}; look at the disk and the kernel log"));
-                }
+            let Some(segment) = openings.first().map(|first| &first.segment).filter(|it| it.is_linked()) else {
+                continue;
+            };
+            if let Err(error) = segment.overwrite(openings.iter().map(|opening| (opening.at, opening.length))) {
+                let path = segment.path.display();
+                return shared.fail(&format!("cannot write to `{path}`: {error}; look at the disk and the kernel log"));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use magistrate_model::Instant;
 
-use crate::format::{OVERWRITTEN, SEGMENT_HEADER, SegmentId};
+use crate::format::{OVERWRITTEN, SEGMENT_HEADER, SegmentId, TELLING};
 
 /// Zeros written at a time.
 const BLOCK: usize = 1 << 20;
@@ -70,9 +70,17 @@ impl Segment {
         self.file.write_all_at(bytes, at)
     }
 
-    /// Overwrites an opening.
-    pub(crate) fn overwrite(&self, at: u64, length: usize) -> io::Result<()> {
-        self.write(at, &vec![OVERWRITTEN; length])
+    /// Overwrites openings: first what tells that they are, and the rest when that is on the disk. Whatever is written half
+    /// then, the record beside an opening is read.
+    pub(crate) fn overwrite(&self, openings: impl Iterator<Item = (u64, usize)> + Clone) -> io::Result<()> {
+        for (at, length) in openings.clone() {
+            self.write(at, &vec![OVERWRITTEN; length.min(TELLING)])?;
+        }
+        self.sync()?;
+        for (at, length) in openings {
+            self.write(at, &vec![OVERWRITTEN; length])?;
+        }
+        self.sync()
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {

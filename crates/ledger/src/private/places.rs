@@ -46,22 +46,20 @@ fn attributes(
 }
 
 /// The digest over entities is a plain hash: whoever knows all of them but one attribute finds that by trying, and so for an
-/// entity that only a private value names. One that is not there is named in the record.
+/// entity that only a private value names. One that is not there is named in the record, and whoever looks for what refers to
+/// it finds what a private value names.
 fn tellers(taken: &mut Taken, record: &mut DecisionRecord) {
-    let mut named = Vec::new();
-    let mut of_entity = false;
+    let (mut names_entity, mut of_entity) = (false, false);
     for (path, value) in taken.iter() {
         of_entity |= !matches!(path, PrivatePath::Context(_));
-        value.each_entity(&mut |uid| named.push(uid.clone()));
+        value.each_entity(&mut |_| names_entity = true);
     }
-    if of_entity || !named.is_empty() {
+    if of_entity || names_entity {
         let digest = std::mem::replace(&mut record.entities_digest, Digest::ZERO);
         taken.push((PrivatePath::EntitiesDigest, text(&digest)));
-    }
-    if let Some(Missing::Other(uid)) =
-        record.missing.take_if(|missing| matches!(missing, Missing::Other(uid) if named.contains(uid)))
-    {
-        taken.push((PrivatePath::Missing, Value::Entity(uid)));
+        if let Some(Missing::Other(uid)) = record.missing.take_if(|missing| matches!(missing, Missing::Other(_))) {
+            taken.push((PrivatePath::Missing, Value::Entity(uid)));
+        }
     }
 }
 

@@ -116,12 +116,13 @@ fn format_version_3_does_not_change() {
 #[test]
 fn what_would_tell_a_value_goes_with_it() {
     let (mut question, verdict) = asked();
-    let gone: EntityUid = EntityUid::parse_shorthand("User::ana").unwrap();
+    // What a private value names may lead to it: whoever looks for what refers to it finds that.
+    let gone: EntityUid = EntityUid::parse_shorthand("Team::gone").unwrap();
     question.facts.missing = Some(Missing::Other(gone));
     let of = |fields: &[&str]| paths(&decoded(&sealed_of(&(question.clone(), verdict.clone()), fields)));
     assert_eq!(of(&["context.z"]), ["context.z"]);
     assert_eq!(of(&["context.set"]), ["context.set", "entities_digest", "missing"]);
-    assert_eq!(of(&["resource.z"]), ["entities_digest", "resource.z"]);
+    assert_eq!(of(&["resource.z"]), ["entities_digest", "missing", "resource.z"]);
     let record = sealed_of(&(question.clone(), verdict.clone()), &["context.set"]);
     let opened = decoded(&record).open(&record.opening.unwrap()).unwrap();
     assert_eq!(opened.record.missing, question.facts.missing);

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use magistrate_model::Instant;
@@ -24,9 +24,15 @@ const KEPT: usize = 100_000;
 /// What acts say was erased.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Erasures {
-    selections: BTreeSet<Selection>,
+    /// With the days that were held when it was said.
+    selections: BTreeSet<(Selection, Vec<Held>)>,
     decisions: u64,
+    /// Days that are held, by name, as far as acts were taken.
+    holds: BTreeMap<String, Held>,
 }
+
+/// The first and the last day that is held.
+type Held = (i64, Option<i64>);
 
 /// The private values of a stream that are not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,9 +56,14 @@ struct Gone {
 impl Erasures {
     /// Takes the next act.
     pub fn take(&mut self, record: &ActRecord) {
-        if let Act::Erasure { of, decisions, .. } = &record.act {
-            self.selections.insert(of.clone());
-            self.decisions = self.decisions.saturating_add(*decisions);
+        match &record.act {
+            Act::Erasure { of, decisions, .. } => {
+                self.selections.insert((of.clone(), self.holds.values().copied().collect()));
+                self.decisions = self.decisions.saturating_add(*decisions);
+            }
+            Act::Hold { name, released: true, .. } => drop(self.holds.remove(name)),
+            Act::Hold { name, first, last, .. } => drop(self.holds.insert(name.clone(), (*first, *last))),
+            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Refusal { .. } | Act::Refused(_) => {}
         }
     }
 
@@ -68,7 +79,9 @@ impl Erasures {
             gone += of.decisions;
             let mut untold = of.unexplained.iter().filter(|gone| !self.explain(gone)).peekable();
             let first = untold.peek().map(|first| first.id.to_string());
-            let untold = untold.count() as u64 + of.more;
+            // What was not kept is judged by the acts that were known then, if these are all there are.
+            let more = if *of.erasures == *self { of.more } else { 0 };
+            let untold = untold.count() as u64 + more;
             if untold > 0 {
                 let at = first.unwrap_or_else(|| origin(stream));
                 let why = format!(
@@ -88,7 +101,11 @@ impl Erasures {
     }
 
     fn explain(&self, gone: &Gone) -> bool {
-        self.selections.iter().any(|of| of.covers(&gone.principal, &gone.resource, gone.at))
+        let day = gone.at.day();
+        let is_held =
+            |held: &[Held]| held.iter().any(|(first, last)| day >= *first && last.is_none_or(|last| day <= last));
+        let mut all = self.selections.iter();
+        all.any(|(of, held)| of.covers(&gone.principal, &gone.resource, gone.at) && !is_held(held))
     }
 }
 

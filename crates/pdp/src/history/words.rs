@@ -74,7 +74,8 @@ impl SearchWords {
         }
     }
 
-    /// The search in one line, as it is told to whoever asks later who looked for what.
+    /// The search in one line, as it is told to whoever asks later who looked for what. It is kept for good: that an address
+    /// was looked for is told, and not which one, for addresses may be private.
     pub fn line(&self) -> String {
         let fields = [
             ("principal", &self.principal),
@@ -86,7 +87,7 @@ impl SearchWords {
             ("grant", &self.grant),
             ("revision", &self.revision),
             ("caller", &self.caller),
-            ("ip", &self.ip),
+            ("ip", &self.ip.iter().map(|_| "(private)".to_owned()).collect()),
             ("request_id", &self.request_id),
             ("trace_id", &self.trace_id),
         ];

@@ -78,7 +78,16 @@ impl Evidence for PostgresStore {
     }
 
     async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
-        let rows: Vec<(Vec<u8>, i64)> = read!(self, sqlx::query_as(STRAY_OPENINGS).bind(i64::from(limit)), fetch_all)?;
+        // All of them are looked at.
+        let read = async {
+            let mut transaction = self.administration().begin(Purpose::Expiry).await?;
+            let query = sqlx::query_as(STRAY_OPENINGS).bind(i64::from(limit)).persistent(transaction.prepares);
+            let rows = query.fetch_all(&mut transaction.connection).await.map_err(|error| Fault::of(&error))?;
+            transaction.commit().await?;
+            Ok::<_, Fault>(rows)
+        };
+        let read = within(Purpose::Expiry.limit(), read).await;
+        let rows: Vec<(Vec<u8>, i64)> = read.map_err(|why| HistoryError::Unreachable(why.to_string()))?;
         let place = |(stream, seq): (Vec<u8>, i64)| {
             Some(DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? })
         };

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use super::erasing_statements::{
-    BEGIN_ERASING, CHECKPOINT, COUNT_ERASABLE, END_ERASING, ERASABLE, ERASE, ERASED, IS_HELD,
+    BEGIN_ERASING, CHECKPOINT, COUNT_ERASABLE, END_ERASING, ERASABLE, ERASE, ERASED, IS_HELD, VACUUM,
 };
 use super::evidence::unreached;
 use super::log::{failed, record, signed};
@@ -39,8 +39,10 @@ impl Erasing for SqliteStore {
         transaction.commit().await.map_err(|error| failed(&error))
     }
 
-    /// What was erased is overwritten in the file (`secure_delete`); the write-ahead log has earlier pages until it is emptied.
+    /// What was erased is overwritten in the file (`secure_delete`), but for copies that lie in gaps of pages where rows were
+    /// moved: the file is written anew. The write-ahead log has earlier pages until it is emptied.
     async fn clean(&self) -> Result<(), LogError> {
+        sqlx::query(VACUUM).execute(&self.decisions).await.map_err(|error| failed(&error))?;
         let emptied = sqlx::query_as::<_, (i64, i64, i64)>(CHECKPOINT).fetch_one(&self.decisions).await;
         match emptied.map_err(|error| failed(&error))? {
             (0, _, _) => Ok(()),

@@ -39,5 +39,8 @@ statements! {
     END_ERASING = "DELETE FROM erasing WHERE act = ?1";
 }
 
+/// Writes the file anew. It cannot be prepared ahead either.
+pub(crate) const VACUUM: &str = "VACUUM";
+
 /// Brings what the write-ahead log has into the file, and empties the log. It cannot be prepared ahead: it runs at once.
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";

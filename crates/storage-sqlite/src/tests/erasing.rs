@@ -75,6 +75,38 @@ fn holds(dir: &Path) -> Vec<String> {
     all.filter(|path| has(path)).map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
+/// Values of all lengths, of which some go and their neighbours stay: rows were moved about, and left copies in gaps.
+#[tokio::test]
+async fn some_erased_values_are_in_no_byte_of_the_files() {
+    let fresh = Fresh::new().await;
+    let (at, until) = (instant("2026-06-01T12:00:00Z"), instant("2026-06-01T13:00:00Z"));
+    let stays: Vec<String> = [20, 90, 240].iter().map(|length| "stays".repeat(*length / 5)).collect();
+    let goes: Vec<String> = [10, 70, 300].iter().map(|length| format!("{EMAIL}{}", "x".repeat(*length))).collect();
+    let stays: Vec<&'static str> = stays.into_iter().map(|text| &*text.leak()).collect();
+    let goes: Vec<&'static str> = goes.into_iter().map(|text| &*text.leak()).collect();
+    let decided = |n: usize| {
+        let (email, at) = match n % 3 {
+            0 => (goes[n / 3 % 3], at),
+            _ => (stays[n % 5 % 3], until),
+        };
+        Decided { email: Some(email), private: &["context.email"], ..Decided::at(at) }
+    };
+    for (number, records) in (1..=5).map(|number| (number, (0..600).map(decided).collect::<Vec<_>>())) {
+        for some in sealed(stream(number), &records).chunks(100) {
+            fresh.store.sink().await.unwrap().commit(some).await.unwrap();
+        }
+    }
+    let by = Eraser {
+        actor: "os:mia".parse().unwrap(),
+        reason: "r".to_owned(),
+        act_id: nonce,
+        now: || instant("2026-06-02T00:00:00Z"),
+    };
+    let of = Selection { until: Some(until), ..Selection::default() };
+    assert_eq!(erase(&fresh.store, &of, &by).await, Ok(1_000));
+    assert_eq!(holds(fresh.dir.path()), Vec::<String>::new());
+}
+
 /// Rows were written over many pages, and pages were split.
 #[tokio::test]
 async fn erased_values_are_in_no_byte_of_the_files() {

@@ -53,6 +53,24 @@ fn values_that_acts_tell_of_are_erased_and_no_failure() {
     assert_eq!(verified(2, &acts, &[]), (1, vec![]), "records of others went with their retention");
 }
 
+/// Whoever keeps the database could take values away under a hold, and add an act that excuses it.
+#[test]
+fn act_explains_nothing_of_days_that_were_held_when_it_came() {
+    let day = record(1).recorded_at.day();
+    let hold = |first: i64, last: Option<i64>, released: bool| {
+        let act = Act::Hold { name: "case-7".to_owned(), first, last, reason: String::new(), released };
+        ActRecord { id: ActId([2; 16]), at: now(), actor: "os:mia".parse().unwrap(), act }
+    };
+    let erasure = act(of_principal(ANA), 2);
+    for held in [hold(day, Some(day), false), hold(0, None, false)] {
+        let (told, findings) = verified(1, &[held.clone(), erasure.clone()], &[]);
+        assert_eq!((told, findings.len()), (2, 1), "{held:?}");
+        assert_eq!(verified(1, &[held.clone(), hold(day, None, true), erasure.clone()], &[]), (2, vec![]));
+        assert_eq!(verified(1, &[erasure.clone(), held], &[]), (2, vec![]), "held since");
+    }
+    assert_eq!(verified(1, &[hold(day + 1, None, false), erasure], &[]), (2, vec![]));
+}
+
 #[test]
 fn values_that_no_act_tells_of_are_missing() {
     let (told, findings) = verified(1, &[act(of_principal("User::\"bob\""), 9)], &[]);

@@ -207,7 +207,7 @@ impl Global {
 async fn erasures(store: &Store) -> anyhow::Result<Erasures> {
     let (mut erasures, mut after) = (Erasures::default(), 0);
     loop {
-        let page = store.acts(Some("erasure"), after, PAGE).await?;
+        let page = store.acts(None, after, PAGE).await?;
         page.iter().filter_map(|row| row.decode().ok()).for_each(|act| erasures.take(&act.record));
         let Some(last) = page.last() else { return Ok(erasures) };
         after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
