@@ -142,6 +142,14 @@ macro_rules! store_suite {
                 what_the_log_does_not_have_is_found
                 the_newest_checkpoint_of_a_log_is_found
             }
+            retention {
+                a_day_goes_and_what_stays_verifies
+                a_held_day_stays
+                a_day_that_must_stay_is_refused
+                what_went_does_not_come_back
+                a_day_is_looked_at_before_it_goes
+                a_checkpoint_that_covers_is_one_that_was_kept
+            }
             private {
                 private_values_come_back_with_their_record
                 erased_values_are_known_as_erased_and_do_not_come_back
