@@ -282,6 +282,7 @@ const RETENTION: &[(&str, &str, &str)] = &[
         "RRRAAR",
         "RRREER",
     ),
+    ("DO $$ BEGIN EXECUTE 'DROP TABLE audit.decision_20200202'; END $$", "RRRAAR", "RRREER"),
     ("DROP TRIGGER refuse_change ON audit.decision_20200202", "RRRAAR", "RRREER"),
     // Private values go by one function, with an act of the same transaction that says so.
     ("UPDATE audit.opening SET body = ''", "RRRTTR", "RRRTTR"),
