@@ -77,6 +77,8 @@ pub(crate) enum Purpose {
     /// Decisions that are searched or counted: planned for what is asked, and in the order of an index, so that a page
     /// ends when it is full, whatever the planner thinks of how much there is.
     Search,
+    /// All of a day, or of a table, in one statement: it takes what it takes.
+    Survey,
     /// A change.
     Change,
     /// A day is taken out: every record of it is counted.
@@ -90,7 +92,7 @@ impl Purpose {
             Self::Glance => Duration::from_secs(3),
             Self::Read | Self::Search => Duration::from_secs(150),
             Self::Change => Duration::from_secs(65),
-            Self::Expiry => Duration::from_secs(1_805),
+            Self::Survey | Self::Expiry => Duration::from_secs(1_805),
         }
     }
 
@@ -112,6 +114,11 @@ impl Purpose {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
                  SET LOCAL client_connection_check_interval = '1s'; SET LOCAL enable_bitmapscan = off;
                  SET LOCAL plan_cache_mode = force_custom_plan;
+                 SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Survey => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '1800s';
+                 SET LOCAL client_connection_check_interval = '1s';
                  SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }
             Self::Change => {

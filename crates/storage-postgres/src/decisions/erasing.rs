@@ -22,13 +22,14 @@ macro_rules! selected {
 
 impl Erasing for PostgresStore {
     async fn count_erasable(&self, of: &Selection) -> Result<ErasableCount, HistoryError> {
-        let (erasable, held): (i64, i64) = read!(self, selected!(COUNT_ERASABLE, of), fetch_one)?;
+        let (erasable, held): (i64, i64) = read!(self, Purpose::Survey, selected!(COUNT_ERASABLE, of), fetch_one)?;
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
         Ok(ErasableCount { erasable: number(erasable), held: number(held) })
     }
 
     async fn erasable(&self, of: &Selection, limit: u32) -> Result<Vec<Erasable>, HistoryError> {
-        let rows: Vec<(i64, Vec<u8>, i64)> = read!(self, selected!(ERASABLE, of).bind(i64::from(limit)), fetch_all)?;
+        let rows: Vec<(i64, Vec<u8>, i64)> =
+            read!(self, Purpose::Survey, selected!(ERASABLE, of).bind(i64::from(limit)), fetch_all)?;
         let place = |(day, stream, seq): (i64, Vec<u8>, i64)| {
             let id = DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? };
             Some(Erasable { day, id })

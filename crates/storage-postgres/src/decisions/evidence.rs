@@ -15,15 +15,18 @@ use crate::store::PostgresStore;
 
 /// A question within a transaction that reads, and its answer.
 macro_rules! read {
-    ($store:expr, $query:expr, $fetch:ident) => {{
+    ($store:expr, $query:expr, $fetch:ident) => {
+        read!($store, crate::connect::Purpose::Read, $query, $fetch)
+    };
+    ($store:expr, $purpose:expr, $query:expr, $fetch:ident) => {{
         let read = async {
-            let mut transaction = $store.administration().begin(Purpose::Read).await?;
+            let mut transaction = $store.administration().begin($purpose).await?;
             let query = $query.persistent(transaction.prepares);
             let answer = query.$fetch(&mut transaction.connection).await.map_err(|error| Fault::of(&error))?;
             transaction.commit().await?;
             Ok::<_, Fault>(answer)
         };
-        within(Purpose::Read.limit(), read).await.map_err(|fault: Fault| HistoryError::Unreachable(fault.to_string()))
+        within($purpose.limit(), read).await.map_err(|fault: Fault| HistoryError::Unreachable(fault.to_string()))
     }};
 }
 
@@ -78,16 +81,8 @@ impl Evidence for PostgresStore {
     }
 
     async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
-        // All of them are looked at.
-        let read = async {
-            let mut transaction = self.administration().begin(Purpose::Expiry).await?;
-            let query = sqlx::query_as(STRAY_OPENINGS).bind(i64::from(limit)).persistent(transaction.prepares);
-            let rows = query.fetch_all(&mut transaction.connection).await.map_err(|error| Fault::of(&error))?;
-            transaction.commit().await?;
-            Ok::<_, Fault>(rows)
-        };
-        let read = within(Purpose::Expiry.limit(), read).await;
-        let rows: Vec<(Vec<u8>, i64)> = read.map_err(|why| HistoryError::Unreachable(why.to_string()))?;
+        let question = sqlx::query_as(STRAY_OPENINGS).bind(i64::from(limit));
+        let rows: Vec<(Vec<u8>, i64)> = read!(self, Purpose::Survey, question, fetch_all)?;
         let place = |(stream, seq): (Vec<u8>, i64)| {
             Some(DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? })
         };

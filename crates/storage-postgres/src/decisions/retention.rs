@@ -51,16 +51,8 @@ impl Retention for PostgresStore {
     }
 
     async fn streams_of_day(&self, day: i64) -> Result<Vec<StreamOfDay>, HistoryError> {
-        // It reads all of the day, as taking it out does.
-        let read = async {
-            let mut transaction = self.administration().begin(Purpose::Expiry).await?;
-            let query = sqlx::query_as(STREAMS_OF_DAY).bind(column(day)).persistent(transaction.prepares);
-            let rows = query.fetch_all(&mut transaction.connection).await.map_err(|error| Fault::of(&error))?;
-            transaction.commit().await?;
-            Ok::<_, Fault>(rows)
-        };
-        let read = within(Purpose::Expiry.limit(), read).await;
-        let rows: Vec<(Vec<u8>, i64, i64, i64)> = read.map_err(|why| HistoryError::Unreachable(why.to_string()))?;
+        let question = sqlx::query_as(STREAMS_OF_DAY).bind(column(day));
+        let rows: Vec<(Vec<u8>, i64, i64, i64)> = read!(self, Purpose::Survey, question, fetch_all)?;
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
         let row = |(stream, first, last, records): (Vec<u8>, i64, i64, i64)| {
             let stream = StreamId::from_column(&stream)?;
