@@ -17,25 +17,35 @@ use crate::verbs::input;
 /// Acts read at a time.
 const PAGE: u32 = 1_000;
 
+/// Gives the acts behind a place, of one kind or of all, in their order; tells the place of the last one.
+pub(super) async fn each(
+    store: &Store,
+    kind: Option<&str>,
+    mut after: u64,
+    mut take: impl FnMut(&StoredAct) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    loop {
+        let page = store.acts(kind, after, PAGE).await?;
+        page.iter().try_for_each(&mut take)?;
+        let Some(last) = page.last() else { return Ok(after) };
+        after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
+    }
+}
+
 pub(super) async fn run(store: &Store, out: Out, args: &ActsArgs, now: Instant) -> anyhow::Result<()> {
     let wanted = Wanted::of(args, now)?;
-    let (mut newest, mut after) = (VecDeque::new(), 0);
-    loop {
-        let page = store.acts(args.kind.as_deref(), after, PAGE).await?;
-        for row in &page {
-            let act = decoded(row)?;
-            if wanted.wants(&act) {
-                newest.push_back(act);
-            }
-            if newest.len() > args.lines {
-                newest.pop_front();
-            }
+    let mut newest = VecDeque::new();
+    each(store, args.kind.as_deref(), 0, |row| {
+        let act = decoded(row)?;
+        if wanted.wants(&act) {
+            newest.push_back(act);
         }
-        match page.last() {
-            Some(last) if page.len() == PAGE as usize => after = u64::try_from(last.place).unwrap_or(u64::MAX),
-            Some(_) | None => break,
+        if newest.len() > args.lines {
+            newest.pop_front();
         }
-    }
+        Ok(())
+    })
+    .await?;
     let rows: Vec<_> = newest.iter().map(row).collect();
     out.rows(&["at", "actor", "act", "what"], &rows, || newest.iter().map(json).collect())?;
     Ok(())

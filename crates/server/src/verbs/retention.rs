@@ -6,12 +6,13 @@ use anyhow::{Context as _, bail};
 use magistrate_ledger::verify::{Expired, Trusted};
 use magistrate_ledger::{Act, ActId, ActRecord, Expiry, NoteSigner, NoteVerifier, Places, SealedAct};
 use magistrate_model::{Instant, Span};
+use magistrate_pdp::Evidence as _;
 use magistrate_pdp::retention::{
     Covering, DayExpiry, DayPlan, Hold, Keeping, NotCovered, Retention as _, StoredDay, covering, plan_day,
 };
-use magistrate_pdp::{Evidence as _, Unlogged as _};
 use serde_json::{Value as Json, json};
 
+use super::acts;
 use super::progress::Counting;
 use super::verify::keys_of;
 use crate::cli::{ExpireArgs, HoldArgs};
@@ -21,8 +22,6 @@ use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
 
-/// Acts read at a time.
-const PAGE: u32 = 1_000;
 /// Microseconds of a day.
 const DAY: i64 = 86_400_000_000;
 
@@ -106,7 +105,7 @@ async fn one_day(
         let would = Outcome { day, records, became: "would_go", why: String::new(), exit: Exit::ChangesPending };
         return Ok((would, Vec::new()));
     }
-    let acts = acts(&plan, keeping.covering, signer, args, keeping.now)?;
+    let acts = acts_of(&plan, keeping.covering, signer, args, keeping.now)?;
     let covered = keeping.covering.checkpoint.size;
     let expiry = DayExpiry { day, records, acts, covered, kept: plan.kept };
     let gone = Box::pin(store.expire(&expiry)).await;
@@ -128,7 +127,7 @@ impl Outcome {
 }
 
 /// What the records say that are appended first: as many as it takes to name every place.
-fn acts(
+fn acts_of(
     plan: &DayPlan,
     covering: &Covering,
     signer: &NoteSigner,
@@ -154,13 +153,12 @@ fn acts(
 /// What went before, by a key that is known.
 async fn expired(store: &Store, pinned: &[NoteVerifier]) -> anyhow::Result<Expired> {
     let mut expired = Expired::new(pinned, true);
-    let mut after = 0;
-    loop {
-        let page = store.acts(None, after, PAGE).await?;
-        page.iter().filter_map(|row| row.decode().ok()).for_each(|act| expired.take(&act.record));
-        let Some(last) = page.last() else { return Ok(expired) };
-        after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
-    }
+    acts::each(store, None, 0, |row| {
+        row.decode().iter().for_each(|act| expired.take(&act.record));
+        Ok(())
+    })
+    .await?;
+    Ok(expired)
 }
 
 /// The first day that stays.

@@ -9,8 +9,9 @@ use magistrate_ledger::verify::{
 use magistrate_ledger::{Act, ActRecord, Entry, LogId, NoteVerifier, Run, StreamId, Subtree};
 use magistrate_model::{Digest, Revision};
 use magistrate_pap::Changes as _;
-use magistrate_pdp::{Evidence as _, GlobalLog as _, Unlogged as _};
+use magistrate_pdp::{Evidence as _, GlobalLog as _};
 
+use super::super::acts;
 use super::super::exported::Exported;
 use crate::store::Store;
 
@@ -91,15 +92,14 @@ impl Global {
             verifier.entries_end();
             roots(store, verifier).await?;
         }
-        loop {
-            let page = store.acts(None, self.acts_read, PAGE).await?;
-            for row in &page {
-                self.verifier.iter_mut().for_each(|verifier| verifier.act(row));
-                row.decode().iter().for_each(|act| self.act(&act.record));
-            }
-            let Some(last) = page.last() else { return Ok(()) };
-            self.acts_read = u64::try_from(last.place).unwrap_or(self.acts_read).max(self.acts_read + 1);
-        }
+        let after = self.acts_read;
+        self.acts_read = acts::each(store, None, after, |row| {
+            self.verifier.iter_mut().for_each(|verifier| verifier.act(row));
+            row.decode().iter().for_each(|act| self.act(&act.record));
+            Ok(())
+        })
+        .await?;
+        Ok(())
     }
 
     fn exported(&mut self, files: &Exported, trusted: &Trusted) -> anyhow::Result<()> {
@@ -168,17 +168,15 @@ impl Global {
     pub(super) async fn more(&mut self, source: LogOf<'_>) -> anyhow::Result<bool> {
         let LogOf::Store(store) = source else { return Ok(false) };
         let mut found = false;
-        loop {
-            let page = store.acts(None, self.acts_read, PAGE).await?;
-            for row in &page {
-                if let Ok(act) = row.decode() {
-                    found |= matches!(act.record.act, Act::Retention(_));
-                    self.expired.take(&act.record);
-                }
+        self.acts_read = acts::each(store, None, self.acts_read, |row| {
+            if let Ok(act) = row.decode() {
+                found |= matches!(act.record.act, Act::Retention(_));
+                self.expired.take(&act.record);
             }
-            let Some(last) = page.last() else { return Ok(found) };
-            self.acts_read = u64::try_from(last.place).unwrap_or(self.acts_read).max(self.acts_read + 1);
-        }
+            Ok(())
+        })
+        .await?;
+        Ok(found)
     }
 
     /// Compares the change log, when every stream was compared.
@@ -205,13 +203,13 @@ impl Global {
 }
 
 async fn erasures(store: &Store) -> anyhow::Result<Erasures> {
-    let (mut erasures, mut after) = (Erasures::default(), 0);
-    loop {
-        let page = store.acts(None, after, PAGE).await?;
-        page.iter().filter_map(|row| row.decode().ok()).for_each(|act| erasures.take(&act.record));
-        let Some(last) = page.last() else { return Ok(erasures) };
-        after = u64::try_from(last.place).unwrap_or(after).max(after + 1);
-    }
+    let mut erasures = Erasures::default();
+    acts::each(store, None, 0, |row| {
+        row.decode().iter().for_each(|act| erasures.take(&act.record));
+        Ok(())
+    })
+    .await?;
+    Ok(erasures)
 }
 
 /// The roots of complete groups, in runs; where one is missing, one by one.
