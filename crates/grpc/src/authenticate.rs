@@ -13,10 +13,10 @@ use magistrate_identity::{AuthenticatedCaller, KeyKind, KeyRing, Unauthenticated
 use magistrate_model::KeyId;
 use magistrate_pdp::Clock;
 use pin_project_lite::pin_project;
-use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::call::{Inbound, Outbound};
 use crate::observe::Method;
 use crate::refuse;
 use crate::status::{Refusal, status};
@@ -35,13 +35,6 @@ pub struct Authenticate<C> {
     required: bool,
     clock: C,
     stats: Arc<CallerStats>,
-}
-
-/// Who called, within the extensions of a request, and of a response that refuses.
-#[derive(Debug, Clone)]
-pub(crate) struct Authenticated {
-    /// The key that was presented.
-    pub(crate) key: KeyId,
 }
 
 impl<C: Clock> Authenticate<C> {
@@ -132,12 +125,12 @@ pub(crate) struct Guarded<C, S> {
     inner: S,
 }
 
-impl<C, S, B> Service<Request<B>> for Guarded<C, S>
+impl<C, S, B> Service<Request<Inbound<B>>> for Guarded<C, S>
 where
     C: Clock,
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Inbound<B>>, Response = Response<Outbound>>,
 {
-    type Response = Response<Body>;
+    type Response = Response<Outbound>;
     type Error = S::Error;
     type Future = Guarding<S::Future>;
 
@@ -145,19 +138,16 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let method = Method::of_path(request.uri().path());
-        match self.authenticate.judge(request.headers(), kinds(method)) {
+    fn call(&mut self, mut request: Request<Inbound<B>>) -> Self::Future {
+        match self.authenticate.judge(request.headers(), kinds(request.body().known.method)) {
             Ok(caller) => {
                 // Nothing behind this needs the key, and what does not have it cannot tell it.
                 request.headers_mut().remove(http::header::AUTHORIZATION);
-                let caller = caller.map(|caller| Authenticated { key: caller.key });
-                if let Some(caller) = &caller {
-                    request.extensions_mut().insert(caller.clone());
-                }
+                let caller = caller.map(|caller| caller.key);
+                request.body_mut().known.caller.clone_from(&caller);
                 Guarding::Let { inner: self.inner.call(request), caller }
             }
-            Err((denied, key)) => Guarding::Denied { denied, caller: key.map(|key| Authenticated { key }) },
+            Err((denied, caller)) => Guarding::Denied { denied, caller },
         }
     }
 }
@@ -168,15 +158,15 @@ pin_project! {
         Let {
             #[pin]
             inner: F,
-            caller: Option<Authenticated>,
+            caller: Option<KeyId>,
         },
-        Denied { denied: Denied, caller: Option<Authenticated> },
+        Denied { denied: Denied, caller: Option<KeyId> },
     }
 }
 
 impl<F, E> Future for Guarding<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<Outbound>, E>>,
 {
     type Output = F::Output;
 
@@ -184,18 +174,16 @@ where
         match self.project() {
             Projected::Let { inner, caller } => {
                 let mut outcome = ready!(inner.poll(context));
-                if let (Ok(response), Some(caller)) = (&mut outcome, caller)
-                    && refuse::refused(response).is_some()
+                if let Ok(response) = &mut outcome
+                    && refuse::refused(&response.body().outcome).is_some()
                 {
-                    response.extensions_mut().insert(caller.clone());
+                    response.body_mut().caller = caller.take();
                 }
                 Poll::Ready(outcome)
             }
             Projected::Denied { denied, caller } => {
-                let mut response: Response<Body> = status(&Refusal::Caller(*denied)).into_http();
-                if let Some(caller) = caller.take() {
-                    response.extensions_mut().insert(caller);
-                }
+                let mut response = Outbound::refused(status(&Refusal::Caller(*denied)));
+                response.body_mut().caller = caller.take();
                 Poll::Ready(Ok(response))
             }
         }

@@ -9,14 +9,14 @@ use http::{HeaderMap, Request, Response};
 use magistrate_pdp::CheckError;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
-use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::call::{Inbound, Outbound};
 use crate::status::{Refusal, status};
 use crate::transport::Limits;
 
-/// When the caller stops waiting, as the layer found it; within the extensions of a request.
+/// When the caller stops waiting, as the layer found it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
@@ -59,11 +59,11 @@ pub(crate) struct Timed<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Timed<S>
+impl<S, B> Service<Request<Inbound<B>>> for Timed<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Inbound<B>>, Response = Response<Outbound>>,
 {
-    type Response = Response<Body>;
+    type Response = Response<Outbound>;
     type Error = S::Error;
     type Future = Timing<S::Future>;
 
@@ -71,10 +71,10 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Inbound<B>>) -> Self::Future {
         let until = Instant::now() + self.layer.patience(request.headers());
-        request.extensions_mut().insert(Deadline(until));
-        Timing { inner: self.inner.call(request), late: tokio::time::sleep_until(until) }
+        request.body_mut().known.deadline = Some(Deadline(until));
+        Timing { inner: self.inner.call(request), until, late: None }
     }
 }
 
@@ -82,25 +82,35 @@ pin_project! {
     pub(crate) struct Timing<F> {
         #[pin]
         inner: F,
+        until: Instant,
+        // Made only for a call that waits: most are answered at once.
         #[pin]
-        late: Sleep,
+        late: Option<Sleep>,
     }
 }
 
 impl<F, E> Future for Timing<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<Outbound>, E>>,
 {
     type Output = F::Output;
 
     /// INVARIANT: a deadline that has passed is told, whatever the call came to meanwhile.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if this.late.poll(context).is_ready() {
-            let late = Refusal::Check(CheckError::DeadlineExceeded(LATE.to_owned()));
-            return Poll::Ready(Ok(status(&late).into_http()));
+        let mut this = self.project();
+        let outcome = this.inner.poll(context);
+        if outcome.is_pending() && this.late.is_none() {
+            this.late.set(Some(tokio::time::sleep_until(*this.until)));
         }
-        this.inner.poll(context)
+        let is_late = match this.late.as_pin_mut() {
+            Some(late) if outcome.is_pending() => late.poll(context).is_ready(),
+            Some(_) | None => *this.until <= Instant::now(),
+        };
+        if is_late {
+            let late = Refusal::Check(CheckError::DeadlineExceeded(LATE.to_owned()));
+            return Poll::Ready(Ok(Outbound::refused(status(&late))));
+        }
+        outcome
     }
 }
 

@@ -6,6 +6,7 @@
 mod audit;
 mod authenticate;
 mod batch;
+mod call;
 mod deadline;
 mod entity;
 mod finding;
@@ -16,11 +17,13 @@ mod observe;
 mod query;
 mod refuse;
 mod reply;
+mod routing;
 mod server;
 mod service;
 mod shed;
 mod status;
 mod transport;
+mod unary;
 mod value;
 
 pub use audit::{Archive, AuditDoor};

@@ -6,22 +6,24 @@ use std::task::{Context, Poll};
 
 use http::HeaderMap;
 use magistrate_ledger::DecisionId;
-use magistrate_model::{Cause, Verdict};
+use magistrate_model::{Cause, TraceId, Verdict};
 use magistrate_pdp::Recorded;
 use pin_project_lite::pin_project;
-use tonic::{Code, Status};
+use tonic::Code;
 use tonic_types::StatusExt as _;
 use tower_layer::Layer;
 use tower_service::Service;
+
+use crate::call::{Inbound, Outbound, Outcome};
 
 /// Watches calls. What it returns for a call travels with the call and comes back with its end.
 pub trait Observe: Clone + Send + Sync + 'static {
     /// What is kept while a call is under way.
     type Call: Send + 'static;
 
-    /// A call has begun. The headers are those of a caller nobody has authenticated yet. Requests may be given
-    /// what their handler should know, such as the trace they belong to.
-    fn begin(&self, method: Method, headers: &HeaderMap, request: &mut http::Extensions) -> Self::Call;
+    /// A call has begun, and belongs to this trace, if it belongs to one. The headers are those of a caller nobody has
+    /// authenticated yet.
+    fn begin(&self, method: Method, headers: &HeaderMap) -> (Self::Call, Option<TraceId>);
 
     /// It has ended.
     fn end(&self, call: Self::Call, exit: Exit<'_>);
@@ -128,7 +130,7 @@ pub enum Exit<'a> {
     Abandoned,
 }
 
-/// The decisions of a call, as its handler leaves them in the extensions of its response.
+/// The decisions of a call.
 #[derive(Debug, Clone)]
 pub struct Decided {
     /// The cause of each decision.
@@ -183,7 +185,9 @@ pub struct Unobserved;
 impl Observe for Unobserved {
     type Call = ();
 
-    fn begin(&self, _method: Method, _headers: &HeaderMap, _request: &mut http::Extensions) {}
+    fn begin(&self, _method: Method, _headers: &HeaderMap) -> ((), Option<TraceId>) {
+        ((), None)
+    }
 
     fn end(&self, (): (), _exit: Exit<'_>) {}
 }
@@ -207,10 +211,10 @@ pub(crate) struct Observed<O, S> {
     inner: S,
 }
 
-impl<O, S, B, R> Service<http::Request<B>> for Observed<O, S>
+impl<O, S, B> Service<http::Request<Inbound<B>>> for Observed<O, S>
 where
     O: Observe,
-    S: Service<http::Request<B>, Response = http::Response<R>>,
+    S: Service<http::Request<Inbound<B>>, Response = http::Response<Outbound>>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -220,11 +224,9 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        let method = Method::of_path(request.uri().path());
-        let mut given = http::Extensions::new();
-        let call = self.observer.begin(method, request.headers(), &mut given);
-        request.extensions_mut().extend(given);
+    fn call(&mut self, mut request: http::Request<Inbound<B>>) -> Self::Future {
+        let (call, trace) = self.observer.begin(request.body().known.method, request.headers());
+        request.body_mut().known.trace = trace;
         Watched { end: Ending { observer: self.observer.clone(), call: Some(call) }, inner: self.inner.call(request) }
     }
 }
@@ -257,10 +259,10 @@ pin_project! {
     }
 }
 
-impl<O, F, R, E> Future for Watched<O, F>
+impl<O, F, E> Future for Watched<O, F>
 where
     O: Observe,
-    F: Future<Output = Result<http::Response<R>, E>>,
+    F: Future<Output = Result<http::Response<Outbound>, E>>,
 {
     type Output = F::Output;
 
@@ -268,26 +270,21 @@ where
         let this = self.project();
         let outcome = std::task::ready!(this.inner.poll(context));
         match &outcome {
-            Ok(response) => tell_response(this.end, response),
+            Ok(response) => tell_outcome(this.end, &response.body().outcome),
             Err(_) => this.end.tell(Exit::Refused { code: Code::Internal, reason: "INTERNAL" }),
         }
         Poll::Ready(outcome)
     }
 }
 
-fn tell_response<O: Observe, R>(end: &mut Ending<O>, response: &http::Response<R>) {
-    let extensions = response.extensions();
-    if let Some(decided) = extensions.get::<Decided>() {
-        end.tell(Exit::Decided(decided));
-    } else if let Some(status) = extensions.get::<Status>() {
-        let info = status.get_details_error_info();
-        let reason = info.as_ref().map_or_else(|| code_name(status.code()), |info| info.reason.as_str());
-        end.tell(Exit::Refused { code: status.code(), reason });
-    } else {
-        // Refused without a `Status`: by a layer of tonic's own, which writes the header alone.
-        match Status::from_header_map(response.headers()).map(|status| status.code()) {
-            None | Some(Code::Ok) => end.tell(Exit::Other),
-            Some(code) => end.tell(Exit::Refused { code, reason: code_name(code) }),
+fn tell_outcome<O: Observe>(end: &mut Ending<O>, outcome: &Outcome) {
+    match outcome {
+        Outcome::Decided(decided) => end.tell(Exit::Decided(decided)),
+        Outcome::Other => end.tell(Exit::Other),
+        Outcome::Refused(status) => {
+            let info = status.get_details_error_info();
+            let reason = info.as_ref().map_or_else(|| code_name(status.code()), |info| info.reason.as_str());
+            end.tell(Exit::Refused { code: status.code(), reason });
         }
     }
 }

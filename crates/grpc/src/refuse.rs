@@ -12,15 +12,12 @@ use magistrate_ledger::Asked;
 use magistrate_model::TraceId;
 use magistrate_pdp::{Clock, Reason, Refusals, Refused};
 use pin_project_lite::pin_project;
-use tonic::body::Body;
-use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::authenticate::Authenticated;
-use crate::observe::{Causes, Decided, Method, code_name};
-use crate::service::address;
+use crate::call::{Inbound, Known, Outbound, Outcome};
+use crate::observe::{Causes, Method, code_name};
 
 /// What was asked, as the source of the status that refuses it: a handler has no other way to say so.
 #[derive(Debug)]
@@ -61,12 +58,12 @@ pub(crate) struct Told<C, S> {
     inner: S,
 }
 
-impl<C, S, B> Service<Request<B>> for Told<C, S>
+impl<C, S, B> Service<Request<Inbound<B>>> for Told<C, S>
 where
     C: Clock + Clone,
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Inbound<B>>, Response = Response<Outbound>>,
 {
-    type Response = Response<Body>;
+    type Response = Response<Outbound>;
     type Error = S::Error;
     type Future = Telling<C, S::Future>;
 
@@ -74,18 +71,13 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let call = Call {
-            layer: self.layer.clone(),
-            method: Method::of_path(request.uri().path()),
-            address: address(request.extensions()),
-            trace: request.extensions().get::<TraceId>().copied(),
-        };
+    fn call(&mut self, request: Request<Inbound<B>>) -> Self::Future {
+        let Known { method, address, trace, .. } = request.body().known;
+        let call = Call { layer: self.layer.clone(), method, address, trace };
         Telling { call, inner: self.inner.call(request) }
     }
 }
 
-/// What is known of a call before anybody has looked at it.
 struct Call<C> {
     layer: TellLayer<C>,
     method: Method,
@@ -94,49 +86,40 @@ struct Call<C> {
 }
 
 impl<C: Clock> Call<C> {
-    fn tell(&self, response: &Response<Body>) {
-        let Some((reason, count)) = refused(response) else { return };
-        let extensions = response.extensions();
+    fn tell(&self, ended: &Outbound) {
+        let Some((reason, count)) = refused(&ended.outcome) else { return };
         let refused = Refused {
             reason,
             count,
-            caller: extensions.get::<Authenticated>().map(|caller| &caller.key),
+            caller: ended.caller.as_ref(),
             address: self.address,
             method: self.method.name(),
             trace: self.trace,
         };
-        self.layer.refusals.tell(&refused, self.layer.clock.now(), || {
-            let status = extensions.get::<Status>();
-            let about = status.and_then(|status| std::error::Error::source(status)?.downcast_ref::<About>());
-            let asked = about.map(|About(asked)| asked.clone());
-            (asked.unwrap_or_default(), status.map(|status| status.message().to_owned()).unwrap_or_default())
+        self.layer.refusals.tell(&refused, self.layer.clock.now(), || match &ended.outcome {
+            Outcome::Refused(status) => {
+                let about = std::error::Error::source(&**status).and_then(|source| source.downcast_ref::<About>());
+                (about.map(|About(asked)| asked.clone()).unwrap_or_default(), status.message().to_owned())
+            }
+            Outcome::Decided(_) | Outcome::Other => Default::default(),
         });
     }
 }
 
-/// Why a response refuses, and how many questions: a whole call, or the items of a batch that were none.
-pub(crate) fn refused<B>(response: &Response<B>) -> Option<(Reason, u64)> {
-    let extensions = response.extensions();
-    if let Some(decided) = extensions.get::<Decided>() {
-        return match &decided.causes {
+/// Why something was refused, and how much; `None` where nothing was.
+pub(crate) fn refused(outcome: &Outcome) -> Option<(Reason, u64)> {
+    match outcome {
+        Outcome::Decided(decided) => match &decided.causes {
             Causes::Batch { malformed, .. } if *malformed > 0 => Some((Reason::Malformed, *malformed as u64)),
             Causes::Batch { .. } | Causes::One(_) => None,
-        };
-    }
-    let written;
-    let status = match extensions.get::<Status>() {
-        Some(status) => status,
-        // By a layer of tonic's own, which writes the header alone.
-        None => {
-            written = Status::from_header_map(response.headers())?;
-            &written
+        },
+        Outcome::Other => None,
+        Outcome::Refused(status) => {
+            let info = status.get_details_error_info();
+            let reason = info.as_ref().map_or_else(|| code_name(status.code()), |info| &info.reason);
+            Some((Reason::named(reason), 1))
         }
-    };
-    if status.code() == Code::Ok {
-        return None;
     }
-    let info = status.get_details_error_info();
-    Some((Reason::named(info.as_ref().map_or_else(|| code_name(status.code()), |info| &info.reason)), 1))
 }
 
 pin_project! {
@@ -150,7 +133,7 @@ pin_project! {
 impl<C, F, E> Future for Telling<C, F>
 where
     C: Clock,
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<Outbound>, E>>,
 {
     type Output = F::Output;
 
@@ -158,7 +141,7 @@ where
         let this = self.project();
         let outcome = ready!(this.inner.poll(context));
         if let Ok(response) = &outcome {
-            this.call.tell(response);
+            this.call.tell(response.body());
         }
         Poll::Ready(outcome)
     }

@@ -1,19 +1,14 @@
 //! The door as a whole: its services, the layers around them, and the workers that serve them.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use http::{Request, Response};
-use magistrate_pdp::{Clock, Refusals};
+use magistrate_pdp::{Capacity, Clock, Refusals};
 use magistrate_proto::v1::audit_service_server::AuditServiceServer;
 use magistrate_proto::v1::authorization_service_server::AuthorizationServiceServer;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tonic::body::Body;
 use tonic::service::Routes;
 use tower::ServiceBuilder;
-use tower::util::BoxCloneSyncService;
 
 use crate::audit::{Archive, AuditDoor};
 use crate::authenticate::{Authenticate, AuthenticateLayer};
@@ -21,12 +16,10 @@ use crate::deadline::DeadlineLayer;
 use crate::health::Health;
 use crate::observe::{Observe, ObserveLayer};
 use crate::refuse::TellLayer;
+use crate::routing::Routing;
 use crate::service::Door;
 use crate::shed::ShedLayer;
-use crate::transport::{self, Certificates, Limits, Plan, Room, Serving, TransportStats, Workers};
-
-/// Everything around a call; each connection has a clone.
-pub(crate) type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+use crate::transport::{self, Certificates, Limits, Plan, Room, Serving, Stack, TransportStats, Workers};
 
 /// How a door is served.
 #[derive(Debug, Clone)]
@@ -61,18 +54,21 @@ pub enum ServeError {
 
 /// What a listener serves, besides its health and its description.
 #[derive(Debug)]
-pub struct Services(Routes);
+pub struct Services(Routing);
 
 impl Services {
     /// Decisions.
     pub fn authorization<C: Clock>(door: Door<C>, limits: &Limits) -> Self {
+        let door = Arc::new(door);
         // What arrives is measured by method before it gets here.
-        Self(Routes::new(AuthorizationServiceServer::new(door).max_decoding_message_size(limits.batch_bytes)))
+        let service = AuthorizationServiceServer::from_arc(Arc::clone(&door));
+        let routes = Routes::new(service.max_decoding_message_size(limits.batch_bytes));
+        Self(Routing { check: Some(door), routes })
     }
 
     /// The decision history.
     pub fn audit<S: Archive, C: Clock + Clone>(door: AuditDoor<S, C>) -> Self {
-        Self(Routes::new(AuditServiceServer::new(door)))
+        Self(Routing { check: None, routes: Routes::new(AuditServiceServer::new(door)) })
     }
 }
 
@@ -107,14 +103,14 @@ pub async fn serve<C: Clock + Clone, O: Observe>(
 
 /// The services within their layers, outermost first: who watches sees everything, and what is shed costs little.
 fn stack<C: Clock + Clone, O: Observe>(
-    Services(routes): Services,
+    Services(Routing { check, routes }): Services,
     health: &Health,
     observer: O,
     authenticate: Authenticate<C>,
     refusals: Arc<Refusals>,
     limits: &Limits,
-) -> Result<Stack, ServeError> {
-    let services = routes
+) -> Result<impl Stack, ServeError> {
+    let routes = routes
         .add_service(health.service())
         .add_service(description().build_v1()?)
         .add_service(description().build_v1alpha()?)
@@ -122,10 +118,10 @@ fn stack<C: Clock + Clone, O: Observe>(
     let layers = ServiceBuilder::new()
         .layer(ObserveLayer(observer))
         .layer(TellLayer::new(refusals, authenticate.clock().clone()))
-        .layer(ShedLayer::new(Arc::new(Semaphore::new(limits.in_flight))))
+        .layer(ShedLayer::new(Capacity::new(limits.in_flight)))
         .layer(AuthenticateLayer(authenticate))
         .layer(DeadlineLayer::new(limits));
-    Ok(BoxCloneSyncService::new(layers.service(services)))
+    Ok(layers.service(Routing { check, routes }))
 }
 
 fn description() -> tonic_reflection::server::Builder<'static> {

@@ -1,23 +1,24 @@
 //! The service: parse, ask, reply.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use magistrate_ledger::Asked;
-use magistrate_model::{ActionUid, Caller, Channel, EntityUid, TraceId};
+use magistrate_model::{ActionUid, Caller, Channel, EntityUid};
 use magistrate_pdp::{CheckError, Clock, Pdp};
 use magistrate_proto::v1::authorization_service_server::AuthorizationService;
 use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Entity};
-use tonic::transport::server::TcpConnectInfo;
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::authenticate::Authenticated;
-use crate::deadline::Deadline;
-use crate::observe::Decided;
+use crate::call::{Inbound, Known, Outbound};
+use crate::observe::{Decided, Method};
 use crate::query::Asking;
 use crate::refuse::About;
+use crate::routing::{CheckUnary, Checking};
 use crate::status::{Refusal, status};
+use crate::transport::Arriving;
+use crate::unary::{self, Message};
 use crate::{batch, deadline, query, reply};
 
 /// The gRPC door of a decision point.
@@ -34,13 +35,13 @@ impl<C: Clock> Door<C> {
         Self { pdp, clock, default_namespace }
     }
 
-    fn asking(&self, extensions: &Extensions) -> Asking<'_> {
+    fn asking(&self, known: &Known) -> Asking<'_> {
         Asking {
             caller: Caller {
-                address: address(extensions),
+                address: known.address,
                 channel: Channel::Grpc,
-                key: extensions.get::<Authenticated>().map(|caller| caller.key.clone()),
-                trace: extensions.get::<TraceId>().copied(),
+                key: known.caller.clone(),
+                trace: known.trace,
             },
             default_namespace: &self.default_namespace,
         }
@@ -59,10 +60,10 @@ impl<C: Clock> Door<C> {
         }
     }
 
-    async fn answer_check(&self, request: &Request<CheckRequest>) -> Result<(CheckResponse, Decided), Refusal> {
+    async fn answer_check(&self, wire: &CheckRequest, known: &Known) -> Result<(CheckResponse, Decided), Refusal> {
         let now = self.clock.now();
-        let patience = patience(request.extensions())?;
-        let query = query::query(request.get_ref(), &self.asking(request.extensions()))?;
+        let patience = patience(known)?;
+        let query = query::query(wire, &self.asking(known))?;
         let explain = query.explain;
         let recorded = self.pdp.check(query, now, patience).await?;
         Ok((reply::check(&recorded, explain), Decided::one(&recorded)))
@@ -70,74 +71,82 @@ impl<C: Clock> Door<C> {
 
     async fn answer_batch(
         &self,
-        request: &Request<CheckBatchRequest>,
+        wire: &CheckBatchRequest,
+        known: &Known,
     ) -> Result<(CheckBatchResponse, Decided), Refusal> {
         let now = self.clock.now();
-        let patience = patience(request.extensions())?;
-        let batch = batch::batch(request.get_ref(), &self.asking(request.extensions()))?;
-        let explain = request.get_ref().explain;
+        let patience = patience(known)?;
+        let batch = batch::batch(wire, &self.asking(known))?;
         let answer = self.pdp.check_batch(batch, now, patience).await?;
-        Ok((reply::batch(&answer, explain), Decided::batch(&answer)))
+        Ok((reply::batch(&answer, wire.explain), Decided::batch(&answer)))
+    }
+
+    async fn check_or_refuse(&self, wire: &CheckRequest, known: &Known) -> Result<(CheckResponse, Decided), Status> {
+        let CheckRequest { principal, action, resource, .. } = wire;
+        let answered = self.answer_check(wire, known).await;
+        answered.map_err(|why| refusal(&why, known, || self.asked(principal.as_ref(), action, resource.as_ref())))
+    }
+}
+
+impl<C: Clock> CheckUnary for Door<C> {
+    fn check(self: Arc<Self>, request: http::Request<Inbound<Arriving<Incoming>>>) -> Checking {
+        Box::pin(async move {
+            let Inbound { known, body } = request.into_body();
+            let answered = match unary::receive::<CheckRequest, _>(body).await {
+                Ok(wire) => self.check_or_refuse(&wire, &known).await,
+                Err(status) => Err(status),
+            };
+            match answered {
+                Ok((response, decided)) => Outbound::decided(Message::of(&response), decided),
+                Err(status) => Outbound::refused(status),
+            }
+        })
     }
 }
 
 #[tonic::async_trait]
 impl<C: Clock> AuthorizationService for Door<C> {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let outcome = self.answer_check(&request).await;
-        respond(outcome, request.extensions(), || {
-            let CheckRequest { principal, action, resource, .. } = request.get_ref();
-            self.asked(principal.as_ref(), action, resource.as_ref())
-        })
+        self.check_or_refuse(request.get_ref(), &known(request.extensions())).await.map(respond)
     }
 
     async fn check_batch(&self, request: Request<CheckBatchRequest>) -> Result<Response<CheckBatchResponse>, Status> {
-        let outcome = self.answer_batch(&request).await;
-        respond(outcome, request.extensions(), || {
-            let CheckBatchRequest { principal, action, resource, .. } = request.get_ref();
-            self.asked(principal.as_ref(), action, resource.as_ref())
-        })
+        let known = known(request.extensions());
+        let CheckBatchRequest { principal, action, resource, .. } = request.get_ref();
+        let answered = self.answer_batch(request.get_ref(), &known).await;
+        let asked = || self.asked(principal.as_ref(), action, resource.as_ref());
+        answered.map(respond).map_err(|why| refusal(&why, &known, asked))
     }
 }
 
-/// What was decided goes with the response, for whoever watches, and with a refusal what was asked, where it may be
-/// recorded; neither is sent.
-fn respond<T>(
-    outcome: Result<(T, Decided), Refusal>,
-    extensions: &Extensions,
-    asked: impl FnOnce() -> Asked,
-) -> Result<Response<T>, Status> {
-    match outcome {
-        Ok((message, decided)) => {
-            let mut response = Response::new(message);
-            response.extensions_mut().insert(decided);
-            Ok(response)
-        }
-        Err(refusal) => {
-            let mut status = status(&refusal);
-            let is_malformed = matches!(refusal, Refusal::Check(CheckError::Malformed(_)));
-            if !is_malformed && extensions.get::<Authenticated>().is_some() {
-                status.set_source(Arc::new(About(asked())));
-            }
-            Err(status)
-        }
+/// What was decided goes with the response, for whoever watches; it is not sent.
+fn respond<T>((message, decided): (T, Decided)) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(decided);
+    response
+}
+
+/// What was asked goes with a refusal where it may be recorded; it is not sent.
+fn refusal(refusal: &Refusal, known: &Known, asked: impl FnOnce() -> Asked) -> Status {
+    let mut status = status(refusal);
+    let is_malformed = matches!(refusal, Refusal::Check(CheckError::Malformed(_)));
+    if !is_malformed && known.caller.is_some() {
+        status.set_source(Arc::new(About(asked())));
     }
+    status
 }
 
 /// How long the caller still waits; without a deadline, which the layer gives every call, not at all. Whoever waits
 /// no longer is not asked about.
-fn patience(extensions: &Extensions) -> Result<Duration, Refusal> {
-    let patience = extensions.get::<Deadline>().map_or(Duration::ZERO, |deadline| deadline.patience());
+fn patience(known: &Known) -> Result<Duration, Refusal> {
+    let patience = known.deadline.map_or(Duration::ZERO, |deadline| deadline.patience());
     match patience.is_zero() {
         true => Err(Refusal::Check(CheckError::DeadlineExceeded(deadline::LATE.to_owned()))),
         false => Ok(patience),
     }
 }
 
-/// The peer's address; `None` only where there is no connection. A peer whose address cannot be told is
-/// not taken for this machine.
-pub(crate) fn address(extensions: &Extensions) -> Option<IpAddr> {
-    let connection = extensions.get::<TcpConnectInfo>()?;
-    let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    Some(connection.remote_addr().map_or(unknown, |address| address.ip()))
+/// What is known of a call that a service of tonic's was given.
+pub(crate) fn known(extensions: &Extensions) -> Known {
+    extensions.get::<Known>().cloned().unwrap_or(Known::new(Method::Unknown, None))
 }

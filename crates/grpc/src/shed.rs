@@ -7,13 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
-use magistrate_pdp::CheckError;
+use magistrate_pdp::{Capacity, CheckError, Taken};
 use pin_project_lite::pin_project;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::call::{Inbound, Outbound};
 use crate::observe::Method;
 use crate::status::{Refusal, status};
 
@@ -22,10 +21,10 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// Lets so many calls in as there are permits. Health is let in always: it must be told under load most of all.
 #[derive(Debug, Clone)]
-pub(crate) struct ShedLayer(Arc<Semaphore>);
+pub(crate) struct ShedLayer(Arc<Capacity>);
 
 impl ShedLayer {
-    pub(crate) fn new(permits: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(permits: Arc<Capacity>) -> Self {
         Self(permits)
     }
 }
@@ -40,15 +39,15 @@ impl<S> Layer<S> for ShedLayer {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Shed<S> {
-    permits: Arc<Semaphore>,
+    permits: Arc<Capacity>,
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Shed<S>
+impl<S, B> Service<Request<Inbound<B>>> for Shed<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Inbound<B>>, Response = Response<Outbound>>,
 {
-    type Response = Response<Body>;
+    type Response = Response<Outbound>;
     type Error = S::Error;
     type Future = Shedding<S::Future>;
 
@@ -56,13 +55,13 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if Method::of_path(request.uri().path()) == Method::Health {
+    fn call(&mut self, request: Request<Inbound<B>>) -> Self::Future {
+        if request.body().known.method == Method::Health {
             return Shedding::Let { permit: None, inner: self.inner.call(request) };
         }
-        match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => Shedding::Let { permit: Some(permit), inner: self.inner.call(request) },
-            Err(_) => Shedding::Refused,
+        match self.permits.take(1) {
+            Some(permit) => Shedding::Let { permit: Some(permit), inner: self.inner.call(request) },
+            None => Shedding::Refused,
         }
     }
 }
@@ -71,7 +70,7 @@ pin_project! {
     #[project = Projected]
     pub(crate) enum Shedding<F> {
         Let {
-            permit: Option<OwnedSemaphorePermit>,
+            permit: Option<Taken>,
             #[pin]
             inner: F,
         },
@@ -81,7 +80,7 @@ pin_project! {
 
 impl<F, E> Future for Shedding<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<Outbound>, E>>,
 {
     type Output = F::Output;
 
@@ -94,7 +93,7 @@ where
             }
             Projected::Refused => {
                 let refusal = Refusal::Check(CheckError::Overloaded { retry_after: RETRY_AFTER });
-                Poll::Ready(Ok(status(&refusal).into_http()))
+                Poll::Ready(Ok(Outbound::refused(status(&refusal))))
             }
         }
     }

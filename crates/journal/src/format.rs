@@ -11,7 +11,7 @@
 //! more: with bytes of 255, of which the first eight tell that it was. Whoever finds the record so finds its opening, or
 //! that it was overwritten; anything else is no frame.
 
-use magistrate_ledger::{SealedHeader, SealedRecord, StreamId};
+use magistrate_ledger::{PlacedRecord, SealedHeader, StreamId};
 use magistrate_model::Instant;
 
 const MAGIC: &[u8; 8] = b"MGJRNL01";
@@ -120,7 +120,7 @@ pub(crate) const fn frame_size(holds: usize) -> usize {
 impl<'a> Frame<'a> {
     pub(crate) const END: Self = Self { kind: Kind::End, number: 0, holds: &[], opening: None };
 
-    pub(crate) fn record(record: &'a SealedRecord) -> Self {
+    pub(crate) fn record(record: &'a PlacedRecord) -> Self {
         let opening = record.opening.as_deref();
         Self { kind: Kind::Record, number: record.id.seq, holds: &record.bytes, opening }
     }

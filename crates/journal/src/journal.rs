@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use magistrate_ledger::{Append, CommitFailed, Durable, SealedHeader, SealedRecord};
+use magistrate_ledger::{Append, CommitFailed, Durable, PlacedRecord, SealedHeader};
 use magistrate_model::DurabilityClass;
 use tokio::sync::oneshot;
 
@@ -145,7 +145,7 @@ impl Journal {
 }
 
 impl Append for Journal {
-    fn append(&mut self, batch: &[SealedRecord]) -> Result<Durable, CommitFailed> {
+    fn append(&mut self, batch: &[PlacedRecord]) -> Result<Durable, CommitFailed> {
         let failed = |why| CommitFailed { records: batch.len(), conflict: false, why };
         let class = batch.iter().map(|record| record.class).max();
         self.check(class).map_err(failed)?;

@@ -23,12 +23,21 @@ pub(crate) type Out<'a> = Encoder<&'a mut Vec<u8>>;
 pub(crate) type Encoded = Result<(), minicbor::encode::Error<Infallible>>;
 pub(crate) type In<'b> = Decoder<'b>;
 
-/// Writing into memory cannot fail; the encoder's error type says so only at run time.
 pub(crate) fn encode(write: impl FnOnce(&mut Out<'_>) -> Encoded) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512);
-    let written = write(&mut Encoder::new(&mut bytes));
-    debug_assert!(written.is_ok(), "encoding into a Vec cannot fail");
+    encode_within(512, write)
+}
+
+/// The same, where it is known about how many bytes it will be.
+pub(crate) fn encode_within(bytes: usize, write: impl FnOnce(&mut Out<'_>) -> Encoded) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(bytes);
+    encode_into(&mut bytes, write);
     bytes
+}
+
+/// Writing into memory cannot fail; the encoder's error type says so only at run time.
+pub(crate) fn encode_into(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Out<'_>) -> Encoded) {
+    let written = write(&mut Encoder::new(bytes));
+    debug_assert!(written.is_ok(), "encoding into a Vec cannot fail");
 }
 
 pub(crate) fn refused(why: impl std::fmt::Display) -> Error {

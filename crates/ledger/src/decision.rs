@@ -69,70 +69,21 @@ impl DecisionRecord {
         }
     }
 
-    /// The lowest version of the format that can tell all of it.
-    pub(crate) fn version(&self) -> u8 {
-        match (self.private.is_empty(), is_known(&self.query.caller)) {
-            (false, _) => 3,
-            (true, true) => 2,
-            (true, false) => 1,
+    /// What a record tells, by reference.
+    pub(crate) fn told(&self) -> Told<'_> {
+        Told {
+            query: &self.query,
+            instant: self.instant,
+            roles: self.roles.iter().collect(),
+            direct_roles: &self.direct_roles,
+            scopes: &self.scopes,
+            grants: &self.grants,
+            supplied: self.supplied.as_ref(),
+            missing: self.missing.as_ref(),
+            entities_digest: self.entities_digest,
+            verdict: &self.verdict,
+            private: &self.private,
         }
-    }
-
-    pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
-        out.map(if self.private.is_empty() { FIELDS } else { FIELDS + 1 })?;
-        self.put_query(out)?;
-        self.put_facts(out)?;
-        self.put_verdict(out)?;
-        match self.private.is_empty() {
-            true => Ok(()),
-            false => put_all(out.u8(27)?, self.private.iter(), put_committed),
-        }
-    }
-
-    fn put_query(&self, out: &mut Out<'_>) -> Encoded {
-        let query = &self.query;
-        put_input(out.u8(0)?, &query.principal)?;
-        put_uid(out.u8(1)?, query.action.uid())?;
-        put_input(out.u8(2)?, &query.resource)?;
-        put_record(out.u8(3)?, &query.context)?;
-        put_environment(out.u8(4)?, &query.environment)?;
-        put_optional(out.u8(5)?, query.at_least_revision, |out, it| out.u64(it.number()).map(drop))?;
-        put_optional(out.u8(6)?, query.request_id.as_ref(), |out, it| out.str(it.as_str()).map(drop))?;
-        out.u8(7)?.bool(query.explain)?;
-        put_caller(out.u8(8)?, &query.caller)
-    }
-
-    fn put_facts(&self, out: &mut Out<'_>) -> Encoded {
-        put_instant(out.u8(9)?, self.instant)?;
-        put_all(out.u8(10)?, self.roles.iter(), put_uid)?;
-        put_all(out.u8(11)?, self.direct_roles.iter(), put_uid)?;
-        put_all(out.u8(12)?, self.scopes.iter(), |out, (name, group)| {
-            put_uid(out.array(2)?.str(name.as_str())?, group.uid())
-        })?;
-        put_all(out.u8(13)?, self.grants.iter(), |out, grant| {
-            put_all(out.array(2)?.str(grant.id.as_str())?, grant.confers.iter(), put_uid)
-        })?;
-        put_optional(out.u8(14)?, self.supplied.as_ref(), put_record)?;
-        put_optional(out.u8(15)?, self.missing.as_ref(), |out, missing| {
-            let (role, uid) = missing_parts(missing);
-            put_uid(out.array(2)?.u8(role)?, uid)
-        })?;
-        put_digest(out.u8(16)?, &self.entities_digest)
-    }
-
-    fn put_verdict(&self, out: &mut Out<'_>) -> Encoded {
-        let verdict = &self.verdict;
-        out.u8(17)?.str(verdict.cause.name())?;
-        put_all(out.u8(18)?, verdict.determining.iter(), |out, it| out.str(it.as_str()).map(drop))?;
-        put_all(out.u8(19)?, verdict.errored.iter(), |out, it| out.str(it.as_str()).map(drop))?;
-        put_all(out.u8(20)?, verdict.grants.iter(), |out, it| out.str(it.as_str()).map(drop))?;
-        put_all(out.u8(21)?, verdict.advice.iter(), put_notice)?;
-        put_all(out.u8(22)?, verdict.obligations.iter(), put_notice)?;
-        out.u8(23)?.u64(verdict.revision.number())?;
-        put_digest(out.u8(24)?, &verdict.policy_set_digest)?;
-        put_optional(out.u8(25)?, verdict.valid_until, put_instant)?;
-        let tail = out.u8(26)?.array(2)?.i64(verdict.cache_for.micros())?;
-        tail.str(verdict.class.name()).map(drop)
     }
 
     /// Reads only what stores index, and passes over the rest.
@@ -177,6 +128,111 @@ impl DecisionRecord {
     }
 }
 
+/// What a record tells, wherever it is: a decision is encoded from what it was made of, without a copy.
+pub(crate) struct Told<'a> {
+    query: &'a Query,
+    pub(crate) instant: Instant,
+    /// In order, each once.
+    roles: Vec<&'a EntityUid>,
+    direct_roles: &'a BTreeSet<EntityUid>,
+    scopes: &'a BTreeMap<ScopeName, ActionUid>,
+    grants: &'a [GrantInForce],
+    supplied: Option<&'a Record>,
+    missing: Option<&'a Missing>,
+    entities_digest: Digest,
+    pub(crate) verdict: &'a Verdict,
+    private: &'a [Committed],
+}
+
+impl<'a> Told<'a> {
+    /// What the record of a verdict on a question tells.
+    pub(crate) fn of(question: &'a Question, verdict: &'a Verdict) -> Self {
+        let facts = &question.facts;
+        let mut roles: Vec<_> = facts.roles.iter().map(|role| &role.uid).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        Self {
+            query: &question.query,
+            instant: facts.instant,
+            roles,
+            direct_roles: &facts.direct_roles,
+            scopes: &facts.scopes,
+            grants: &facts.grants,
+            supplied: facts.supplied.as_ref(),
+            missing: facts.missing.as_ref(),
+            entities_digest: entities_digest(facts.entities.iter().map(AsRef::as_ref)),
+            verdict,
+            private: &[],
+        }
+    }
+
+    /// The lowest version of the format that can tell all of it.
+    pub(crate) fn version(&self) -> u8 {
+        match (self.private.is_empty(), is_known(&self.query.caller)) {
+            (false, _) => 3,
+            (true, true) => 2,
+            (true, false) => 1,
+        }
+    }
+
+    pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
+        out.map(if self.private.is_empty() { FIELDS } else { FIELDS + 1 })?;
+        self.put_query(out)?;
+        self.put_facts(out)?;
+        self.put_verdict(out)?;
+        match self.private.is_empty() {
+            true => Ok(()),
+            false => put_all(out.u8(27)?, self.private.iter(), put_committed),
+        }
+    }
+
+    fn put_query(&self, out: &mut Out<'_>) -> Encoded {
+        let query = self.query;
+        put_input(out.u8(0)?, &query.principal)?;
+        put_uid(out.u8(1)?, query.action.uid())?;
+        put_input(out.u8(2)?, &query.resource)?;
+        put_record(out.u8(3)?, &query.context)?;
+        put_environment(out.u8(4)?, &query.environment)?;
+        put_optional(out.u8(5)?, query.at_least_revision, |out, it| out.u64(it.number()).map(drop))?;
+        put_optional(out.u8(6)?, query.request_id.as_ref(), |out, it| out.str(it.as_str()).map(drop))?;
+        out.u8(7)?.bool(query.explain)?;
+        put_caller(out.u8(8)?, &query.caller)
+    }
+
+    fn put_facts(&self, out: &mut Out<'_>) -> Encoded {
+        put_instant(out.u8(9)?, self.instant)?;
+        put_all(out.u8(10)?, self.roles.iter().copied(), put_uid)?;
+        put_all(out.u8(11)?, self.direct_roles.iter(), put_uid)?;
+        put_all(out.u8(12)?, self.scopes.iter(), |out, (name, group)| {
+            put_uid(out.array(2)?.str(name.as_str())?, group.uid())
+        })?;
+        put_all(out.u8(13)?, self.grants.iter(), |out, grant| {
+            put_all(out.array(2)?.str(grant.id.as_str())?, grant.confers.iter(), put_uid)
+        })?;
+        put_optional(out.u8(14)?, self.supplied, put_record)?;
+        put_optional(out.u8(15)?, self.missing, |out, missing| {
+            let (role, uid) = missing_parts(missing);
+            put_uid(out.array(2)?.u8(role)?, uid)
+        })?;
+        put_digest(out.u8(16)?, &self.entities_digest)
+    }
+
+    fn put_verdict(&self, out: &mut Out<'_>) -> Encoded {
+        let verdict = self.verdict;
+        out.u8(17)?.str(verdict.cause.name())?;
+        put_all(out.u8(18)?, verdict.determining.iter(), |out, it| out.str(it.as_str()).map(drop))?;
+        put_all(out.u8(19)?, verdict.errored.iter(), |out, it| out.str(it.as_str()).map(drop))?;
+        put_all(out.u8(20)?, verdict.grants.iter(), |out, it| out.str(it.as_str()).map(drop))?;
+        put_all(out.u8(21)?, verdict.advice.iter(), put_notice)?;
+        put_all(out.u8(22)?, verdict.obligations.iter(), put_notice)?;
+        out.u8(23)?.u64(verdict.revision.number())?;
+        put_digest(out.u8(24)?, &verdict.policy_set_digest)?;
+        put_optional(out.u8(25)?, verdict.valid_until, put_instant)?;
+        let tail = out.u8(26)?.array(2)?.i64(verdict.cache_for.micros())?;
+        tail.str(verdict.class.name()).map(drop)
+    }
+}
+
 /// Fields of the body that stores index.
 mod indexed {
     pub(super) const PRINCIPAL: u8 = 0;
@@ -191,10 +247,12 @@ pub(crate) fn entities_digest<'a>(entities: impl Iterator<Item = &'a EntityData>
     let mut entities: Vec<_> = entities.collect();
     entities.sort_by_key(|entity| &entity.uid);
     let mut hash = Sha256::new();
+    let mut bytes = Vec::with_capacity(512);
     for entity in entities {
-        let bytes = cbor::encode(|out| cbor::put_entity(out, entity));
+        bytes.clear();
+        cbor::encode_into(&mut bytes, |out| cbor::put_entity(out, entity));
         hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
+        hash.update(&bytes);
     }
     Digest::new(hash.finalize().into())
 }

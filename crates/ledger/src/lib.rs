@@ -40,7 +40,7 @@ pub use private::{
     Committed, InvalidOpening, InvalidPrivateField, InvalidPrivatePath, Opened, OpenedValues, PrivateFields,
     PrivatePath,
 };
-pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, RecordedDecision, SealedRecord};
+pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, PlacedRecord, RecordedDecision, SealedRecord};
 pub use refused::{Asked, RefusedCall};
 pub use retention::{Expiry, Places, SignedExpiry};
 pub use room::{Promise, Room};

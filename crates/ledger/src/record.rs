@@ -4,7 +4,7 @@ use magistrate_model::{Digest, DurabilityClass, Instant, Question, Verdict};
 use minicbor::decode::{Decoder, Error};
 
 use crate::cbor::{self, Encoded, In, Out, expect_key, parsed, put_instant, refused};
-use crate::decision::DecisionRecord;
+use crate::decision::{DecisionRecord, Told};
 use crate::leaf::leaf;
 use crate::private::{InvalidOpening, OpenedValues, PrivateFields, PrivatePath, Salt, restore, seal_away};
 use crate::stream::{DecisionId, StreamId};
@@ -14,6 +14,8 @@ use crate::stream::{DecisionId, StreamId};
 const VERSION: u8 = 3;
 /// Fields of the envelope.
 const FIELDS: u64 = 8;
+/// Bytes of the envelope at most, with both ends of its body.
+const ENVELOPE_BYTES: usize = 96;
 /// The kind of a decision record.
 const DECISION: u8 = 0;
 
@@ -25,7 +27,6 @@ pub type Nonce = [u8; 16];
 pub struct Draft {
     version: u8,
     body: Vec<u8>,
-    index: IndexColumns,
     recorded_at: Instant,
     class: DurabilityClass,
     opening: Option<Vec<u8>>,
@@ -65,7 +66,7 @@ impl IndexColumns {
 impl Draft {
     /// Encodes the record of a verdict, all but its envelope.
     pub fn decision(question: &Question, verdict: &Verdict) -> Self {
-        Self::of(&DecisionRecord::of(question, verdict), None)
+        Self::of(&Told::of(question, verdict), None)
     }
 
     /// The same, with commitments in the place of private values; `nonce` gives 16 fresh random bytes a call.
@@ -75,21 +76,20 @@ impl Draft {
         fields: &PrivateFields,
         nonce: impl Fn() -> Nonce,
     ) -> Self {
+        if fields.is_empty() {
+            return Self::decision(question, verdict);
+        }
         let mut record = DecisionRecord::of(question, verdict);
-        let opening = match fields.is_empty() {
-            true => None,
-            false => seal_away(&mut record, fields, || salt(nonce(), nonce())),
-        };
-        Self::of(&record, opening.map(|opening| opening.encode()))
+        let opening = seal_away(&mut record, fields, || salt(nonce(), nonce()));
+        Self::of(&record.told(), opening.map(|opening| opening.encode()))
     }
 
-    fn of(record: &DecisionRecord, opening: Option<Vec<u8>>) -> Self {
+    fn of(told: &Told<'_>, opening: Option<Vec<u8>>) -> Self {
         Self {
-            version: record.version(),
-            body: cbor::encode(|out| record.put(out)),
-            index: IndexColumns::of(record),
-            recorded_at: record.instant,
-            class: record.verdict.class,
+            version: told.version(),
+            body: cbor::encode(|out| told.put(out)),
+            recorded_at: told.instant,
+            class: told.verdict.class,
             opening,
         }
     }
@@ -111,11 +111,15 @@ impl Draft {
         Self { class, ..self }
     }
 
+    pub(crate) fn place(self, id: DecisionId, nonce: Nonce) -> PlacedRecord {
+        let bytes = cbor::encode_within(ENVELOPE_BYTES + self.body.len(), |out| self.put(out, id, nonce));
+        PlacedRecord { id, bytes, class: self.class, opening: self.opening }
+    }
+
+    #[cfg(test)]
     pub(crate) fn seal(self, id: DecisionId, nonce: Nonce) -> SealedRecord {
-        let bytes = cbor::encode(|out| self.put(out, id, nonce));
-        let leaf = leaf(id.stream, id.seq, &bytes);
-        let Self { class, recorded_at, index, opening, .. } = self;
-        SealedRecord { id, leaf, bytes, class, recorded_at, index, opening }
+        let PlacedRecord { id, bytes, opening, .. } = self.place(id, nonce);
+        SealedRecord::read(id, bytes, opening).unwrap()
     }
 
     fn put(&self, out: &mut Out<'_>, id: DecisionId, nonce: Nonce) -> Encoded {
@@ -128,8 +132,27 @@ impl Draft {
     }
 }
 
-/// A numbered record, ready to be made durable. Its bytes are hashed as they are stored and never
-/// encoded again.
+/// A numbered record on its way into a journal. Its bytes are hashed as they are stored and never encoded again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedRecord {
+    /// Its stream and place.
+    pub id: DecisionId,
+    /// The record.
+    pub bytes: Vec<u8>,
+    /// The class it is to be durable at.
+    pub class: DurabilityClass,
+    /// The values that the record commits to, where there are any.
+    pub opening: Option<Vec<u8>>,
+}
+
+impl PlacedRecord {
+    /// Its leaf.
+    pub fn leaf(&self) -> Digest {
+        leaf(self.id.stream, self.id.seq, &self.bytes)
+    }
+}
+
+/// A numbered record on its way into a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedRecord {
     /// Its stream and place.
@@ -225,8 +248,8 @@ impl RecordedDecision {
     }
 
     fn encode(&self, nonce: Nonce) -> Vec<u8> {
-        let draft = Draft { recorded_at: self.recorded_at, class: self.class, ..Draft::of(&self.record, None) };
-        draft.seal(self.id, nonce).bytes
+        let draft = Draft { recorded_at: self.recorded_at, class: self.class, ..Draft::of(&self.record.told(), None) };
+        draft.place(self.id, nonce).bytes
     }
 }
 

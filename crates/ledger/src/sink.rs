@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use crate::header::SealedHeader;
 use crate::note::SignedCheckpoint;
-use crate::record::SealedRecord;
+use crate::record::{PlacedRecord, SealedRecord};
 use crate::stream::StreamId;
 
 /// Records could not be made durable. What the driver said stays behind the border of whoever was asked, in words.
@@ -46,7 +46,7 @@ pub trait Append: fmt::Debug + Send + 'static {
     /// Puts the records behind all before them, and says when they are durable at the highest class among them.
     ///
     /// On an error nothing was taken, and the numbers may be used again.
-    fn append(&mut self, batch: &[SealedRecord]) -> Result<Durable, CommitFailed>;
+    fn append(&mut self, batch: &[PlacedRecord]) -> Result<Durable, CommitFailed>;
 
     /// Puts a header behind everything before it.
     fn append_header(&mut self, header: &SealedHeader) -> Result<(), CommitFailed>;

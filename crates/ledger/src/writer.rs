@@ -6,7 +6,7 @@ use magistrate_model::{Digest, DurabilityClass, Question, Verdict};
 
 use crate::header::SealedHeader;
 use crate::private::PrivateFields;
-use crate::record::{Draft, Nonce, SealedRecord};
+use crate::record::{Draft, Nonce, PlacedRecord};
 use crate::room::Room;
 use crate::sink::{Append, CommitFailed, Durable};
 use crate::stream::{DecisionId, StreamId};
@@ -25,8 +25,8 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    fn of(record: &SealedRecord) -> Self {
-        Self { id: record.id, leaf: record.leaf, class: record.class }
+    fn of(record: &PlacedRecord) -> Self {
+        Self { id: record.id, leaf: record.leaf(), class: record.class }
     }
 
     /// Stream and place of the record.
@@ -139,8 +139,8 @@ impl Writer {
         let (batch, durable) = {
             let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
             let numbered = drafts.into_iter().zip(nonces).zip(end.next..);
-            let batch: Vec<SealedRecord> = numbered
-                .map(|((draft, nonce), seq)| draft.seal(DecisionId { stream: self.stream, seq }, nonce))
+            let batch: Vec<PlacedRecord> = numbered
+                .map(|((draft, nonce), seq)| draft.place(DecisionId { stream: self.stream, seq }, nonce))
                 .collect();
             let durable = end.journal.append(&batch)?;
             end.next += batch.len() as u64;

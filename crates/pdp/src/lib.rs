@@ -3,6 +3,7 @@
 //! [`Pdp::check`] is the only public way in, and a reply can only be built from the [`Recorded`] it
 //! returns. No I/O on the path of a Check except the append. Nothing calls back up.
 
+mod capacity;
 mod check;
 mod clock;
 mod comparison;
@@ -22,6 +23,7 @@ pub mod retention;
 mod state;
 mod vitals;
 
+pub use capacity::{Capacity, Taken};
 pub use check::{Batch, BatchAnswer, BatchSemantics, Pdp, Settings};
 pub use clock::Clock;
 pub use comparison::{Comparer, Difference};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use magistrate_ledger::{Appended, Draft, NotRecorded, Pending, Promise, Receipt, Writer};
 use magistrate_model::{Instant, Question, Span, Verdict};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::capacity::{Capacity, Taken};
 use crate::error::CheckError;
 
 /// How long a failed append keeps readiness down. Then whoever drains traffic from what is not ready may
@@ -43,7 +43,7 @@ impl<T> Recorded<T> {
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     writer: Arc<Writer>,
-    places: Arc<Semaphore>,
+    places: Arc<Capacity>,
     capacity: usize,
     health: Arc<Health>,
 }
@@ -114,34 +114,33 @@ impl Drop for Waiting {
 
 /// Room in the ledger, taken before a decision is made.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    ledger: Ledger,
+pub(crate) struct Slot<'a> {
+    ledger: &'a Ledger,
     /// Held until the records are durable or refused: this is what bounds how many wait.
-    place: OwnedSemaphorePermit,
+    place: Taken,
     promise: Promise,
 }
 
 impl Ledger {
     /// A ledger that holds at most `capacity` records that are not yet durable.
     pub(crate) fn new(writer: Arc<Writer>, capacity: usize) -> Self {
-        let places = Arc::new(Semaphore::new(capacity));
-        Self { writer, places, capacity, health: Arc::default() }
+        Self { writer, places: Capacity::new(capacity), capacity, health: Arc::default() }
     }
 
     /// Room for `records` records: [`CheckError::Overloaded`] at once where too many wait, and
     /// [`CheckError::NotRecorded`] where the journal has none.
-    pub(crate) fn reserve(&self, records: usize) -> Result<Slot, CheckError> {
+    pub(crate) fn reserve(&self, records: usize) -> Result<Slot<'_>, CheckError> {
         let overloaded = CheckError::Overloaded { retry_after: RETRY_AFTER };
         let wanted = u32::try_from(records).map_err(|_| overloaded.clone())?;
-        let place = Arc::clone(&self.places).try_acquire_many_owned(wanted).map_err(|_| overloaded)?;
+        let place = self.places.take(records).ok_or(overloaded)?;
         let promise =
             self.writer.room().promise(wanted.saturating_mul(RECORD_BYTES)).map_err(|why| self.refused(why))?;
-        Ok(Slot { ledger: self.clone(), place, promise })
+        Ok(Slot { ledger: self, place, promise })
     }
 
     /// How many records are not durable yet, and how long the oldest append has taken.
     pub(crate) fn lag(&self, now: Instant) -> (usize, Span) {
-        let waiting = self.capacity.saturating_sub(self.places.available_permits());
+        let waiting = self.capacity.saturating_sub(self.places.free());
         (waiting, self.health.lag(now))
     }
 
@@ -163,7 +162,7 @@ impl Ledger {
     }
 }
 
-impl Slot {
+impl Slot<'_> {
     /// Records answers together and returns them with their receipts, in order.
     ///
     /// At class `process` nothing is waited for: the append is one write, made here.

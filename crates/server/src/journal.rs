@@ -77,7 +77,7 @@ impl Journal {
             warn!(journal = %options.dir.display(), "{warning}");
         }
         let watch = Watch { vitals: Arc::new(keeper.watch()), lies };
-        let writer = Writer::new(journal, keeper.room(), stream, os::random).keeping_private(private);
+        let writer = Writer::new(journal, keeper.room(), stream, os::nonce).keeping_private(private);
         let writer = Arc::new(writer);
         Ok(Self { writer, keeper, unshipped, watch })
     }

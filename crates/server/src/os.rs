@@ -31,6 +31,12 @@ pub(crate) fn random() -> Nonce {
     *Uuid::new_v4().as_bytes()
 }
 
+/// 16 random bytes from a generator of this thread, fit for cryptography, that the operating system seeds, and again after
+/// every 64 KiB: for records, of which there are many.
+pub(crate) fn nonce() -> Nonce {
+    rand::random()
+}
+
 /// Lets the process open as many files as the system allows it, and says how many that is. Many systems allow 1,024
 /// until they are asked.
 pub(crate) fn raise_open_files() -> u64 {

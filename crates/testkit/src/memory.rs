@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use magistrate_ledger::{
-    Append, CommitFailed, DecisionId, Durable, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId,
+    Append, CommitFailed, DecisionId, Durable, PlacedRecord, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId,
     Writer, lineage,
 };
 use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, PolicySet, Revision, Span};
@@ -262,11 +262,13 @@ impl MemorySink {
 
 /// As a journal: what is taken is durable at once, unless it was told to hang.
 impl Append for MemorySink {
-    fn append(&mut self, batch: &[SealedRecord]) -> Result<Durable, CommitFailed> {
+    fn append(&mut self, batch: &[PlacedRecord]) -> Result<Durable, CommitFailed> {
+        let read = |it: &PlacedRecord| SealedRecord::read(it.id, it.bytes.clone(), it.opening.clone()).unwrap();
+        let batch: Vec<SealedRecord> = batch.iter().map(read).collect();
         if self.is_open() {
-            return self.take(batch).map(|()| Durable::Already);
+            return self.take(&batch).map(|()| Durable::Already);
         }
-        let (mut sink, batch) = (self.clone(), batch.to_vec());
+        let mut sink = self.clone();
         Ok(Durable::Once(Box::pin(async move { sink.commit(&batch).await })))
     }
 

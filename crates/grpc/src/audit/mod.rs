@@ -25,8 +25,7 @@ use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::authenticate::Authenticated;
-use crate::service::address;
+use crate::service::known;
 use crate::status::{Refusal, status};
 
 /// Everything that is read of a store.
@@ -78,9 +77,11 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
 
     /// Records who reads what, before anything of it is told.
     async fn note(&self, who: &Extensions, verb: &'static str, query: String, records: u64) -> Result<(), Refusal> {
-        let named = match who.get::<Authenticated>() {
-            Some(caller) => format!("key:{}", caller.key),
-            None => address(who).map_or_else(|| "local".to_owned(), |address| format!("peer:{address}")),
+        let who = known(who);
+        let named = match (who.caller, who.address) {
+            (Some(key), _) => format!("key:{key}"),
+            (None, Some(address)) => format!("peer:{address}"),
+            (None, None) => "local".to_owned(),
         };
         let actor = named.parse().map_err(|why| HistoryError::Unreachable(format!("`{named}` is no actor: {why}")))?;
         let access = Access { actor, verb, query, records };

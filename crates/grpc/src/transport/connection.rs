@@ -1,10 +1,13 @@
 //! The life of one connection.
 
-use std::net::SocketAddr;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,8 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
-use tonic::transport::server::TcpConnectInfo;
-use tower_service::Service as _;
+use tower_service::Service;
 use tracing::debug;
 
 use super::answer::Answer;
@@ -24,13 +26,38 @@ use super::request::Arriving;
 use super::room::{Room, Share};
 use super::stats::{Ended, TransportStats};
 use super::tls::Certificates;
+use crate::call::{Inbound, Known, Outbound};
 use crate::observe::Method;
-use crate::server::Stack;
+
+/// Everything around a call; each connection has a clone.
+pub(crate) trait Stack:
+    Service<
+        http::Request<Inbound<Arriving<Incoming>>>,
+        Response = http::Response<Outbound>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Stack for S where
+    S: Service<
+            http::Request<Inbound<Arriving<Incoming>>>,
+            Response = http::Response<Outbound>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + 'static
+{
+}
 
 /// What connections are served with.
 #[derive(Clone)]
-pub(crate) struct Serving {
-    pub(crate) stack: Stack,
+pub(crate) struct Serving<K> {
+    pub(crate) stack: K,
     pub(crate) limits: Limits,
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) room: Arc<Room>,
@@ -38,17 +65,21 @@ pub(crate) struct Serving {
 }
 
 /// Serves a connection until it ends, is too old or idle, or everything stops.
-pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, serving: Serving, stopping: watch::Receiver<bool>) {
+pub(super) async fn serve<K: Stack>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    serving: Serving<K>,
+    stopping: watch::Receiver<bool>,
+) {
     let _unsupported = stream.set_nodelay(true);
-    let info = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(peer) };
     let hello_until = Instant::now() + serving.limits.hello;
     let stats = Arc::clone(&serving.stats);
     let ended = match &serving.certificates {
-        None => calls(stream, info, hello_until, serving, stopping).await,
+        None => calls(stream, peer.ip(), hello_until, serving, stopping).await,
         Some(certificates) => {
             let handshake = TlsAcceptor::from(certificates.config()).accept(stream);
             match tokio::time::timeout_at(hello_until, handshake).await {
-                Ok(Ok(stream)) => calls(stream, info, hello_until, serving, stopping).await,
+                Ok(Ok(stream)) => calls(stream, peer.ip(), hello_until, serving, stopping).await,
                 Ok(Err(error)) => {
                     debug!(%error, "TLS could not be agreed on");
                     Some(Ended::Handshake)
@@ -64,28 +95,32 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, serving: Serving,
 }
 
 /// Serves the calls of a connection; why it was ended, if not by its peer.
-async fn calls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn calls<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, K: Stack>(
     stream: S,
-    info: TcpConnectInfo,
+    address: IpAddr,
     hello_until: Instant,
-    serving: Serving,
+    serving: Serving<K>,
     mut stopping: watch::Receiver<bool>,
 ) -> Option<Ended> {
     let Serving { stack, limits, room, stats, .. } = serving;
     let line = Line::new(room, stats);
     let calls = Arc::clone(&line);
-    let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(info.clone());
+    // One call begins at a time: each layer's state is its own, and none has to be ready for the next.
+    let stack = RefCell::new(stack);
+    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let call = UnderWay::begin(&calls);
         let method = Method::of_path(request.uri().path());
         // Held until there is an answer: what a request is parsed to occupies as much and more.
         let share = Arc::new(Share::new(&calls.room));
-        let arriving = |body| tonic::body::Body::new(Arriving::new(body, method, &limits, Arc::clone(&share)));
-        let answered = stack.clone().call(request.map(arriving));
+        let arriving = |body| Inbound {
+            known: Known::new(method, Some(address)),
+            body: Arriving::new(body, method, &limits, Arc::clone(&share)),
+        };
+        let answered = stack.borrow_mut().call(request.map(arriving));
         async move {
             let response = answered.await;
             drop(share);
-            response.map(|response| response.map(|body| Answer::new(body, method, call)))
+            response.map(|response| response.map(|outbound| Answer::new(outbound.reply, method, call)))
         }
     });
     let stream = Watched::new(stream, hello_until, limits.stall);
@@ -112,6 +147,7 @@ fn builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
+        .auto_date_header(false)
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(limits.header_list)
         .max_frame_size(limits.frame)

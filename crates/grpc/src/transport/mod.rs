@@ -22,6 +22,7 @@ pub use stats::{Ended, TransportStats};
 pub use tls::{Certificates, TlsError, TlsFiles};
 
 pub(crate) use acceptor::accept;
-pub(crate) use connection::Serving;
+pub(crate) use connection::{Serving, Stack};
+pub(crate) use request::Arriving;
 pub(crate) use room::Room;
 pub(crate) use worker::{Plan, Workers};

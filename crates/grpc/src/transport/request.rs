@@ -22,7 +22,7 @@ const HEAD: usize = 5;
 
 pin_project! {
     /// The body of a request, counted.
-    pub(super) struct Arriving<B> {
+    pub(crate) struct Arriving<B> {
         #[pin]
         body: B,
         count: Arrived,

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::connection::{self, Serving};
+use super::connection::{self, Serving, Stack};
 use super::limits::Limits;
 use super::places::Place;
 use super::stats::{Ended, TransportStats};
@@ -55,7 +55,7 @@ pub(crate) struct Plan {
 
 impl Workers {
     /// Starts them.
-    pub(crate) fn start(plan: &Plan, serving: &Serving) -> std::io::Result<Self> {
+    pub(crate) fn start<K: Stack>(plan: &Plan, serving: &Serving<K>) -> std::io::Result<Self> {
         let (stop, stopping) = watch::channel(false);
         let (alive, ended) = mpsc::channel(1);
         let mut workers = Vec::new();
@@ -118,7 +118,11 @@ impl Workers {
     }
 }
 
-async fn work(mut taken: mpsc::Receiver<Accepted>, serving: Serving, stopping: watch::Receiver<bool>) {
+async fn work<K: Stack>(
+    mut taken: mpsc::Receiver<Accepted>,
+    serving: Serving<K>,
+    stopping: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut stopped = stopping.clone();
     loop {

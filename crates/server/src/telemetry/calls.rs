@@ -75,13 +75,11 @@ impl Calls {
 impl Observe for Calls {
     type Call = Call;
 
-    fn begin(&self, method: Method, headers: &HeaderMap, request: &mut http::Extensions) -> Call {
+    fn begin(&self, method: Method, headers: &HeaderMap) -> (Call, Option<TraceId>) {
         self.0.in_flight.fetch_add(1, Ordering::Relaxed);
         let traced = self.0.traces.begin(headers);
-        if let Some(id) = traced.id() {
-            request.insert(TraceId::new(id.to_bytes()));
-        }
-        Call { method, started: now(), traced }
+        let trace = traced.id().map(|id| TraceId::new(id.to_bytes()));
+        (Call { method, started: now(), traced }, trace)
     }
 
     fn end(&self, call: Call, exit: Exit<'_>) {

@@ -5,14 +5,16 @@ use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tonic::body::Body;
-use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
 use super::*;
+use crate::call::{Inbound, Outbound};
+use crate::transport::Arriving;
 use crate::transport::places::Places;
 use crate::transport::room::Room;
 
@@ -32,8 +34,8 @@ impl Clone for Slow {
     }
 }
 
-impl Service<http::Request<Body>> for Slow {
-    type Response = http::Response<Body>;
+impl Service<http::Request<Inbound<Arriving<Incoming>>>> for Slow {
+    type Response = http::Response<Outbound>;
     type Error = Infallible;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -41,12 +43,12 @@ impl Service<http::Request<Body>> for Slow {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, _request: http::Request<Inbound<Arriving<Incoming>>>) -> Self::Future {
         let may = Arc::clone(&self.may);
         self.begun.add_permits(1);
         Box::pin(async move {
             may.acquire().await.unwrap().forget();
-            Ok(http::Response::new(Body::empty()))
+            Ok(Outbound::routed(http::Response::new(Body::empty())))
         })
     }
 }
@@ -63,7 +65,7 @@ impl Set {
         let slow =
             Slow { may: Arc::new(Semaphore::new(0)), begun: Arc::new(Semaphore::new(0)), panics: Arc::default() };
         let (limits, stats) = (Limits::default(), Arc::<TransportStats>::default());
-        let stack = BoxCloneSyncService::new(slow.clone());
+        let stack = slow.clone();
         let serving = Serving { stack, limits, certificates: None, room: Room::new(0), stats: Arc::clone(&stats) };
         let plan = Plan { workers: count, stack_bytes: 1 << 20, limits };
         let workers = Workers::start(&plan, &serving).unwrap();
