@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 15] = [
     (
         "pdp",
         &["model", "engine", "ledger"],
-        &["arc-swap", "foldhash", "hashbrown", "moka", "rpds", "tokio", "thiserror"],
+        &["arc-swap", "foldhash", "futures-util", "hashbrown", "moka", "rpds", "tokio", "thiserror"],
     ),
     (
         "pap",

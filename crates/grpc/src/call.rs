@@ -92,9 +92,9 @@ impl Outbound {
     /// the headers alone.
     pub(crate) fn routed(response: Response<tonic::body::Body>) -> Response<Self> {
         let (mut parts, body) = response.into_parts();
-        let refused = |status: Status| match status.code() {
-            Code::Ok => Outcome::Other,
-            _ => Outcome::Refused(Box::new(status)),
+        let refused = |status: Status| match status.code() == Code::Ok {
+            true => Outcome::Other,
+            false => Outcome::Refused(Box::new(status)),
         };
         let outcome = match parts.extensions.remove::<Decided>() {
             Some(decided) => Outcome::Decided(decided),

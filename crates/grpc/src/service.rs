@@ -12,6 +12,7 @@ use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, 
 use tonic::{Extensions, Request, Response, Status};
 
 use crate::call::{Inbound, Known, Outbound};
+use crate::deadline::Deadline;
 use crate::observe::{Decided, Method};
 use crate::query::Asking;
 use crate::refuse::About;
@@ -139,7 +140,7 @@ fn refusal(refusal: &Refusal, known: &Known, asked: impl FnOnce() -> Asked) -> S
 /// How long the caller still waits; without a deadline, which the layer gives every call, not at all. Whoever waits
 /// no longer is not asked about.
 fn patience(known: &Known) -> Result<Duration, Refusal> {
-    let patience = known.deadline.map_or(Duration::ZERO, |deadline| deadline.patience());
+    let patience = known.deadline.map_or(Duration::ZERO, Deadline::patience);
     match patience.is_zero() {
         true => Err(Refusal::Check(CheckError::DeadlineExceeded(deadline::LATE.to_owned()))),
         false => Ok(patience),

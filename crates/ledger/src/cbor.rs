@@ -19,25 +19,43 @@ const REFERENCE: Tag = Tag::new(39);
 const EXTENSION: Tag = Tag::new(27);
 const SET: Tag = Tag::new(258);
 
-pub(crate) type Out<'a> = Encoder<&'a mut Vec<u8>>;
+pub(crate) type Out<'a> = Encoder<&'a mut Buffer>;
 pub(crate) type Encoded = Result<(), minicbor::encode::Error<Infallible>>;
 pub(crate) type In<'b> = Decoder<'b>;
+
+/// Bytes that are written to a few at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer(Vec<u8>);
+
+impl minicbor::encode::Write for Buffer {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        match bytes {
+            // The head of nearly every item.
+            [one] => self.0.push(*one),
+            more => self.0.extend_from_slice(more),
+        }
+        Ok(())
+    }
+}
 
 pub(crate) fn encode(write: impl FnOnce(&mut Out<'_>) -> Encoded) -> Vec<u8> {
     encode_within(512, write)
 }
 
-/// The same, where it is known about how many bytes it will be.
+/// The same, where it is known about how many bytes it will be. Writing into memory cannot fail; the encoder's error type says
+/// so only at run time.
 pub(crate) fn encode_within(bytes: usize, write: impl FnOnce(&mut Out<'_>) -> Encoded) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(bytes);
-    encode_into(&mut bytes, write);
-    bytes
+    let mut buffer = Buffer(Vec::with_capacity(bytes));
+    let written = write(&mut Encoder::new(&mut buffer));
+    debug_assert!(written.is_ok(), "encoding into memory cannot fail");
+    buffer.0
 }
 
-/// Writing into memory cannot fail; the encoder's error type says so only at run time.
-pub(crate) fn encode_into(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Out<'_>) -> Encoded) {
-    let written = write(&mut Encoder::new(bytes));
-    debug_assert!(written.is_ok(), "encoding into a Vec cannot fail");
+/// Puts what is encoded already.
+pub(crate) fn put_encoded(out: &mut Out<'_>, bytes: &[u8]) {
+    out.writer_mut().0.extend_from_slice(bytes);
 }
 
 pub(crate) fn refused(why: impl std::fmt::Display) -> Error {

@@ -1,10 +1,11 @@
 //! The body of a decision record: everything needed to evaluate the question again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use magistrate_model::{
-    ActionUid, Caller, Cause, Channel, Digest, DurabilityClass, EntityData, EntityUid, Environment, GrantInForce,
-    Instant, Missing, Notice, Query, Question, Record, Revision, ScopeName, Span, TraceId, Verdict,
+    ActionUid, Caller, Cause, Channel, Digest, DurabilityClass, EntityUid, Environment, GrantInForce, Instant,
+    KnownEntity, Missing, Notice, Query, Question, Record, Revision, ScopeName, Span, TraceId, Verdict,
 };
 use minicbor::decode::Error;
 use sha2::{Digest as _, Sha256};
@@ -63,7 +64,7 @@ impl DecisionRecord {
             grants: facts.grants.clone(),
             supplied: facts.supplied.clone(),
             missing: facts.missing.clone(),
-            entities_digest: entities_digest(facts.entities.iter().map(AsRef::as_ref)),
+            entities_digest: entities_digest(&facts.entities),
             verdict: Verdict { explanation: None, ..verdict.clone() },
             private: Vec::new(),
         }
@@ -160,7 +161,7 @@ impl<'a> Told<'a> {
             grants: &facts.grants,
             supplied: facts.supplied.as_ref(),
             missing: facts.missing.as_ref(),
-            entities_digest: entities_digest(facts.entities.iter().map(AsRef::as_ref)),
+            entities_digest: entities_digest(&facts.entities),
             verdict,
             private: &[],
         }
@@ -243,16 +244,21 @@ mod indexed {
 }
 
 /// Digest over entities in uid order, each in its canonical encoding.
-pub(crate) fn entities_digest<'a>(entities: impl Iterator<Item = &'a EntityData>) -> Digest {
-    let mut entities: Vec<_> = entities.collect();
-    entities.sort_by_key(|entity| &entity.uid);
+pub(crate) fn entities_digest(entities: &[Arc<KnownEntity>]) -> Digest {
     let mut hash = Sha256::new();
-    let mut bytes = Vec::with_capacity(512);
-    for entity in entities {
-        bytes.clear();
-        cbor::encode_into(&mut bytes, |out| cbor::put_entity(out, entity));
+    let mut add = |entity: &KnownEntity| {
+        let bytes = entity.encoded(|data| cbor::encode(|out| cbor::put_entity(out, data)));
         hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(&bytes);
+        hash.update(bytes);
+    };
+    // They are gathered in that order.
+    match entities.is_sorted_by(|one, next| one.uid <= next.uid) {
+        true => entities.iter().for_each(|entity| add(entity)),
+        false => {
+            let mut sorted: Vec<_> = entities.iter().collect();
+            sorted.sort_by(|one, other| one.uid.cmp(&other.uid));
+            sorted.into_iter().for_each(|entity| add(entity));
+        }
     }
     Digest::new(hash.finalize().into())
 }

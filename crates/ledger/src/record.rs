@@ -111,9 +111,9 @@ impl Draft {
         Self { class, ..self }
     }
 
-    pub(crate) fn place(self, id: DecisionId, nonce: Nonce) -> PlacedRecord {
+    pub(crate) fn place(&self, id: DecisionId, nonce: Nonce) -> PlacedRecord {
         let bytes = cbor::encode_within(ENVELOPE_BYTES + self.body.len(), |out| self.put(out, id, nonce));
-        PlacedRecord { id, bytes, class: self.class, opening: self.opening }
+        PlacedRecord { id, bytes, class: self.class, opening: self.opening.clone() }
     }
 
     #[cfg(test)]
@@ -127,7 +127,7 @@ impl Draft {
         out.u8(2)?.bytes(id.stream.as_bytes())?.u8(3)?.u64(id.seq)?;
         put_instant(out.u8(4)?, self.recorded_at)?;
         out.u8(5)?.str(self.class.name())?.u8(6)?.bytes(&nonce)?;
-        out.u8(7)?.writer_mut().extend_from_slice(&self.body);
+        cbor::put_encoded(out.u8(7)?, &self.body);
         Ok(())
     }
 }

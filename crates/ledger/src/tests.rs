@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use magistrate_model::{
     ActionUid, AttributeName, Caller, Cause, Channel, Digest, DurabilityClass, EntityData, EntityInput, EntityUid,
-    Environment, ExtensionFunction, Facts, GrantInForce, Instant, Missing, Notice, Query, Question, Record, Revision,
-    Span, Value, Verdict,
+    Environment, ExtensionFunction, Facts, GrantInForce, Instant, KnownEntity, Missing, Notice, Query, Question,
+    Record, Revision, Span, Value, Verdict,
 };
 use proptest::prelude::*;
 
@@ -40,11 +40,11 @@ pub(crate) fn full(long: i64, text: &str, cause: Cause) -> (Question, Verdict) {
         explain: true,
         caller: Caller { address: Some("127.0.0.1".parse().unwrap()), channel: Channel::Grpc, key: None, trace: None },
     };
-    let role = Arc::new(EntityData::bare(uid("Role::editor")));
+    let known = |data| Arc::new(KnownEntity::new(data));
     let facts = Facts {
         instant: Instant::from_micros(1_780_315_200_000_001).unwrap(),
-        entities: vec![Arc::new(order), Arc::new(EntityData::bare(uid("User::ana")))],
-        roles: vec![role],
+        entities: vec![known(order), known(EntityData::bare(uid("User::ana")))],
+        roles: vec![known(EntityData::bare(uid("Role::editor")))],
         direct_roles: BTreeSet::from([uid("Role::editor")]),
         scopes: BTreeMap::from([("orders:read".parse().unwrap(), ActionUid::resolve("orders:read", "").unwrap())]),
         grants: vec![GrantInForce { id: "g".parse().unwrap(), confers: BTreeSet::from([uid("Role::editor")]) }],

@@ -134,11 +134,12 @@ impl Writer {
     ///
     /// On an error none of them counts as recorded for its caller. Should they have been kept all the same, history
     /// holds more than was answered, never less.
-    pub fn append(&self, drafts: Vec<Draft>) -> Result<Appended, NotRecorded> {
+    pub fn append(&self, drafts: impl AsRef<[Draft]>) -> Result<Appended, NotRecorded> {
+        let drafts = drafts.as_ref();
         let nonces: Vec<Nonce> = drafts.iter().map(|_| (self.nonce)()).collect();
         let (batch, durable) = {
             let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-            let numbered = drafts.into_iter().zip(nonces).zip(end.next..);
+            let numbered = drafts.iter().zip(nonces).zip(end.next..);
             let batch: Vec<PlacedRecord> = numbered
                 .map(|((draft, nonce), seq)| draft.place(DecisionId { stream: self.stream, seq }, nonce))
                 .collect();

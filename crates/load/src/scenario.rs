@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use magistrate_model::{
-    ActionUid, Caller, Channel, Decision, EntityData, EntityInput, EntityUid, Environment, Instant, Query, Record, Span,
+    ActionUid, Caller, Channel, Decision, EntityData, EntityInput, EntityUid, Environment, Instant, KnownEntity, Query,
+    Record, Span,
 };
 use magistrate_pdp::View;
 use magistrate_testkit::{Scale, Scenario};
@@ -26,8 +27,8 @@ pub(crate) struct Asked {
 /// May this user read that document, and the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
-    pub(crate) user: Arc<EntityData>,
-    pub(crate) document: Arc<EntityData>,
+    pub(crate) user: Arc<KnownEntity>,
+    pub(crate) document: Arc<KnownEntity>,
     /// Groups of the user and folders of the document, with everything above them.
     pub(crate) groups: Vec<String>,
     pub(crate) folders: Vec<String>,
@@ -145,7 +146,7 @@ fn ask(view: &View, now: Instant, user: &EntityUid, document: &EntityUid) -> any
 }
 
 /// The ids of everything above an entity.
-fn above(entities: &[Arc<EntityData>], entity: &EntityData) -> Vec<String> {
+fn above(entities: &[Arc<KnownEntity>], entity: &EntityData) -> Vec<String> {
     let mut found: Vec<&EntityUid> = entity.parents.iter().collect();
     let mut seen = 0;
     while let Some(uid) = found.get(seen).copied() {

@@ -1,7 +1,9 @@
 //! What the PDP knows when it answers: everything but the policies.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use crate::entity::EntityData;
 use crate::grant::GrantId;
@@ -31,15 +33,57 @@ pub enum Missing {
     Other(EntityUid),
 }
 
+/// An entity that many questions are about, with its canonical encoding once somebody needed that: every record is sealed with
+/// a digest over all entities that were seen. Two are equal if their data are.
+#[derive(Debug)]
+pub struct KnownEntity {
+    data: EntityData,
+    encoded: OnceLock<Box<[u8]>>,
+}
+
+impl KnownEntity {
+    /// An entity that nobody has encoded yet.
+    pub const fn new(data: EntityData) -> Self {
+        Self { data, encoded: OnceLock::new() }
+    }
+
+    /// Its encoding: made by whoever asks first, so all must make it alike.
+    pub fn encoded(&self, encode: impl FnOnce(&EntityData) -> Vec<u8>) -> &[u8] {
+        self.encoded.get_or_init(|| encode(&self.data).into_boxed_slice())
+    }
+}
+
+impl Deref for KnownEntity {
+    type Target = EntityData;
+
+    fn deref(&self) -> &EntityData {
+        &self.data
+    }
+}
+
+impl PartialEq for KnownEntity {
+    fn eq(&self, other: &Self) -> bool {
+        self.data == other.data
+    }
+}
+
+impl Eq for KnownEntity {}
+
+impl Hash for KnownEntity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.data.hash(state);
+    }
+}
+
 /// What is known at one instant about the parties of one query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// The clock, read once for the request.
     pub instant: Instant,
     /// Principal, resource, entities named in the context, and what they lead to; without roles and scopes.
-    pub entities: Vec<Arc<EntityData>>,
+    pub entities: Vec<Arc<KnownEntity>>,
     /// Roles in force for this resource and their ancestors, each with its own parents.
-    pub roles: Vec<Arc<EntityData>>,
+    pub roles: Vec<Arc<KnownEntity>>,
     /// Roles the principal is made a direct member of.
     pub direct_roles: BTreeSet<EntityUid>,
     /// Scopes in force for the principal, each with the action group it opens.

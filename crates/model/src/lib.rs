@@ -30,14 +30,14 @@ pub use dataset::{Dataset, Head};
 pub use effect::{Difference, Effect};
 pub use entity::{EntityData, EntityInput};
 pub use explanation::{ClauseExplained, Explanation, GrantExplained, Outcome, PolicyExplained};
-pub use facts::{Facts, GrantInForce, Missing, Question};
+pub use facts::{Facts, GrantInForce, KnownEntity, Missing, Question};
 pub use grant::{Conferred, Grant, GrantId, InvalidGrant, Term};
 pub use instant::{Instant, InvalidInstant, Span};
 pub use malformed::{Malformed, Violation};
 pub use query::{
     Caller, Channel, Environment, InvalidEnvironment, InvalidKeyId, InvalidTraceId, KeyId, Query, RequestId, TraceId,
 };
-pub use revision::{Digest, InvalidDigest, Revision};
+pub use revision::{Digest, InvalidDigest, Revision, hex};
 pub use scope::{InvalidScope, ScopeDeclaration, ScopeName, ScopePattern};
 pub use text::InvalidText;
 pub use uid::{ActionUid, EntityId, EntityUid, InvalidUid, TypeName};

@@ -82,8 +82,23 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex(&self.0, f)
     }
+}
+
+/// Writes bytes as lower-case hexadecimal digits, many at a time: ids and digests stand in every answer.
+pub fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    for chunk in bytes.chunks(32) {
+        let mut digits = [b'0'; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(chunk) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        let written = digits.get(..2 * chunk.len()).unwrap_or_default();
+        f.write_str(std::str::from_utf8(written).unwrap_or_default())?;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Digest {

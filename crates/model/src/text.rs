@@ -37,6 +37,10 @@ pub(crate) fn check(text: &str, limit: usize) -> Result<(), InvalidText> {
     if text.len() > limit {
         return Err(InvalidText::TooLong { length: text.len(), limit });
     }
+    // Printable ASCII hides nothing, and is what ids are made of.
+    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Ok(());
+    }
     match text.char_indices().find_map(|(at, c)| hidden_kind(c).map(|kind| (at, c, kind))) {
         Some((at, c, kind)) => Err(InvalidText::Hidden { kind, code: u32::from(c), at }),
         None => Ok(()),

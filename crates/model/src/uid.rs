@@ -51,6 +51,9 @@ impl TypeName {
 
     /// Parses identifiers joined by `::`.
     pub fn new(text: &str) -> Result<Self, InvalidUid> {
+        if is_name(text.as_bytes()) && text.len() <= Self::LIMIT {
+            return Ok(Self(text.into()));
+        }
         let refuse = |why: String| InvalidUid::Type { given: printable(text), why };
         text::check(text, Self::LIMIT).map_err(|why| refuse(why.to_string()))?;
         match text.split("::").find(|part| !is_identifier(part)) {
@@ -168,12 +171,16 @@ impl FromStr for EntityUid {
 
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::\"", self.type_name)?;
-        for c in self.id.as_str().chars() {
-            if matches!(c, '"' | '\\') {
-                f.write_str("\\")?;
+        f.write_str(self.type_name.as_str())?;
+        f.write_str("::\"")?;
+        for part in self.id.as_str().split_inclusive(['"', '\\']) {
+            match part.strip_suffix(['"', '\\']) {
+                Some(before) => {
+                    f.write_str(before)?;
+                    f.write_str(if part.ends_with('"') { "\\\"" } else { "\\\\" })?;
+                }
+                None => f.write_str(part)?,
             }
-            write!(f, "{c}")?;
         }
         f.write_str("\"")
     }
@@ -230,6 +237,24 @@ impl fmt::Display for ActionUid {
 impl fmt::Debug for ActionUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Whether bytes are identifiers joined by `::`, found in one pass: every name that arrives is looked at, and nearly all are.
+fn is_name(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    loop {
+        let is_inner = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+        let length = rest.iter().position(|b| !is_inner(b)).unwrap_or(rest.len());
+        let (identifier, behind) = rest.split_at(length);
+        if identifier.first().is_none_or(u8::is_ascii_digit) {
+            return false;
+        }
+        match behind {
+            [] => return true,
+            [b':', b':', more @ ..] => rest = more,
+            _ => return false,
+        }
     }
 }
 

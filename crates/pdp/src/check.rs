@@ -106,8 +106,7 @@ impl Pdp {
         let view = self.view(query.at_least_revision, now, patience).await?;
         let slot = self.ledger.reserve(1)?;
         let answer = self.answer(&view, query, now)?;
-        let mut recorded = slot.record(vec![answer], now, patience).await?;
-        recorded.pop().ok_or_else(|| CheckError::NotRecorded("the recorder returned no receipt".to_owned()))
+        slot.record_one(answer, now, patience).await
     }
 
     /// Answers the queries of a batch by one state and records the answers in one append.

@@ -145,7 +145,7 @@ mod tests {
 
     use magistrate_engine::{Snapshot, Source};
     use magistrate_model::{
-        ActionUid, Caller, Channel, Dataset, EntityData, EntityInput, Environment, Query, Record, Span,
+        ActionUid, Caller, Channel, Dataset, EntityData, EntityInput, Environment, KnownEntity, Query, Record, Span,
     };
     use tokio::task::JoinSet;
 
@@ -181,7 +181,7 @@ mod tests {
         let (view, mut question, verdict) = decided();
         // No longer an entity of the schema.
         let odd = EntityData::bare("Other::\"x\"".parse().unwrap());
-        question.facts.entities.push(Arc::new(odd));
+        question.facts.entities.push(Arc::new(KnownEntity::new(odd)));
         let (comparison, comparer) = comparison();
         let told = Arc::new(Mutex::new(0));
         let heard = Arc::clone(&told);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use magistrate_engine::{EntitySource, Known, Snapshot, Unanswerable};
 use magistrate_model::{
-    AttributeName, EntityInput, EntityUid, ExtensionFunction, Facts, GrantInForce, Instant, Missing, Query, Record,
-    ScopeName, Span, TypeName, Value,
+    AttributeName, EntityInput, EntityUid, ExtensionFunction, Facts, GrantInForce, Instant, KnownEntity, Missing,
+    Query, Record, ScopeName, Span, TypeName, Value,
 };
 
 use crate::directory::{Confers, Directory, GrantView};
@@ -204,7 +204,7 @@ impl<'a> Slice<'a> {
     }
 
     /// All of it with all that is above it, in the order of uids and each once.
-    fn entities(&self) -> Vec<Arc<magistrate_model::EntityData>> {
+    fn entities(&self) -> Vec<Arc<KnownEntity>> {
         let loaded = || self.loaded.iter().filter(|kept| !kept.declared);
         let above = loaded().flat_map(|kept| kept.above());
         let mut entities: Vec<_> = loaded().map(|kept| &kept.data).chain(above).cloned().collect();

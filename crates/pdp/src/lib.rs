@@ -20,6 +20,7 @@ mod prepared;
 mod recorder;
 mod refusals;
 pub mod retention;
+mod round;
 mod state;
 mod vitals;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use magistrate_engine::{Entity, Snapshot, Unanswerable};
-use magistrate_model::{EntityData, EntityUid, Record, Value};
+use magistrate_model::{EntityData, EntityUid, KnownEntity, Record, Value};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -22,16 +22,16 @@ const MOST_BYTES_ABOVE: u64 = 16 * 1024 * 1024;
 pub(crate) struct Prepared {
     kept: Cache<EntityUid, Arc<Kept>, RandomState>,
     /// Entities that others are below, unpacked: many are below the same.
-    above: Cache<EntityUid, (Arc<EntityData>, Version), RandomState>,
+    above: Cache<EntityUid, (Arc<KnownEntity>, Version), RandomState>,
 }
 
 /// An entity, what is above it, and what policies see of it.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    pub(crate) data: Arc<EntityData>,
+    pub(crate) data: Arc<KnownEntity>,
     version: Version,
     /// Everything stored that it is a member of, directly or through others.
-    above: Vec<(Arc<EntityData>, Version)>,
+    above: Vec<(Arc<KnownEntity>, Version)>,
     /// What it would be a member of, too, and is not stored.
     pub(crate) missing: Vec<EntityUid>,
     /// Whether it exists by a declaration, and has nothing of its own.
@@ -51,7 +51,7 @@ impl Default for Prepared {
             .max_capacity(MOST_BYTES)
             .eviction_policy(EvictionPolicy::tiny_lfu());
         let above = Cache::builder()
-            .weigher(|_, (data, _): &(Arc<EntityData>, Version)| weight_of(data))
+            .weigher(|_, (data, _): &(Arc<KnownEntity>, Version)| weight_of(data))
             .max_capacity(MOST_BYTES_ABOVE)
             .eviction_policy(EvictionPolicy::tiny_lfu());
         Self {
@@ -83,7 +83,7 @@ impl Prepared {
     /// A scope, or an entity of an enumerated type: it exists by its declaration and has nothing of its own.
     pub(crate) fn declared(&self, uid: &EntityUid, snapshot: &Snapshot) -> Arc<Kept> {
         self.kept.get(uid).filter(|kept| kept.declared).unwrap_or_else(|| {
-            let bare = Arc::new(EntityData::bare(uid.clone()));
+            let bare = Arc::new(KnownEntity::new(EntityData::bare(uid.clone())));
             let bare = Kept::of(bare, Version::new(), snapshot, Version::new(), |_| None);
             let kept = Arc::new(Kept { declared: true, ..bare });
             self.kept.insert(uid.clone(), Arc::clone(&kept));
@@ -94,11 +94,11 @@ impl Prepared {
     /// An entity that is asserted, among those that are stored.
     pub(crate) fn asserted(&self, data: EntityData, snapshot: &Snapshot, directory: &Directory) -> Arc<Kept> {
         let find = |uid: &EntityUid| self.find(uid, directory);
-        Arc::new(Kept::of(Arc::new(data), Version::new(), snapshot, directory.hierarchy(), find))
+        Arc::new(Kept::of(Arc::new(KnownEntity::new(data)), Version::new(), snapshot, directory.hierarchy(), find))
     }
 
     /// An entity that others are below.
-    fn find(&self, uid: &EntityUid, directory: &Directory) -> Option<(Arc<EntityData>, Version)> {
+    fn find(&self, uid: &EntityUid, directory: &Directory) -> Option<(Arc<KnownEntity>, Version)> {
         let version = directory.version(uid)?;
         if let Some(kept) = self.kept.get(uid).filter(|kept| kept.version == version && !kept.declared) {
             return Some((Arc::clone(&kept.data), version));
@@ -115,11 +115,11 @@ impl Prepared {
 impl Kept {
     /// An entity prepared anew, for a hierarchy in which entities are found by `find`.
     fn of(
-        data: Arc<EntityData>,
+        data: Arc<KnownEntity>,
         version: Version,
         snapshot: &Snapshot,
         hierarchy: Version,
-        find: impl Fn(&EntityUid) -> Option<(Arc<EntityData>, Version)>,
+        find: impl Fn(&EntityUid) -> Option<(Arc<KnownEntity>, Version)>,
     ) -> Self {
         let Above { entities: above, missing, cycle } = directory::above(&data, find);
         let entity = match cycle {
@@ -149,7 +149,7 @@ impl Kept {
     }
 
     /// Everything stored that it is a member of, directly or through others.
-    pub(crate) fn above(&self) -> impl Iterator<Item = &Arc<EntityData>> {
+    pub(crate) fn above(&self) -> impl Iterator<Item = &Arc<KnownEntity>> {
         self.above.iter().map(|(entity, _)| entity)
     }
 
@@ -170,9 +170,9 @@ impl Kept {
     }
 }
 
-/// Bytes, about, that an unpacked entity takes.
+/// Bytes, about, that an unpacked entity takes, encoded once more.
 fn weight_of(data: &EntityData) -> u32 {
-    const BASE: usize = 200;
+    const BASE: usize = 400;
     u32::try_from(BASE + of_record(&data.attributes) + data.parents.len() * LINK).unwrap_or(u32::MAX)
 }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use magistrate_ledger::{Appended, Draft, NotRecorded, Pending, Promise, Receipt, Writer};
+use magistrate_ledger::{Appended, Draft, NotRecorded, Promise, Receipt, Writer};
 use magistrate_model::{Instant, Question, Span, Verdict};
 
 use crate::capacity::{Capacity, Taken};
 use crate::error::CheckError;
+use crate::round::{self, Settled};
 
 /// How long a failed append keeps readiness down. Then whoever drains traffic from what is not ready may
 /// try again: the next append decides anew.
@@ -163,6 +164,34 @@ impl Ledger {
 }
 
 impl Slot<'_> {
+    /// Records one answer, with those that this thread has at hand.
+    ///
+    /// It gives way once, so that they are made. At class `process` nothing else is waited for: the append is one write, made
+    /// here.
+    pub(crate) async fn record_one(
+        self,
+        (question, verdict): (Question, Verdict),
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Recorded<Verdict>, CheckError> {
+        let Self { ledger, place: _place, promise } = self;
+        let member = round::join(&ledger.writer, ledger.writer.draft(&question, &verdict));
+        drop(question);
+        tokio::task::yield_now().await;
+        let settled = member.settle(|drafts| ledger.append(drafts, now));
+        drop(promise);
+        let receipt = match settled? {
+            Settled::Durable(receipt) => receipt,
+            Settled::Pending(receipts, position) => {
+                let receipts = ledger.wait(receipts, now, patience).await?;
+                let lost = || CheckError::NotRecorded("the recorder returned no receipt".to_owned());
+                receipts.get(position).cloned().ok_or_else(lost)?
+            }
+        };
+        ledger.health.succeed();
+        Ok(Recorded(verdict, receipt))
+    }
+
     /// Records answers together and returns them with their receipts, in order.
     ///
     /// At class `process` nothing is waited for: the append is one write, made here.
@@ -176,12 +205,13 @@ impl Slot<'_> {
         if answers.is_empty() {
             return Ok(Vec::new());
         }
-        let drafts = answers.iter().map(|(question, verdict)| ledger.writer.draft(question, verdict)).collect();
-        let appended = ledger.append(drafts, now);
+        let drafts: Vec<Draft> =
+            answers.iter().map(|(question, verdict)| ledger.writer.draft(question, verdict)).collect();
+        let appended = ledger.append(&drafts, now);
         drop(promise);
         let receipts = match appended? {
             Appended::Durable(receipts) => receipts,
-            Appended::Pending(pending) => ledger.wait(pending, now, patience).await?,
+            Appended::Pending(pending) => ledger.wait(pending.receipts(), now, patience).await?,
         };
         ledger.health.succeed();
         Ok(answers.into_iter().zip(receipts).map(|((_, verdict), receipt)| Recorded(verdict, receipt)).collect())
@@ -189,16 +219,21 @@ impl Slot<'_> {
 }
 
 impl Ledger {
-    fn append(&self, drafts: Vec<Draft>, now: Instant) -> Result<Appended, CheckError> {
+    fn append(&self, drafts: &[Draft], now: Instant) -> Result<Appended, CheckError> {
         self.health.appending_since.store(now.micros(), Ordering::Release);
         let appended = self.writer.append(drafts);
         self.health.appending_since.store(0, Ordering::Release);
         appended.map_err(|NotRecorded(why)| self.refused(why))
     }
 
-    async fn wait(&self, pending: Pending, now: Instant, patience: Duration) -> Result<Vec<Receipt>, CheckError> {
+    async fn wait<R>(
+        &self,
+        receipts: impl Future<Output = Result<R, NotRecorded>>,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<R, CheckError> {
         let _waiting = self.health.wait(now);
-        match tokio::time::timeout(patience, pending.receipts()).await {
+        match tokio::time::timeout(patience, receipts).await {
             Ok(Ok(receipts)) => Ok(receipts),
             Ok(Err(NotRecorded(why))) => Err(self.refused(why)),
             // The caller's impatience says nothing of the store: what hangs is seen by how long it hangs.

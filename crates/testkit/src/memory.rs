@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use magistrate_ledger::{
-    Append, CommitFailed, DecisionId, Durable, PlacedRecord, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink, StreamId,
-    Writer, lineage,
+    Append, CommitFailed, DecisionId, Durable, PlacedRecord, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink,
+    StreamId, Writer, lineage,
 };
 use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, PolicySet, Revision, Span};
 use magistrate_pap::commit::Touched;
@@ -170,6 +170,14 @@ struct Batches {
     failing: bool,
     /// Keep the records of the next failing commit all the same.
     keep_once: bool,
+    /// Fail what holds more than one record.
+    only_single: bool,
+}
+
+impl Batches {
+    fn is_failing(&self, batch: &[SealedRecord]) -> bool {
+        self.failing || self.only_single && batch.len() > 1
+    }
 }
 
 impl MemorySink {
@@ -186,6 +194,11 @@ impl MemorySink {
     /// Waits until a commit has begun.
     pub async fn hanging(&self) {
         self.waiting.notified().await;
+    }
+
+    /// Takes no batch that holds more than one record, as a journal with little room does.
+    pub fn take_only_single(&self, only: bool) {
+        self.kept.lock().unwrap().only_single = only;
     }
 
     /// Reports the next commit as failed although its records are kept.
@@ -247,10 +260,10 @@ impl MemorySink {
     fn take(&self, batch: &[SealedRecord]) -> Result<(), CommitFailed> {
         let mut kept = self.kept.lock().unwrap();
         let keep_once = std::mem::take(&mut kept.keep_once);
-        if keep_once || !kept.failing {
+        if keep_once || !kept.is_failing(batch) {
             kept.committed.push(batch.to_vec());
         }
-        match keep_once || kept.failing {
+        match keep_once || kept.is_failing(batch) {
             true => {
                 let why = "the sink was told to fail".to_owned();
                 Err(CommitFailed { records: batch.len(), conflict: false, why })

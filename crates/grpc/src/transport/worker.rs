@@ -118,11 +118,7 @@ impl Workers {
     }
 }
 
-async fn work<K: Stack>(
-    mut taken: mpsc::Receiver<Accepted>,
-    serving: Serving<K>,
-    stopping: watch::Receiver<bool>,
-) {
+async fn work<K: Stack>(mut taken: mpsc::Receiver<Accepted>, serving: Serving<K>, stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut stopped = stopping.clone();
     loop {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use magistrate_model::{EntityData, EntityUid};
+use magistrate_model::{EntityData, EntityUid, KnownEntity};
 
 use super::Version;
 
@@ -11,7 +11,7 @@ use super::Version;
 #[derive(Debug, Default)]
 pub(crate) struct Above {
     /// Everything stored that it is a member of, directly or through others, and which version of it.
-    pub(crate) entities: Vec<(Arc<EntityData>, Version)>,
+    pub(crate) entities: Vec<(Arc<KnownEntity>, Version)>,
     /// What it would be a member of, too, and is not stored.
     pub(crate) missing: Vec<EntityUid>,
     /// An entity on the way that is a member of itself.
@@ -19,7 +19,7 @@ pub(crate) struct Above {
 }
 
 /// What is above an entity, each found once by `find`.
-pub(crate) fn above(of: &EntityData, find: impl Fn(&EntityUid) -> Option<(Arc<EntityData>, Version)>) -> Above {
+pub(crate) fn above(of: &EntityData, find: impl Fn(&EntityUid) -> Option<(Arc<KnownEntity>, Version)>) -> Above {
     let mut above = Above::default();
     // Whether all above it is still being looked at.
     let mut seen: HashMap<EntityUid, bool> = HashMap::from([(of.uid.clone(), true)]);

@@ -15,7 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use magistrate_model::{Dataset, Difference, Effect, EntityData, EntityUid, Grant, GrantId, ScopeDeclaration, Term};
+use magistrate_model::{
+    Dataset, Difference, Effect, EntityData, EntityUid, Grant, GrantId, KnownEntity, ScopeDeclaration, Term,
+};
 use rpds::HashTrieMapSync;
 
 pub(crate) use above::{Above, above};
@@ -55,7 +57,7 @@ fn map<K: Eq + std::hash::Hash, V>() -> Map<K, V> {
 #[derive(Debug, Clone)]
 struct Changed {
     version: Version,
-    data: Option<Arc<EntityData>>,
+    data: Option<Arc<KnownEntity>>,
 }
 
 impl PartialEq for Directory {
@@ -177,7 +179,8 @@ impl Directory {
     fn put_entity(&mut self, entity: EntityData) {
         self.counts.0 += usize::from(self.version(&entity.uid).is_none());
         let changed = Changed { version: Version::new(), data: None };
-        self.entities.insert_mut(entity.uid.clone(), Changed { data: Some(Arc::new(entity)), ..changed });
+        self.entities
+            .insert_mut(entity.uid.clone(), Changed { data: Some(Arc::new(KnownEntity::new(entity))), ..changed });
         self.changes += 1;
         self.hierarchy = Version::new();
     }
@@ -221,10 +224,10 @@ impl Directory {
     }
 
     /// An entity, and which version of it.
-    pub(crate) fn entity(&self, uid: &EntityUid) -> Option<(Arc<EntityData>, Version)> {
+    pub(crate) fn entity(&self, uid: &EntityUid) -> Option<(Arc<KnownEntity>, Version)> {
         match self.entities.get(uid) {
             Some(changed) => Some((Arc::clone(changed.data.as_ref()?), changed.version)),
-            None => Some((Arc::new(self.base.entity(uid)?), self.base.version(uid)?)),
+            None => Some((Arc::new(KnownEntity::new(self.base.entity(uid)?)), self.base.version(uid)?)),
         }
     }
 
@@ -273,7 +276,7 @@ impl Directory {
     /// Everything, to be compared: slow.
     fn contents(&self) -> (BTreeMap<EntityUid, EntityData>, BTreeMap<Option<GrantId>, GrantContent>) {
         let packed = self.base.entities().filter(|entity| !self.entities.contains_key(&entity.uid));
-        let changed = self.entities.values().filter_map(|it| it.data.as_deref().cloned());
+        let changed = self.entities.values().filter_map(|it| it.data.as_deref().map(|data| EntityData::clone(data)));
         let grant =
             |it: GrantView<'_>| (it.id(), (it.holder(), it.resource(), it.confers().map(Cow::into_owned), it.term()));
         (

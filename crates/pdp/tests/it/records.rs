@@ -1,8 +1,10 @@
 //! No answer without its record.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use magistrate_ledger::{DecisionId, DecisionRecord, RecordedDecision};
 use magistrate_model::{Dataset, Malformed, Query};
 use magistrate_pdp::{Batch, BatchSemantics, CheckError, Readiness, Settings};
@@ -218,4 +220,76 @@ async fn failure_counts_from_when_it_is_seen_not_from_its_request() {
     assert!(matches!(at(6), Readiness::NotReady { .. }), "the append waited for longer than a failure counts");
     assert!(matches!(at(10), Readiness::NotReady { .. }));
     assert!(matches!(at(11), Readiness::Ready { .. }), "to be tried again");
+}
+
+/// Calls that a thread has at hand are appended together, each with its own record and receipt.
+#[tokio::test]
+async fn calls_at_the_same_time_share_an_append() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let ask = |_| running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
+    let answers = futures_util::future::join_all((0..300).map(ask)).await;
+    let receipts: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().receipt().clone()).collect();
+    let batches = running.sink.batches();
+    let sizes: BTreeSet<usize> = batches.iter().map(Vec::len).collect();
+    assert_eq!((batches.len(), sizes), (2, BTreeSet::from([44, 256])), "no more than 256 at once");
+    let recorded: BTreeSet<_> = batches.concat().iter().map(|record| (record.id, record.leaf)).collect();
+    assert_eq!(receipts.iter().map(|it| (it.id(), it.leaf())).collect::<BTreeSet<_>>(), recorded);
+    assert_eq!(recorded.len(), 300, "each has its own");
+}
+
+/// Whoever has gone away before the append is not recorded, and those with it are.
+#[tokio::test]
+async fn caller_that_goes_away_takes_no_other_with_it() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let ask = || Box::pin(running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE));
+    let (mut stays, mut leaves, mut other) = (ask(), ask(), ask());
+    for call in [&mut stays, &mut leaves, &mut other] {
+        assert!(call.now_or_never().is_none(), "it gives way once");
+    }
+    drop(leaves);
+    let (stays, other) = (stays.await.unwrap(), other.await.unwrap());
+    assert_eq!((stays.receipt().id().seq, other.receipt().id().seq), (1, 2));
+    assert_eq!(running.sink.batches().iter().map(Vec::len).collect::<Vec<_>>(), [2]);
+    // A round that all have left is as if it had never been.
+    let mut alone = ask();
+    assert!((&mut alone).now_or_never().is_none());
+    drop(alone);
+    assert_eq!(ask().await.unwrap().receipt().id().seq, 3);
+    assert_eq!(running.sink.records().len(), 3);
+}
+
+/// One record that there is no room for is refused alone.
+#[tokio::test]
+async fn record_that_is_refused_takes_no_other_with_it() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let ask = |_| running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
+    running.sink.take_only_single(true);
+    let answers = futures_util::future::join_all((0..5).map(ask)).await;
+    let places: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().receipt().id().seq).collect();
+    assert_eq!(places, [1, 2, 3, 4, 5]);
+    running.sink.take_only_single(false);
+    running.sink.fail(true);
+    for refused in futures_util::future::join_all((0..5).map(ask)).await {
+        assert!(matches!(refused, Err(CheckError::NotRecorded(_))), "{refused:?}");
+    }
+    assert_eq!(running.sink.records().len(), 5);
+}
+
+/// What waits for a disk or a store keeps nobody waiting who does not ask for it, and comes with its own receipt.
+#[tokio::test]
+async fn calls_that_wait_are_told_of_their_own_records() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let release = running.sink.hang();
+    let ask = |_| running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
+    let all = futures_util::future::join_all((0..4).map(ask));
+    let (answers, ()) = tokio::join!(all, async {
+        running.sink.hanging().await;
+        drop(release);
+    });
+    let places: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().receipt().id().seq).collect();
+    assert_eq!(places, [1, 2, 3, 4]);
 }

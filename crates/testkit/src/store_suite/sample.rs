@@ -200,6 +200,6 @@ pub fn stream(number: u8) -> StreamId {
 pub fn sealed(stream: StreamId, decisions: &[Decided]) -> Vec<SealedRecord> {
     let sink = MemorySink::default();
     let writer = Writer::new(sink.clone(), Room::unlimited(), stream, nonce);
-    let _durable = writer.append(decisions.iter().map(Decided::draft).collect()).unwrap();
+    let _durable = writer.append(decisions.iter().map(Decided::draft).collect::<Vec<_>>()).unwrap();
     sink.records()
 }
