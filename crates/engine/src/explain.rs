@@ -2,6 +2,7 @@
 
 use cedar_policy::Policy;
 use cedar_policy_core::ast::{self, Expr, ExprKind, Literal, PrincipalOrResource, ValueKind, Var};
+use cedar_policy_core::parser::parse_policy_or_template_to_est;
 use magistrate_model::{ClauseExplained, Explanation, Outcome, PolicyExplained, Question};
 use serde_json::{Value as Json, json};
 
@@ -90,7 +91,7 @@ impl Explaining<'_> {
             _ if !matches => Outcome::NotSatisfied,
             condition => outcome_of(condition),
         };
-        let clauses = self.snapshot.clauses_of(rule, |policy| self.prepared(policy))?;
+        let clauses = self.snapshot.clauses_of(rule, |text| self.prepared(text))?;
         let mut reached = true;
         let clauses = clauses.iter().map(|clause| {
             let clause = self.clause(clause, reached);
@@ -102,8 +103,8 @@ impl Explaining<'_> {
         Some(PolicyExplained { id: id.clone(), permits: info.effect == Effect::Permit, outcome, scope, clauses })
     }
 
-    fn prepared(&self, policy: &Policy) -> Vec<Clause> {
-        clauses(policy).iter().filter_map(|json| self.prepare(json)).collect()
+    fn prepared(&self, text: &str) -> Vec<Clause> {
+        clauses(text).iter().filter_map(|json| self.prepare(json)).collect()
     }
 
     /// One clause, which Cedar is given as a policy of its own.
@@ -156,9 +157,9 @@ fn outcome_of(outcome: Result<bool, Failure>) -> Outcome {
     }
 }
 
-/// The clauses of a policy, as Cedar writes them in JSON.
-fn clauses(policy: &Policy) -> Vec<Json> {
-    let json = policy.to_json().ok();
+/// The clauses of a policy's text, as Cedar writes them in JSON.
+fn clauses(text: &str) -> Vec<Json> {
+    let json = parse_policy_or_template_to_est(text).ok().and_then(|policy| serde_json::to_value(policy).ok());
     let conditions = json.as_ref().and_then(|json| json.get("conditions")).and_then(Json::as_array);
     conditions.cloned().unwrap_or_default()
 }

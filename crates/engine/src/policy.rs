@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cedar_policy::{Policy, PolicySet};
-use magistrate_model::{DurabilityClass, EntityUid, Notice, PolicyId};
+use cedar_policy_core::parser::text_to_cst::parse_policies;
+use cedar_policy_core::{ast, est};
+use magistrate_model::{DurabilityClass, EntityUid, Notice, PolicyId, TypeName};
 use serde_json::Value as Json;
 
-use crate::cedar;
 use crate::finding::{Finding, Rule};
-use crate::meaning;
 use crate::schema::RESERVED;
 use crate::snapshot::Source;
+use crate::{cedar, meaning, roles};
 
 /// What a policy does when it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,9 +47,10 @@ pub struct PolicyInfo {
 pub(crate) struct ParsedPolicy {
     pub(crate) info: PolicyInfo,
     pub(crate) cedar: Policy,
-    pub(crate) json: Json,
-    /// The reason of `@negative_role`, if it has one.
-    pub(crate) negative_role: Option<String>,
+    /// What it means, as [`meaning::digest`] takes it.
+    pub(crate) canonical: Box<str>,
+    /// Roles and scopes tested where they must not be; told only where every policy was parsed.
+    pub(crate) misused: Vec<Finding>,
     /// The source it stands in, shared by all policies of it.
     pub(crate) source: Arc<Source>,
     /// Where it starts in its source, and how long its text is.
@@ -66,8 +68,7 @@ pub(crate) struct CheckedPolicy {
 
 impl CheckedPolicy {
     pub(crate) fn of(parsed: ParsedPolicy) -> Self {
-        let canonical = meaning::canonical(&parsed.json).into();
-        Self { info: parsed.info, cedar: parsed.cedar, canonical }
+        Self { info: parsed.info, cedar: parsed.cedar, canonical: parsed.canonical }
     }
 }
 
@@ -77,18 +78,27 @@ impl ParsedPolicy {
     }
 }
 
-/// Parses the policies of one source that the guard let through.
-pub(crate) fn parse(whole: &Source) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
+/// A policy as Cedar reads it.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) cedar: ast::Policy,
+    /// Its text in its source.
+    pub(crate) text: String,
+    pub(crate) json: Json,
+}
+
+/// Parses the policies of one source that the guard let through; `assigned` are the types of roles and scopes.
+pub(crate) fn parse(whole: &Source, assigned: &BTreeSet<&TypeName>) -> Result<Vec<Box<ParsedPolicy>>, Vec<Finding>> {
     let source = whole.as_pair();
     let shared = Arc::new(whole.clone());
-    let set: PolicySet = source.1.parse().map_err(|errors: cedar_policy::ParseErrors| {
-        errors.iter().map(|e| finding_of(source, Rule::Syntax, e)).collect::<Vec<_>>()
-    })?;
-    let mut findings: Vec<Finding> = set.templates().map(|template| template_finding(source, template)).collect();
+    let (read, mut findings) = match read_at_once(source.1) {
+        Some(read) => (read, Vec::new()),
+        None => read_each(source)?,
+    };
     let mut parsed = Vec::new();
-    for policy in set.policies() {
-        match parse_one(&shared, policy) {
-            Ok(policy) => parsed.push(policy),
+    for policy in read {
+        match parse_one(&shared, policy, assigned) {
+            Ok(policy) => parsed.push(Box::new(policy)),
             Err(found) => findings.extend(found),
         }
     }
@@ -96,6 +106,52 @@ pub(crate) fn parse(whole: &Source) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
         true => Ok(parsed),
         false => Err(findings),
     }
+}
+
+/// Policies in both forms from one reading of their text; `None` where something is wrong with it, which
+/// [`read_each`] then tells.
+///
+/// Cedar's public types give the second form, JSON, by reading the text of each policy once more.
+pub(crate) fn read_at_once(text: &str) -> Option<Vec<Read>> {
+    let policies = parse_policies(text).ok()?.node?;
+    let read = policies.0.into_iter().map(|node| {
+        let cedar = node.to_policy(ast::PolicyID::from_string("policy")).ok()?.into();
+        let place = node.loc().map(|loc| loc.start()..loc.end())?;
+        let json = serde_json::to_value(est::Policy::try_from(node.node?).ok()?).ok()?;
+        Some(Read { cedar, text: text.get(place)?.to_owned(), json })
+    });
+    read.collect()
+}
+
+/// The policies of a text, with what is wrong with some of them; an error where nothing can be read.
+pub(crate) fn read_each(source: (&str, &str)) -> Result<(Vec<Read>, Vec<Finding>), Vec<Finding>> {
+    let set: PolicySet = source.1.parse().map_err(|errors: cedar_policy::ParseErrors| {
+        errors.iter().map(|e| finding_of(source, Rule::Syntax, e)).collect::<Vec<_>>()
+    })?;
+    let mut findings: Vec<Finding> = set.templates().map(|template| template_finding(source, template)).collect();
+    let mut read = Vec::new();
+    for policy in set.policies() {
+        let cedar: &ast::Policy = policy.as_ref();
+        match policy.to_json() {
+            Ok(json) => read.push(Read { cedar: cedar.clone(), text: policy.to_string(), json }),
+            Err(why) => {
+                let help = Some("simplify the policy".to_owned());
+                findings.push(Finding::at(source, place_of(cedar), Rule::Syntax, why.to_string(), help));
+            }
+        }
+    }
+    Ok((read, findings))
+}
+
+/// Where a policy stands in its source, and how long its text is.
+fn place_of(policy: &ast::Policy) -> (usize, usize) {
+    policy.loc().map_or((0, 1), |loc| (loc.start(), loc.end() - loc.start()))
+}
+
+/// The value of an annotation; empty where it has none.
+fn annotation<'a>(policy: &'a ast::Policy, name: &str) -> Option<&'a str> {
+    let mut all = policy.annotations();
+    all.find(|(key, _)| AsRef::<str>::as_ref(*key) == name).map(|(_, value)| value.as_ref())
 }
 
 fn template_finding(source: (&str, &str), template: &cedar_policy::Template) -> Finding {
@@ -111,12 +167,17 @@ fn template_finding(source: (&str, &str), template: &cedar_policy::Template) -> 
     )
 }
 
-fn parse_one(shared: &Arc<Source>, policy: &Policy) -> Result<ParsedPolicy, Vec<Finding>> {
+fn parse_one(
+    shared: &Arc<Source>,
+    read: Read,
+    assigned: &BTreeSet<&TypeName>,
+) -> Result<ParsedPolicy, Vec<Finding>> {
+    let Read { cedar: policy, text, json } = read;
     let source = shared.as_pair();
-    let core: &cedar_policy_core::ast::Policy = policy.as_ref();
-    let place = core.loc().map_or((0, 1), |loc| (loc.start(), loc.end() - loc.start()));
+    let place = place_of(&policy);
     let refuse = |rule, message: String, help: &str| Finding::at(source, place, rule, message, Some(help.to_owned()));
-    let id = match policy.annotation("id").map(str::parse::<PolicyId>) {
+    let annotation = |name: &str| annotation(&policy, name);
+    let id = match annotation("id").map(str::parse::<PolicyId>) {
         Some(Ok(id)) => id,
         Some(Err(why)) => return Err(vec![refuse(Rule::Id, why.to_string(), "choose another `@id`")]),
         None => {
@@ -126,18 +187,18 @@ fn parse_one(shared: &Arc<Source>, policy: &Policy) -> Result<ParsedPolicy, Vec<
     };
     let mut findings = Vec::new();
     let mut noted = |name: &str| {
-        notices(&id, name, policy.annotation(name)).unwrap_or_else(|why| {
+        notices(&id, name, annotation(name)).unwrap_or_else(|why| {
             findings.push(refuse(Rule::Annotation, why, "write `name=value`, several separated by `;`"));
             Vec::new()
         })
     };
     let (mut advice, obligations) = (noted("advice"), noted("obligation"));
     let class =
-        policy.annotation("audit").map(str::parse).transpose().unwrap_or_else(|why: magistrate_model::UnknownClass| {
+        annotation("audit").map(str::parse).transpose().unwrap_or_else(|why: magistrate_model::UnknownClass| {
             findings.push(refuse(Rule::Annotation, why.to_string(), "correct `@audit`"));
             None
         });
-    if let Some(status) = policy.annotation("status") {
+    if let Some(status) = annotation("status") {
         match status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit()) {
             true => advice.push(Notice { policy_id: id.clone(), name: "status".into(), value: status.into() }),
             false => findings.push(refuse(
@@ -147,17 +208,16 @@ fn parse_one(shared: &Arc<Source>, policy: &Policy) -> Result<ParsedPolicy, Vec<
             )),
         }
     }
-    let negative_role = policy.annotation("negative_role").map(str::to_owned);
-    if negative_role.as_deref().is_some_and(|reason| reason.trim().is_empty()) {
+    let negative_role = annotation("negative_role");
+    if negative_role.is_some_and(|reason| reason.trim().is_empty()) {
         findings.push(refuse(
             Rule::Annotation,
             "`@negative_role` gives no reason".into(),
             "say why holding the role may take access away",
         ));
     }
-    let json = policy.to_json().map_err(|e| vec![refuse(Rule::Syntax, e.to_string(), "simplify the policy")])?;
-    let names: BTreeSet<EntityUid> =
-        policy.entity_literals().iter().filter_map(|uid| cedar::our_uid(uid).ok()).collect();
+    let cedar = Policy::from(policy.new_id(ast::PolicyID::from_string(id.as_str())));
+    let names: BTreeSet<EntityUid> = cedar.entity_literals().iter().filter_map(|uid| cedar::our_uid(uid).ok()).collect();
     if names.iter().any(|uid| uid.type_name().namespace() == RESERVED) {
         findings.push(refuse(
             Rule::Reserved,
@@ -170,18 +230,22 @@ fn parse_one(shared: &Arc<Source>, policy: &Policy) -> Result<ParsedPolicy, Vec<
     }
     let info = PolicyInfo {
         effect: match policy.effect() {
-            cedar_policy::Effect::Permit => Effect::Permit,
-            cedar_policy::Effect::Forbid => Effect::Forbid,
+            ast::Effect::Permit => Effect::Permit,
+            ast::Effect::Forbid => Effect::Forbid,
         },
-        text: policy.to_string(),
+        text,
         advice,
         obligations,
         class: class.unwrap_or_default(),
         names,
         id,
     };
-    let cedar = policy.new_id(cedar_policy::PolicyId::new(info.id.as_str()));
-    Ok(ParsedPolicy { info, cedar, json, negative_role, source: Arc::clone(shared), place })
+    let canonical = meaning::canonical(&json).into();
+    let states_reason = negative_role.is_some();
+    let mut parsed =
+        ParsedPolicy { info, cedar, canonical, misused: Vec::new(), source: Arc::clone(shared), place };
+    parsed.misused = roles::check(&parsed, &json, states_reason, assigned);
+    Ok(parsed)
 }
 
 /// `name=value` pairs separated by `;`.

@@ -35,17 +35,23 @@ impl Polarity {
     }
 }
 
-/// Checks one policy against the role and scope types of its schema.
-pub(crate) fn check(policy: &ParsedPolicy, assigned: &BTreeSet<&TypeName>) -> Vec<Finding> {
+/// Checks one policy, in Cedar's JSON, against the role and scope types of its schema. One that `states_reason` may take
+/// access away.
+pub(crate) fn check(
+    policy: &ParsedPolicy,
+    json: &Json,
+    states_reason: bool,
+    assigned: &BTreeSet<&TypeName>,
+) -> Vec<Finding> {
     let mut walk = Walk::new(assigned);
     let scope = match policy.info.effect {
         Effect::Permit => Polarity::Widens,
         Effect::Forbid => Polarity::Narrows,
     };
-    walk.scope(policy.json.get("principal"), scope, true);
-    walk.scope(policy.json.get("resource"), scope, false);
+    walk.scope(json.get("principal"), scope, true);
+    walk.scope(json.get("resource"), scope, false);
     walk.in_condition = true;
-    for condition in policy.json.get("conditions").and_then(Json::as_array).into_iter().flatten() {
+    for condition in json.get("conditions").and_then(Json::as_array).into_iter().flatten() {
         let when = condition.get("kind").and_then(Json::as_str) != Some("unless");
         let polarity = if when { scope } else { scope.turned() };
         walk.expression(condition.get("body").unwrap_or(&Json::Null), polarity);
@@ -59,7 +65,7 @@ pub(crate) fn check(policy: &ParsedPolicy, assigned: &BTreeSet<&TypeName>) -> Ve
             "test membership of `principal` only; for others use groups or attributes",
         ));
     }
-    if walk.tested && walk.fallible && policy.negative_role.is_none() {
+    if walk.tested && walk.fallible && !states_reason {
         let message = format!(
             "`{}` tests a role or scope beside arithmetic, which can fail and take the policy with it",
             policy.info.id
@@ -67,7 +73,7 @@ pub(crate) fn check(policy: &ParsedPolicy, assigned: &BTreeSet<&TypeName>) -> Ve
         let help = "make it two policies, or state `@negative_role(\"reason\")`";
         findings.push(policy.finding(Rule::NegativeRole, message, help));
     }
-    if walk.narrowing && policy.negative_role.is_none() {
+    if walk.narrowing && !states_reason {
         let message = format!("in `{}` holding a role or scope can take access away", policy.info.id);
         let help = "restrict by attributes, groups or facts, or state `@negative_role(\"reason\")`";
         findings.push(policy.finding(Rule::NegativeRole, message, help));

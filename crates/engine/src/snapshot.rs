@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use cedar_policy::{Policy, PolicySet as CedarSet};
+use cedar_policy::PolicySet as CedarSet;
 use magistrate_model::{Digest, EntityData, PolicyId, PolicySet, PolicyText, Record, TypeName, Violation};
 
 use crate::compile::{self, Before};
 use crate::entity_types::Vocabulary;
 use crate::explain::Clause;
 use crate::finding::{Finding, Findings, Rule};
-use crate::meaning;
 use crate::policy::{CheckedPolicy, PolicyInfo};
 use crate::rules::{RuleId, Rules};
 use crate::schema::CompiledSchema;
@@ -78,14 +77,10 @@ impl Snapshot {
     fn stored(set: &PolicySet, before: Option<&Self>) -> Result<Self, Findings> {
         let schema = Source { name: "schema".into(), text: set.schema.to_string() };
         let before = before.filter(|before| before.schema.text == *set.schema);
-        let is_kept = |it: &&PolicyText| {
-            before.is_some_and(|before| before.policy(&it.id).is_some_and(|known| known.text == *it.text))
-        };
-        let (kept, new): (Vec<_>, Vec<_>) = set.policies.iter().partition(is_kept);
+        let (kept, new) = before.map_or_else(|| (Vec::new(), set.policies.iter().collect()), |it| it.divide(set));
         let source = |it: &&PolicyText| Source { name: format!("policy {}", it.id), text: it.text.to_string() };
-        let kept: Vec<_> = kept.into_iter().map(|it| &it.id).collect();
         let compiled = |new: &[Source]| {
-            let before = before.map(|before| Before { snapshot: before, kept: kept.clone() });
+            let before = before.map(|before| Before { snapshot: before, kept: &kept });
             with_room(|| compile::compile(&schema, new, before))
         };
         // Cedar's lexer starts anew with every text: some texts together are read faster. Should they not come to the
@@ -97,9 +92,26 @@ impl Snapshot {
         }
     }
 
+    /// Where it holds which of these policies as they are, and those that it does not hold so.
+    fn divide<'a>(&self, set: &'a PolicySet) -> (Vec<RuleId>, Vec<&'a PolicyText>) {
+        let (mut kept, mut new) = (Vec::with_capacity(set.policies.len()), Vec::new());
+        let mut expected = 0;
+        for it in &set.policies {
+            // Stores give them in order: nearly every one stands behind the one before.
+            let is_here = |policy: &Arc<CheckedPolicy>| policy.info.id == it.id;
+            let here = self.policies.get(expected).is_some_and(is_here).then_some(expected);
+            let place = here.or_else(|| self.place(&it.id));
+            expected = place.map_or(expected, |place| place + 1);
+            match place.filter(|place| self.policies.get(*place).is_some_and(|known| known.info.text == *it.text)) {
+                Some(place) => kept.push(RuleId::at(place)),
+                None => new.push(it),
+            }
+        }
+        (kept, new)
+    }
+
     fn holds_texts_of(&self, set: &PolicySet) -> bool {
-        let is_there = |it: &PolicyText| self.policy(&it.id).is_some_and(|policy| policy.text == *it.text);
-        self.policies.len() == set.policies.len() && set.policies.iter().all(is_there)
+        self.policies.len() == set.policies.len() && self.divide(set).1.is_empty()
     }
 
     pub(crate) fn assemble(
@@ -107,11 +119,11 @@ impl Snapshot {
         policies: Vec<Arc<CheckedPolicy>>,
         rules: Rules,
         mut hops: Vec<Hops>,
+        digest: Digest,
     ) -> Self {
-        let dereferences = validate::settle(&schema.cedar, &policies, &mut hops);
-        let meanings = policies.iter().map(|policy| (&policy.info.id, &*policy.canonical));
+        let dereferences = validate::settle(&schema.validator, &policies, &mut hops);
         Self {
-            digest: meaning::digest(&schema.canonical, meanings),
+            digest,
             clauses: policies.iter().map(|_| OnceLock::new()).collect(),
             authorizer_policies: OnceLock::new(),
             schema,
@@ -162,10 +174,10 @@ impl Snapshot {
         self.policies.get(rule.place()).map(|policy| &policy.info)
     }
 
-    /// The clauses of a policy, prepared by `prepare` when they are first asked for.
-    pub(crate) fn clauses_of(&self, rule: RuleId, prepare: impl FnOnce(&Policy) -> Vec<Clause>) -> Option<&[Clause]> {
+    /// The clauses of a policy, prepared by `prepare` from its text when they are first asked for.
+    pub(crate) fn clauses_of(&self, rule: RuleId, prepare: impl FnOnce(&str) -> Vec<Clause>) -> Option<&[Clause]> {
         let policy = self.policies.get(rule.place())?;
-        Some(self.clauses.get(rule.place())?.get_or_init(|| prepare(&policy.cedar)))
+        Some(self.clauses.get(rule.place())?.get_or_init(|| prepare(&policy.info.text)))
     }
 
     /// The policies as Cedar's authorizer takes them; `None` where it does not take them.

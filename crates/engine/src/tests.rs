@@ -1,4 +1,7 @@
+mod accepting;
 mod following;
+mod forms;
+mod reading;
 
 use crate::*;
 

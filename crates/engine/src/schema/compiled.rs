@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use cedar_policy::Schema;
+use cedar_policy::{Schema, Validator};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::Entities;
 use cedar_policy_core::validator::ValidatorSchema;
@@ -24,6 +24,7 @@ pub(crate) struct CompiledSchema {
     /// What it means, as [`meaning::digest`] takes it.
     pub(crate) canonical: String,
     pub(crate) cedar: Schema,
+    pub(crate) validator: Validator,
     pub(crate) vocabulary: Vocabulary,
     /// The actions with what is above them.
     pub(crate) action_entities: Entities,
@@ -45,7 +46,9 @@ impl CompiledSchema {
         let context = |uid| typed::declared_context(core, uid);
         let contexts = actions.iter().filter_map(|(action, uid)| Some((action.clone(), context(uid)?))).collect();
         let canonical = meaning::canonical(&json);
-        Ok(Self { text: text.to_owned(), canonical, action_entities, types, actions, contexts, cedar, vocabulary })
+        let validator = Validator::new(cedar.clone());
+        let text = text.to_owned();
+        Ok(Self { text, canonical, action_entities, types, actions, contexts, cedar, validator, vocabulary })
     }
 
     /// The types of roles and scopes.
