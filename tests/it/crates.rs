@@ -25,7 +25,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 15] = [
     (
         "pap",
         &["model", "engine", "identity", "ledger"],
-        &["csv", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"],
+        &["csv", "foldhash", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"],
     ),
     (
         "storage-sqlite",

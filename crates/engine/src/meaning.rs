@@ -87,7 +87,8 @@ mod tests {
         leaf.prop_recursive(4, 40, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Json::Array),
-                prop::collection::vec((any::<String>(), inner), 0..6).prop_map(|it| Json::Object(it.into_iter().collect())),
+                prop::collection::vec((any::<String>(), inner), 0..6)
+                    .prop_map(|it| Json::Object(it.into_iter().collect())),
             ]
         })
     }

@@ -167,11 +167,7 @@ fn template_finding(source: (&str, &str), template: &cedar_policy::Template) -> 
     )
 }
 
-fn parse_one(
-    shared: &Arc<Source>,
-    read: Read,
-    assigned: &BTreeSet<&TypeName>,
-) -> Result<ParsedPolicy, Vec<Finding>> {
+fn parse_one(shared: &Arc<Source>, read: Read, assigned: &BTreeSet<&TypeName>) -> Result<ParsedPolicy, Vec<Finding>> {
     let Read { cedar: policy, text, json } = read;
     let source = shared.as_pair();
     let place = place_of(&policy);
@@ -217,7 +213,8 @@ fn parse_one(
         ));
     }
     let cedar = Policy::from(policy.new_id(ast::PolicyID::from_string(id.as_str())));
-    let names: BTreeSet<EntityUid> = cedar.entity_literals().iter().filter_map(|uid| cedar::our_uid(uid).ok()).collect();
+    let names: BTreeSet<EntityUid> =
+        cedar.entity_literals().iter().filter_map(|uid| cedar::our_uid(uid).ok()).collect();
     if names.iter().any(|uid| uid.type_name().namespace() == RESERVED) {
         findings.push(refuse(
             Rule::Reserved,
@@ -242,8 +239,7 @@ fn parse_one(
     };
     let canonical = meaning::canonical(&json).into();
     let states_reason = negative_role.is_some();
-    let mut parsed =
-        ParsedPolicy { info, cedar, canonical, misused: Vec::new(), source: Arc::clone(shared), place };
+    let mut parsed = ParsedPolicy { info, cedar, canonical, misused: Vec::new(), source: Arc::clone(shared), place };
     parsed.misused = roles::check(&parsed, &json, states_reason, assigned);
     Ok(parsed)
 }

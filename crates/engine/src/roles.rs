@@ -35,8 +35,8 @@ impl Polarity {
     }
 }
 
-/// Checks one policy, in Cedar's JSON, against the role and scope types of its schema. One that `states_reason` may take
-/// access away.
+/// Checks one policy, in Cedar's JSON, against the role and scope types of its schema. One that `states_reason` may
+/// take access away.
 pub(crate) fn check(
     policy: &ParsedPolicy,
     json: &Json,

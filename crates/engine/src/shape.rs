@@ -8,8 +8,8 @@
 //! - where an action is named: it is looked up in the schema, with the actions that it belongs to;
 //! - where its type is enumerated: the id must be one of the declared;
 //! - through its type, wherever else it is typed;
-//! - in `==` between two literals, and where what one clause found out counts in another (`X has a && X.a`): only whether
-//!   two are the same;
+//! - in `==` between two literals, and where what one clause found out counts in another (`X has a && X.a`): only
+//!   whether two are the same;
 //! - for characters that confuse readers (mixed scripts, directions): none of them is printable ASCII.
 //!
 //! So a one-to-one change of uids that keeps types, and leaves actions and enumerated uids and ids with other

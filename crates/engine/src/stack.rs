@@ -22,9 +22,9 @@ const MOST: usize = 8;
 /// Pieces for each thread: whoever is done first takes the next one, since cores are not always free.
 const PIECES: usize = 8;
 
-/// Does work on consecutive pieces of the items, of at least so many, on threads with large stacks, and returns what came
-/// of every piece in order; `None` if a thread cannot be started or panics. Each thread has a worker of its own, which
-/// may keep what it learnt from one piece for the next.
+/// Does work on consecutive pieces of the items, of at least so many, on threads with large stacks, and returns what
+/// came of every piece in order; `None` if a thread cannot be started or panics. Each thread has a worker of its own,
+/// which may keep what it learnt from one piece for the next.
 pub(crate) fn in_pieces<I: Sync, T: Send, W: FnMut(&[I]) -> T>(
     items: &[I],
     least: usize,

@@ -141,8 +141,7 @@ impl Validating<'_> {
             Some(reach) => (Hops { at_least: 0, at_most: reach }, self.validator.validate(set, ValidationMode::Strict)),
             None => {
                 let at = |level| (level, self.validator.validate_with_level(set, ValidationMode::Strict, level));
-                let (level, result) =
-                    (self.level..=MAX_DEREFERENCES).map(at).find(|(_, it)| it.validation_passed())?;
+                let (level, result) = (self.level..=MAX_DEREFERENCES).map(at).find(|(_, it)| it.validation_passed())?;
                 (Hops { at_least: if level > self.level { level } else { 0 }, at_most: level }, result)
             }
         };
@@ -161,7 +160,9 @@ impl Validating<'_> {
         match (found.is_empty(), result.validation_passed()) {
             (false, _) => to.findings.extend(found),
             // Strict validation that stops at its recursion limit fails without naming an error.
-            (true, false) => to.findings.push(policy.finding(Rule::Size, "validation gave up", "simplify the policies")),
+            (true, false) => {
+                to.findings.push(policy.finding(Rule::Size, "validation gave up", "simplify the policies"))
+            }
             (true, true) => {
                 let result = self.validator.validate_with_level(set, ValidationMode::Strict, MAX_DEREFERENCES);
                 to.too_deep.extend(result.validation_errors().map(|error| told(policy, Rule::Depth, error)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::instant::Instant;
 use crate::scope::ScopePattern;
 use crate::text::{self, InvalidText};
-use crate::uid::EntityUid;
+use crate::uid::{EntityUid, UidRef};
 
 /// Why a grant cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +37,17 @@ impl GrantId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    fn check(text: &str) -> Result<(), InvalidGrant> {
+        text::check(text, 64).map_err(InvalidGrant::Id)
+    }
 }
 
 impl FromStr for GrantId {
     type Err = InvalidGrant;
 
     fn from_str(text: &str) -> Result<Self, InvalidGrant> {
-        text::check(text, 64).map_err(InvalidGrant::Id)?;
+        Self::check(text)?;
         Ok(Self(text.into()))
     }
 }
@@ -113,6 +117,85 @@ pub enum Conferred {
     Scope(ScopePattern),
 }
 
+/// A grant that was checked, of texts that lie elsewhere: of a million that are read, none need be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantRef<'a> {
+    id: &'a str,
+    holder: UidRef<'a>,
+    conferred: ConferredRef<'a>,
+    term: Term,
+    reason: &'a str,
+}
+
+/// What such a grant confers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConferredRef<'a> {
+    /// A role, everywhere or on one resource and all below it.
+    Role {
+        /// The role.
+        role: UidRef<'a>,
+        /// Where; `None` is everywhere.
+        resource: Option<UidRef<'a>>,
+    },
+    /// The scopes a pattern stands for.
+    Scope(ScopePattern),
+}
+
+impl<'a> GrantRef<'a> {
+    /// Checks the texts as [`Grant::new`] and the id's own rules do.
+    pub fn new(
+        id: &'a str,
+        holder: UidRef<'a>,
+        conferred: ConferredRef<'a>,
+        term: Term,
+        reason: &'a str,
+    ) -> Result<Self, InvalidGrant> {
+        GrantId::check(id)?;
+        text::check(reason, REASON_LIMIT).map_err(InvalidGrant::Reason)?;
+        Ok(Self { id, holder, conferred, term, reason })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &'a str {
+        self.id
+    }
+
+    /// The principal, or the group whose members hold it.
+    pub fn holder(&self) -> UidRef<'a> {
+        self.holder
+    }
+
+    /// What it confers.
+    pub fn conferred(&self) -> &ConferredRef<'a> {
+        &self.conferred
+    }
+
+    /// From when until when.
+    pub fn term(&self) -> &Term {
+        &self.term
+    }
+
+    /// The grant with texts of its own.
+    pub fn to_grant(&self) -> Grant {
+        let conferred = match &self.conferred {
+            ConferredRef::Role { role, resource } => {
+                Conferred::Role { role: role.to_uid(), resource: resource.map(UidRef::to_uid) }
+            }
+            ConferredRef::Scope(pattern) => Conferred::Scope(pattern.clone()),
+        };
+        Grant {
+            id: GrantId(self.id.into()),
+            holder: self.holder.to_uid(),
+            conferred,
+            term: self.term,
+            reason: self.reason.into(),
+        }
+    }
+}
+
+/// Bytes of a reason.
+const REASON_LIMIT: usize = 500;
+
 /// A role or scope assignment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Grant {
@@ -132,8 +215,20 @@ impl Grant {
         term: Term,
         reason: &str,
     ) -> Result<Self, InvalidGrant> {
-        text::check(reason, 500).map_err(InvalidGrant::Reason)?;
+        text::check(reason, REASON_LIMIT).map_err(InvalidGrant::Reason)?;
         Ok(Self { id, holder, conferred, term, reason: reason.into() })
+    }
+
+    /// The same, of its own texts.
+    pub fn borrowed(&self) -> GrantRef<'_> {
+        let conferred = match &self.conferred {
+            Conferred::Role { role, resource } => {
+                ConferredRef::Role { role: role.borrowed(), resource: resource.as_ref().map(EntityUid::borrowed) }
+            }
+            Conferred::Scope(pattern) => ConferredRef::Scope(pattern.clone()),
+        };
+        let (id, holder) = (self.id.as_str(), self.holder.borrowed());
+        GrantRef { id, holder, conferred, term: self.term, reason: &self.reason }
     }
 
     /// Its id.

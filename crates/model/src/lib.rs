@@ -31,7 +31,7 @@ pub use effect::{Difference, Effect};
 pub use entity::{EntityData, EntityInput};
 pub use explanation::{ClauseExplained, Explanation, GrantExplained, Outcome, PolicyExplained};
 pub use facts::{Facts, GrantInForce, KnownEntity, Missing, Question};
-pub use grant::{Conferred, Grant, GrantId, InvalidGrant, Term};
+pub use grant::{Conferred, ConferredRef, Grant, GrantId, GrantRef, InvalidGrant, Term};
 pub use instant::{Instant, InvalidInstant, Span};
 pub use malformed::{Malformed, Violation};
 pub use query::{
@@ -40,7 +40,7 @@ pub use query::{
 pub use revision::{Digest, InvalidDigest, Revision, hex};
 pub use scope::{InvalidScope, ScopeDeclaration, ScopeName, ScopePattern};
 pub use text::InvalidText;
-pub use uid::{ActionUid, EntityId, EntityUid, InvalidUid, TypeName};
+pub use uid::{ActionUid, EntityId, EntityUid, InvalidUid, TypeName, UidRef};
 pub use value::{AttributeName, Bounds, ExtensionFunction, OutOfBounds, Record, Value};
 pub use verdict::{Cause, Decision, Notice, Verdict};
 

@@ -177,6 +177,31 @@ proptest! {
     }
 }
 
+/// A grant of texts that lie elsewhere is the same grant, and is refused where the grant is.
+#[test]
+fn grant_by_reference_is_the_grant() {
+    let uid = |text: &str| text.parse::<EntityUid>().unwrap();
+    let role = |resource| Conferred::Role { role: uid("R::\"r\""), resource };
+    let term = Term::standing(None);
+    for conferred in [role(None), role(Some(uid("D::\"é\""))), Conferred::Scope("orders:*".parse().unwrap())] {
+        let grant = Grant::new("g".parse().unwrap(), uid("U::\"u\""), conferred, term, "why").unwrap();
+        assert_eq!(grant.borrowed().to_grant(), grant);
+    }
+    let (of, hidden, long) = (TypeName::new("U").unwrap(), "a\u{202e}", "x".repeat(501));
+    let id = |id| UidRef::new(&of, id).map(UidRef::to_uid);
+    for text in ["a", "é", "", hidden, "\n", &"x".repeat(257)] {
+        assert_eq!(id(text), EntityUid::from_parts("U", text));
+    }
+    let holder = UidRef::new(&of, "u").unwrap();
+    for (grant_id, reason) in [("g", "why"), ("", "why"), (hidden, "why"), ("g", ""), ("g", hidden), ("g", &long)] {
+        let conferred = ConferredRef::Role { role: holder, resource: None };
+        let by_reference = GrantRef::new(grant_id, holder, conferred, term, reason).map(|grant| grant.to_grant());
+        let conferred = Conferred::Role { role: holder.to_uid(), resource: None };
+        let grant = grant_id.parse().and_then(|id| Grant::new(id, holder.to_uid(), conferred, term, reason));
+        assert_eq!(by_reference, grant, "{grant_id:?} {reason:?}");
+    }
+}
+
 /// Whatever features other crates turn on: databases compare these texts, and digests are over them.
 #[test]
 fn json_has_one_text() {

@@ -116,6 +116,37 @@ impl fmt::Debug for EntityId {
     }
 }
 
+/// An entity uid that was checked, of texts that lie elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UidRef<'a> {
+    type_name: &'a TypeName,
+    id: &'a str,
+}
+
+impl<'a> UidRef<'a> {
+    /// Checks the character rules of the id.
+    pub fn new(type_name: &'a TypeName, id: &'a str) -> Result<Self, InvalidUid> {
+        let refused = |why| InvalidUid::Id { type_name: type_name.to_string(), why };
+        text::check(id, EntityId::LIMIT).map_err(refused)?;
+        Ok(Self { type_name, id })
+    }
+
+    /// Its type.
+    pub fn type_name(self) -> &'a TypeName {
+        self.type_name
+    }
+
+    /// Its id.
+    pub fn id(self) -> &'a str {
+        self.id
+    }
+
+    /// The uid with a text of its own.
+    pub fn to_uid(self) -> EntityUid {
+        EntityUid { type_name: self.type_name.clone(), id: EntityId(self.id.into()) }
+    }
+}
+
 /// A Cedar entity uid: a type and an id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityUid {
@@ -127,6 +158,11 @@ impl EntityUid {
     /// Joins a type and an id that were checked before.
     pub fn new(type_name: TypeName, id: EntityId) -> Self {
         Self { type_name, id }
+    }
+
+    /// The same, of its own texts.
+    pub fn borrowed(&self) -> UidRef<'_> {
+        UidRef { type_name: &self.type_name, id: self.id.as_str() }
     }
 
     /// Checks a type and an id given separately, as on the wire and in rows.

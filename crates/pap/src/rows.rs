@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
+use foldhash::fast::RandomState;
 use magistrate_identity::{ApiKey, KeyHash, ListedKey, UnknownKind};
 use magistrate_model::{
-    ActionUid, Authorship, Conferred, Digest, EntityData, EntityId, EntityUid, Grant, Instant, InvalidInstant,
-    InvalidUid, LoggedChange, PolicyText, Revision, ScopeDeclaration, Term, TypeName, json,
+    ActionUid, Authorship, ConferredRef, Digest, EntityData, EntityUid, Grant, GrantRef, Instant, InvalidInstant,
+    InvalidUid, LoggedChange, PolicyText, Revision, ScopeDeclaration, Term, TypeName, UidRef, json,
 };
 
 use crate::ports::{PolicyMigration, StoreError};
@@ -80,7 +81,8 @@ pub fn entity((type_name, id, attributes, parents): &EntityRow) -> Result<Entity
 /// A role or scope assignment.
 pub fn grant(row: GrantRow) -> Result<Grant, InconsistentRow> {
     let (id, holder_type, holder_id, role_type, role_id, resource_type, resource_id, scope, begin, end, reason) = row;
-    Reader::default().grant(&GrantColumns {
+    let mut reader = Reader::default();
+    let columns = GrantColumns {
         id: &id,
         holder: (&holder_type, &holder_id),
         role: role_type.as_deref().zip(role_id.as_deref()),
@@ -89,7 +91,8 @@ pub fn grant(row: GrantRow) -> Result<Grant, InconsistentRow> {
         not_before: begin,
         expires_at: end,
         reason: &reason,
-    })
+    };
+    Ok(reader.grant(&columns)?.to_grant())
 }
 
 /// A row of a grant, by column. Uids are type and id.
@@ -116,19 +119,21 @@ pub struct GrantColumns<'a> {
 /// Reads many rows: types that come again and again are checked once.
 #[derive(Debug, Default)]
 pub struct Reader {
-    types: HashMap<Box<str>, TypeName>,
+    types: HashMap<Box<str>, TypeName, RandomState>,
 }
 
 impl Reader {
     /// A role or scope assignment.
-    pub fn grant(&mut self, row: &GrantColumns<'_>) -> Result<Grant, InconsistentRow> {
+    pub fn grant<'a>(&'a mut self, row: &GrantColumns<'a>) -> Result<GrantRef<'a>, InconsistentRow> {
         let refused = |why: &dyn Display| InconsistentRow::new("grant_range", row.id, why);
-        let mut uid = |of: (&str, &str)| self.uid(of.0, of.1).map_err(|why| refused(&why));
+        let all = [Some(row.holder), row.role, row.role.and(row.resource)];
+        for (type_name, _) in all.into_iter().flatten() {
+            self.learn(type_name).map_err(|why| refused(&why))?;
+        }
+        let uid = |of: (&str, &'a str)| self.known(of.0, of.1).map_err(|why| refused(&why));
         let conferred = match (row.role, row.scope) {
-            (Some(role), None) => {
-                Conferred::Role { role: uid(role)?, resource: row.resource.map(&mut uid).transpose()? }
-            }
-            (None, Some(pattern)) => Conferred::Scope(pattern.parse().map_err(|why| refused(&why))?),
+            (Some(role), None) => ConferredRef::Role { role: uid(role)?, resource: row.resource.map(uid).transpose()? },
+            (None, Some(pattern)) => ConferredRef::Scope(pattern.parse().map_err(|why| refused(&why))?),
             _ => return Err(refused(&"it confers neither a role nor a scope")),
         };
         let begin = instant(row.not_before).map_err(|why| refused(&why))?;
@@ -136,17 +141,21 @@ impl Reader {
             Some(end) => Term::until(begin, end).map_err(|why| refused(&why))?,
             None => Term::standing(begin),
         };
-        let holder = uid(row.holder)?;
-        let grant_id = row.id.parse().map_err(|why| refused(&why))?;
-        Grant::new(grant_id, holder, conferred, term, row.reason).map_err(|why| refused(&why))
+        GrantRef::new(row.id, uid(row.holder)?, conferred, term, row.reason).map_err(|why| refused(&why))
     }
 
     /// An entity without its parents.
     pub fn entity(&mut self, type_name: &str, id: &str, attributes: &str) -> Result<EntityData, InconsistentRow> {
         let refused = |why: &dyn Display| InconsistentRow::new("entity", format_args!("{type_name}::\"{id}\""), why);
-        let uid = self.uid(type_name, id).map_err(|why| refused(&why))?;
+        let uid = self.entity_uid(type_name, id)?;
         let attributes = json::parse(attributes).and_then(|json| json::record_from(&json, "attributes"));
         Ok(EntityData { attributes: attributes.map_err(|why| refused(&why))?, ..EntityData::bare(uid) })
+    }
+
+    /// The uid of an entity.
+    pub fn entity_uid(&mut self, type_name: &str, id: &str) -> Result<EntityUid, InconsistentRow> {
+        let refused = |why| InconsistentRow::new("entity", format_args!("{type_name}::\"{id}\""), why);
+        self.uid(type_name, id).map_err(refused)
     }
 
     /// A parent of an entity.
@@ -155,13 +164,22 @@ impl Reader {
     }
 
     fn uid(&mut self, type_name: &str, id: &str) -> Result<EntityUid, InvalidUid> {
-        let Some(known) = self.types.get(type_name) else {
-            let uid = EntityUid::from_parts(type_name, id)?;
-            self.types.insert(type_name.into(), uid.type_name().clone());
-            return Ok(uid);
-        };
-        let id = EntityId::new(id).map_err(|why| InvalidUid::Id { type_name: type_name.to_owned(), why })?;
-        Ok(EntityUid::new(known.clone(), id))
+        self.learn(type_name)?;
+        self.known(type_name, id).map(UidRef::to_uid)
+    }
+
+    /// Checks a type that comes for the first time.
+    fn learn(&mut self, type_name: &str) -> Result<(), InvalidUid> {
+        if !self.types.contains_key(type_name) {
+            self.types.insert(type_name.into(), TypeName::new(type_name)?);
+        }
+        Ok(())
+    }
+
+    /// A uid of a type that came before.
+    fn known<'a>(&'a self, type_name: &str, id: &'a str) -> Result<UidRef<'a>, InvalidUid> {
+        let unknown = || InvalidUid::Type { given: type_name.to_owned(), why: "it is not known".to_owned() };
+        UidRef::new(self.types.get(type_name).ok_or_else(unknown)?, id)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use magistrate_engine::Snapshot;
 use magistrate_ledger::lineage;
 use magistrate_model::{
-    Digest, Effect, EntityData, Grant, Head, Instant, LoggedChange, PolicySet, Revision, ScopeDeclaration, Span,
+    Digest, Effect, EntityData, GrantRef, Head, Instant, LoggedChange, PolicySet, Revision, ScopeDeclaration, Span,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -250,8 +250,8 @@ impl Intake for Loading {
         self.directory.entity(&entity);
     }
 
-    fn grant(&mut self, grant: Grant) {
-        self.directory.grant(&grant);
+    fn grant(&mut self, grant: &GrantRef<'_>) {
+        self.directory.grant(grant);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use magistrate_model::{
-    Dataset, EntityData, Grant, Head, Instant, LoggedChange, PolicySet, Revision, ScopeDeclaration,
+    Dataset, EntityData, GrantRef, Head, Instant, LoggedChange, PolicySet, Revision, ScopeDeclaration,
 };
 
 /// Administrative state could not be read.
@@ -67,7 +67,7 @@ pub trait Intake: Send {
     fn entity(&mut self, entity: EntityData);
 
     /// A role or scope assignment, whatever its term.
-    fn grant(&mut self, grant: Grant);
+    fn grant(&mut self, grant: &GrantRef<'_>);
 }
 
 impl Intake for Dataset {
@@ -83,8 +83,8 @@ impl Intake for Dataset {
         self.entities.push(entity);
     }
 
-    fn grant(&mut self, grant: Grant) {
-        self.grants.push(grant);
+    fn grant(&mut self, grant: &GrantRef<'_>) {
+        self.grants.push(grant.to_grant());
     }
 }
 

@@ -123,7 +123,16 @@ impl Server {
         let admin = Box::pin(Admin::bind(config, &store, &keys, certificates.clone(), &refusals)).await?;
         let log_store = store.clone();
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
-        match follower.poll(&SystemClock).await {
+        let pdp = Arc::new(pdp);
+        // What others share is looked at while policies and data come.
+        let joined = async {
+            match shared {
+                Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
+                None => None,
+            }
+        };
+        let (loaded, shared) = tokio::join!(follower.poll(&SystemClock), joined);
+        match loaded {
             Ok(Polled::Empty) => {
                 warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
             }
@@ -138,11 +147,6 @@ impl Server {
             )
         })?;
         let ops = Ops::bind(&config.ops.listen, config.transport.tls.as_ref(), &keys).await?;
-        let pdp = Arc::new(pdp);
-        let shared = match shared {
-            Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
-            None => None,
-        };
         telemetry.watch(&pdp);
         telemetry.watch_journal(&journal);
         let transport = Settings {

@@ -121,7 +121,7 @@ impl PolicySource for MemoryStore {
         intake.policy_set(dataset.policy_set);
         dataset.scopes.into_iter().for_each(|scope| intake.scope(scope));
         dataset.entities.into_iter().for_each(|entity| intake.entity(entity));
-        dataset.grants.into_iter().for_each(|grant| intake.grant(grant));
+        dataset.grants.iter().for_each(|grant| intake.grant(&grant.borrowed()));
         Ok(dataset.head)
     }
 

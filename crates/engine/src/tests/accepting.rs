@@ -70,7 +70,7 @@ fn agrees(shape_of: ShapeOf, validator: &Validator, level: u32, policies: &[Box<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn policies_of_a_shape_are_accepted_together(texts in forms::policies(), level in 0..=MAX_DEREFERENCES) {
@@ -90,7 +90,11 @@ proptest! {
 const PAIRS: [(&str, &str, &str); 7] = [
     ("permit (principal, action, resource is Doc) when { resource.color == Color::\"red\" };", "red", "blue"),
     ("permit (principal, action == Action::\"read\", resource);", "read", "fly"),
-    ("permit (principal, action == Action::\"read\", resource) when { context has n && context.n > 1 };", "read", "edit"),
+    (
+        "permit (principal, action == Action::\"read\", resource) when { context has n && context.n > 1 };",
+        "read",
+        "edit",
+    ),
     ("permit (principal, action, resource) when { User::\"a\" == User::\"a\" };", "\"a\" =", "\"b\" ="),
     ("permit (principal == User::\"a\", action, resource);", "\"a", "\"\u{430}b"),
     ("permit (principal in Group::\"a\", action, resource);", "Group", "Doc"),
@@ -103,9 +107,9 @@ fn what_validation_reads_of_uids_is_part_of_the_shape() {
     let validator = &validator();
     let core: &ValidatorSchema = validator.as_ref().schema();
     for it @ (one, from, to) in PAIRS {
-        let policies = parsed(&[format!("@id(\"one\") {one}"), format!("@id(\"other\") {}", one.replacen(from, to, 1))]);
-        let (of_one, of_other) =
-            (asked_alone(validator, &policies[0]), asked_alone(validator, &policies[1]));
+        let policies =
+            parsed(&[format!("@id(\"one\") {one}"), format!("@id(\"other\") {}", one.replacen(from, to, 1))]);
+        let (of_one, of_other) = (asked_alone(validator, &policies[0]), asked_alone(validator, &policies[1]));
         assert!(of_one.0.is_some() && of_one.1.is_empty(), "{it:?}: {of_one:?}");
         assert!(of_other.0.is_none() || !of_other.1.is_empty(), "{it:?}: {of_other:?}");
         let shapes: Vec<_> = policies.iter().map(|policy| Shape::of(policy.cedar.as_ref(), core).unwrap()).collect();

@@ -1,6 +1,8 @@
 //! A state of all entities and grants as it was loaded, in few bytes. Immutable.
 
-use magistrate_model::{Conferred, EntityData, EntityUid, Grant, GrantId, Instant, ScopePattern, Term};
+use magistrate_model::{
+    Conferred, ConferredRef, EntityData, EntityUid, Grant, GrantId, GrantRef, Instant, ScopePattern, Term, UidRef,
+};
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
@@ -229,6 +231,8 @@ pub(super) struct Builder {
     grant_ids: Ids,
     conferred: Vec<Confers>,
     conferred_numbers: HashMap<Confers, u32, RandomState>,
+    /// The same of roles, by their uids.
+    roles: HashMap<UidNumber, u32, RandomState>,
     /// Something did not fit: more than four billion of it.
     overflowed: bool,
 }
@@ -244,7 +248,7 @@ impl Builder {
     }
 
     fn try_entity(&mut self, entity: &EntityData) -> Option<()> {
-        let number = self.uids.add(&entity.uid)?;
+        let number = self.uids.add(entity.uid.borrowed())?;
         let start = u32::try_from(self.bytes.len()).ok().filter(|start| *start != NONE)?;
         Packing { uids: &mut self.uids, names: &mut self.names, bytes: &mut self.bytes }.entity(entity)?;
         self.starts.resize(self.starts.len().max(number.place() + 1), NONE);
@@ -252,37 +256,54 @@ impl Builder {
         Some(())
     }
 
-    pub(super) fn grant(&mut self, grant: &Grant) {
+    pub(super) fn grant(&mut self, grant: &GrantRef<'_>) {
         self.overflowed |= self.try_grant(grant).is_none();
     }
 
-    fn try_grant(&mut self, grant: &Grant) -> Option<()> {
-        let confers = Confers::of(grant);
-        let number = match self.conferred_numbers.get(&confers) {
-            Some(number) => *number,
-            None => {
-                let number = u32::try_from(self.conferred.len()).ok()?;
-                self.conferred.push(confers.clone());
-                self.conferred_numbers.insert(confers, number);
-                number
-            }
+    fn try_grant(&mut self, grant: &GrantRef<'_>) -> Option<()> {
+        let (confers, resource) = match grant.conferred() {
+            ConferredRef::Role { role, resource } => (self.role(*role)?, *resource),
+            ConferredRef::Scope(pattern) => (self.confers(Confers::Scopes(pattern.clone()))?, None),
         };
         let holder = self.uids.add(grant.holder())?;
-        let resource = match grant.resource() {
+        let resource = match resource {
             Some(resource) => Where::On(self.uids.add(resource)?).packed(),
             None => Where::Everywhere.packed(),
         };
-        let id = self.grant_ids.add(grant.id().as_str())?;
+        let id = self.grant_ids.add(grant.id())?;
         let (not_before, end) = (grant.term().not_before(), grant.term().expires_at());
         self.grants.push(Packed {
             holder,
             resource,
-            confers: number,
+            confers,
             id,
             not_before: not_before.map_or(i64::MIN, Instant::micros),
             end: end.map_or(i64::MAX, Instant::micros),
         });
         Some(())
+    }
+
+    /// The number of what a role's grant confers.
+    fn role(&mut self, role: UidRef<'_>) -> Option<u32> {
+        let uid = self.uids.add(role)?;
+        match self.roles.get(&uid) {
+            Some(number) => Some(*number),
+            None => {
+                let number = self.confers(Confers::Role(role.to_uid()))?;
+                self.roles.insert(uid, number);
+                Some(number)
+            }
+        }
+    }
+
+    fn confers(&mut self, confers: Confers) -> Option<u32> {
+        if let Some(number) = self.conferred_numbers.get(&confers) {
+            return Some(*number);
+        }
+        let number = u32::try_from(self.conferred.len()).ok()?;
+        self.conferred.push(confers.clone());
+        self.conferred_numbers.insert(confers, number);
+        Some(number)
     }
 
     pub(super) fn finish(mut self) -> Base {

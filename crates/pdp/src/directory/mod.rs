@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use magistrate_model::{
-    Dataset, Difference, Effect, EntityData, EntityUid, Grant, GrantId, KnownEntity, ScopeDeclaration, Term,
+    Dataset, Difference, Effect, EntityData, EntityUid, Grant, GrantId, GrantRef, KnownEntity, ScopeDeclaration, Term,
 };
 use rpds::HashTrieMapSync;
 
@@ -85,7 +85,7 @@ impl Builder {
         self.base.entity(entity);
     }
 
-    pub(crate) fn grant(&mut self, grant: &Grant) {
+    pub(crate) fn grant(&mut self, grant: &GrantRef<'_>) {
         self.base.grant(grant);
     }
 
@@ -103,7 +103,7 @@ impl Directory {
     pub fn of(dataset: Dataset) -> Self {
         let mut base = base::Builder::default();
         dataset.entities.iter().for_each(|entity| base.entity(entity));
-        dataset.grants.iter().for_each(|grant| base.grant(grant));
+        dataset.grants.iter().for_each(|grant| base.grant(&grant.borrowed()));
         Self::on(base.finish(), dataset.scopes)
     }
 
@@ -155,7 +155,7 @@ impl Directory {
         let kept = |entity: &EntityData| !self.entities.contains_key(&entity.uid);
         self.base.entities().filter(kept).for_each(|entity| base.entity(&entity));
         self.entities.values().filter_map(|it| it.data.as_ref()).for_each(|entity| base.entity(entity));
-        self.all_grants().filter_map(GrantView::owned).for_each(|grant| base.grant(&grant));
+        self.all_grants().filter_map(GrantView::owned).for_each(|grant| base.grant(&grant.borrowed()));
         base.is_whole().then(|| Self::on(base.finish(), self.scopes.to_vec()))
     }
 

@@ -53,7 +53,7 @@ impl Packing<'_> {
     pub(super) fn entity(&mut self, entity: &EntityData) -> Option<()> {
         self.number(entity.parents.len() as u64);
         for parent in &entity.parents {
-            let parent = self.uids.add(parent)?;
+            let parent = self.uids.add(parent.borrowed())?;
             self.number(parent.raw().into());
         }
         self.record(&entity.attributes)
@@ -83,7 +83,7 @@ impl Packing<'_> {
             }
             Value::Entity(it) => {
                 self.bytes.push(ENTITY);
-                let uid = self.uids.add(it)?;
+                let uid = self.uids.add(it.borrowed())?;
                 self.number(uid.raw().into());
             }
             Value::Extension(function, it) => {

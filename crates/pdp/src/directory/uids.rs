@@ -5,7 +5,7 @@ use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use magistrate_model::{EntityId, EntityUid, TypeName};
+use magistrate_model::{EntityId, EntityUid, TypeName, UidRef};
 
 /// The number of a uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,8 +35,19 @@ pub(super) struct Uids {
     ids: Ids,
     /// The type of each.
     type_of: Vec<u32>,
-    table: HashTable<u32>,
+    table: HashTable<Found>,
     hasher: RandomState,
+}
+
+/// A uid as it is looked for: with all that tells whether it is the one, since every place elsewhere in memory that is
+/// looked at takes as long as everything else together.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    number: u32,
+    type_number: u32,
+    /// Where its id lies among the texts.
+    start: u32,
+    end: u32,
 }
 
 /// Texts one after the other, by number.
@@ -61,8 +72,11 @@ impl Ids {
         let at = number as usize;
         let start = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         let end = self.ends.get(at).copied();
-        let range = start.zip(end).map(|(start, end)| start as usize..end as usize);
-        range.and_then(|range| self.text.get(range)).unwrap_or_default()
+        start.zip(end).map_or("", |(start, end)| self.between(start, end))
+    }
+
+    fn between(&self, start: u32, end: u32) -> &str {
+        self.text.get(start as usize..end as usize).unwrap_or_default()
     }
 
     pub(super) fn shrink(&mut self) {
@@ -73,10 +87,7 @@ impl Ids {
 
 impl Uids {
     /// The number of a uid, given to it if it has none; `None` where there are too many.
-    pub(super) fn add(&mut self, uid: &EntityUid) -> Option<UidNumber> {
-        if let Some(number) = self.find(uid) {
-            return Some(number);
-        }
+    pub(super) fn add(&mut self, uid: UidRef<'_>) -> Option<UidNumber> {
         let type_number = match self.type_numbers.get(uid.type_name()) {
             Some(number) => *number,
             None => {
@@ -86,12 +97,17 @@ impl Uids {
                 number
             }
         };
-        let number = self.ids.add(uid.id().as_str())?;
+        let hash = hash(&self.hasher, type_number, uid.id());
+        if let Some(number) = self.numbered(hash, type_number, uid.id()) {
+            return Some(number);
+        }
+        let start = u32::try_from(self.ids.text.len()).ok()?;
+        let number = self.ids.add(uid.id())?;
+        let end = u32::try_from(self.ids.text.len()).ok()?;
         self.type_of.push(type_number);
-        let Self { ids, type_of, hasher, .. } = self;
-        let hash = hash(hasher, type_number, uid.id().as_str());
-        let rehash = |at: &u32| hasher.hash_one((type_of.get(*at as usize).copied().unwrap_or_default(), ids.get(*at)));
-        self.table.insert_unique(hash, number, rehash);
+        let Self { ids, hasher, .. } = self;
+        let rehash = |it: &Found| self::hash(hasher, it.type_number, ids.between(it.start, it.end));
+        self.table.insert_unique(hash, Found { number, type_number, start, end }, rehash);
         Some(UidNumber(number))
     }
 
@@ -99,8 +115,12 @@ impl Uids {
     pub(super) fn find(&self, uid: &EntityUid) -> Option<UidNumber> {
         let type_number = *self.type_numbers.get(uid.type_name())?;
         let id = uid.id().as_str();
-        let is_it = |at: &u32| self.type_of.get(*at as usize) == Some(&type_number) && self.ids.get(*at) == id;
-        self.table.find(hash(&self.hasher, type_number, id), is_it).copied().map(UidNumber)
+        self.numbered(hash(&self.hasher, type_number, id), type_number, id)
+    }
+
+    fn numbered(&self, hash: u64, type_number: u32, id: &str) -> Option<UidNumber> {
+        let is_it = |it: &Found| it.type_number == type_number && self.ids.between(it.start, it.end) == id;
+        self.table.find(hash, is_it).map(|it| UidNumber(it.number))
     }
 
     /// The uid of a number.
@@ -136,10 +156,10 @@ mod tests {
             EntityUid::from_parts(name, &format!("id-{}", n / 3)).unwrap()
         };
         for n in 0..3_000 {
-            assert_eq!(uids.add(&uid(n)), Some(UidNumber(n)));
+            assert_eq!(uids.add(uid(n).borrowed()), Some(UidNumber(n)));
         }
         for n in 0..3_000 {
-            assert_eq!(uids.add(&uid(n)), Some(UidNumber(n)), "each once");
+            assert_eq!(uids.add(uid(n).borrowed()), Some(UidNumber(n)), "each once");
             assert_eq!(uids.get(UidNumber(n)), Some(uid(n)));
         }
         assert_eq!(uids.len(), 3_000);

@@ -1,5 +1,7 @@
 //! Reading entities and their parents.
 
+use std::collections::HashMap;
+
 use magistrate_model::{EntityData, EntityUid, Revision, TypeName, Value, json};
 use magistrate_pap::EntityFilter;
 use magistrate_pap::rows::{self, EntityRow, Reader, stored};
@@ -7,7 +9,7 @@ use magistrate_pap::rows::{self, EntityRow, Reader, stored};
 use super::copy;
 use super::read_error::ReadError;
 use super::rows::{id_of, limit, type_of};
-use super::statements::{ENTITIES, ENTITIES_AS_OF, ENTITIES_LISTED, LIVE_ENTITIES};
+use super::statements::{ENTITIES, ENTITIES_AS_OF, ENTITIES_LISTED, LIVE_ENTITIES, LIVE_PARENTS};
 use crate::connect::Session;
 
 /// Live entities that match, in (type, id) order.
@@ -34,23 +36,21 @@ pub(crate) async fn matching(session: &mut Session, filter: &EntityFilter) -> Re
 /// Gives all live entities.
 pub(crate) async fn live(session: &mut Session, mut give: impl FnMut(EntityData)) -> Result<(), ReadError> {
     let mut reader = Reader::default();
-    let mut open: Option<EntityData> = None;
-    copy::each_row(session, LIVE_ENTITIES, |fields| {
-        let (type_name, id, attributes) = (fields.text()?, fields.text()?, fields.text()?);
-        let parent = fields.optional_text()?.zip(fields.optional_text()?);
-        // The rows of an entity follow one another, a parent each.
-        let goes_on = open.as_ref().is_some_and(|open| type_of(&open.uid) == type_name && id_of(&open.uid) == id);
-        if !goes_on {
-            open.replace(reader.entity(type_name, id, attributes)?).into_iter().for_each(&mut give);
-        }
-        if let (Some((parent_type, parent_id)), Some(open)) = (parent, &mut open) {
-            open.parents.insert(reader.parent(&open.uid, parent_type, parent_id)?);
-        }
+    let mut parents: HashMap<EntityUid, Vec<EntityUid>> = HashMap::new();
+    copy::each_row(session, LIVE_PARENTS, |fields| {
+        let child = reader.entity_uid(fields.text()?, fields.text()?)?;
+        let parent = reader.parent(&child, fields.text()?, fields.text()?)?;
+        parents.entry(child).or_insert_with(|| Vec::with_capacity(1)).push(parent);
         Ok(())
     })
     .await?;
-    open.into_iter().for_each(give);
-    Ok(())
+    copy::each_row(session, LIVE_ENTITIES, |fields| {
+        let mut entity = reader.entity(fields.text()?, fields.text()?, fields.text()?)?;
+        entity.parents.extend(parents.remove(&entity.uid).into_iter().flatten());
+        give(entity);
+        Ok(())
+    })
+    .await
 }
 
 /// Entities as of a revision, in (type, id) order.

@@ -1,6 +1,6 @@
 //! Reading role and scope assignments.
 
-use magistrate_model::{Grant, GrantId, Instant, Revision};
+use magistrate_model::{Grant, GrantId, GrantRef, Instant, Revision};
 use magistrate_pap::GrantFilter;
 use magistrate_pap::rows::{self, GrantColumns, GrantRow, Reader, stored};
 
@@ -35,7 +35,7 @@ pub(crate) async fn matching(session: &mut Session, filter: &GrantFilter) -> Res
 }
 
 /// Gives all live grants.
-pub(crate) async fn live(session: &mut Session, mut give: impl FnMut(Grant)) -> Result<(), ReadError> {
+pub(crate) async fn live(session: &mut Session, mut give: impl FnMut(&GrantRef<'_>)) -> Result<(), ReadError> {
     let mut reader = Reader::default();
     copy::each_row(session, LIVE_GRANTS, |fields| {
         let columns = GrantColumns {
@@ -48,7 +48,7 @@ pub(crate) async fn live(session: &mut Session, mut give: impl FnMut(Grant)) -> 
             expires_at: fields.optional_bigint()?,
             reason: fields.text()?,
         };
-        give(reader.grant(&columns)?);
+        give(&reader.grant(&columns)?);
         Ok(())
     })
     .await

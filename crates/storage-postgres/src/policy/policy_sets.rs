@@ -1,26 +1,26 @@
 //! Rows of policy sets and their migrations.
 
-use magistrate_model::{Change, Digest, PolicySet, PolicyText, Revision};
+use magistrate_model::{Change, PolicySet, Revision};
 use magistrate_pap::PolicyMigration;
 use magistrate_pap::rows::{self, MigrationRow, stored};
 use serde_json::{Value, json};
 
 use super::read_error::ReadError;
-use super::statements::{MIGRATIONS, POLICIES, POLICY_SET_AS_OF};
+use super::statements::{MIGRATIONS, POLICY_SET_AS_OF};
 use crate::connect::Session;
 
 /// The set that was live at a revision; `None` before the first apply.
 pub(crate) async fn as_of(session: &mut Session, revision: Revision) -> Result<Option<PolicySet>, ReadError> {
-    let row: Option<(Vec<u8>, String)> = sqlx::query_as(POLICY_SET_AS_OF)
+    let row: Option<(Vec<u8>, String, Vec<String>, Vec<String>)> = sqlx::query_as(POLICY_SET_AS_OF)
         .persistent(session.prepares)
         .bind(stored(revision)?)
         .fetch_optional(&mut session.connection)
         .await?;
-    let Some((digest, schema)) = row else {
+    let Some((digest, schema, ids, texts)) = row else {
         return Ok(None);
     };
     let digest = rows::digest("policy_set", "live", &digest)?;
-    let policies = policies_of(session, digest).await?;
+    let policies = ids.into_iter().zip(texts).map(rows::policy).collect::<Result<_, _>>()?;
     Ok(Some(PolicySet { digest, schema: schema.into(), policies }))
 }
 
@@ -44,13 +44,4 @@ fn applied_set(change: &Change) -> Option<Value> {
     Some(json!({
         "digest": set.digest.to_string(), "schema": set.schema.as_ref(), "name": name, "policies": policies,
     }))
-}
-
-async fn policies_of(session: &mut Session, set: Digest) -> Result<Vec<PolicyText>, ReadError> {
-    let rows: Vec<(String, String)> = sqlx::query_as(POLICIES)
-        .persistent(session.prepares)
-        .bind(set.as_bytes().as_slice())
-        .fetch_all(&mut session.connection)
-        .await?;
-    Ok(rows.into_iter().map(rows::policy).collect::<Result<_, _>>()?)
 }

@@ -6,6 +6,7 @@ use magistrate_pap::{Base, EntityFilter, GrantFilter, Records, StoreError};
 use magistrate_pdp::{Intake, LoadError, PastStates, PolicySource, Since, Standing};
 
 use super::read_error::ReadError;
+use super::revision::Earlier;
 use super::{change_log, entities, grants, policy_sets, revision, scopes};
 use crate::connect::{Purpose, Session, within};
 use crate::store::PostgresStore;
@@ -103,11 +104,11 @@ async fn dataset_at(session: &mut Session, wanted: Revision) -> Result<Option<Da
 }
 
 async fn changes_since(session: &mut Session, served: Head, at_most: u32) -> Result<Since, ReadError> {
-    let head = revision::head(session).await?;
-    if head.revision < served.revision || revision::lineage(session, served.revision).await? != Some(served.lineage) {
+    let Earlier { head, lineage, exceeds } = revision::since(session, served.revision, at_most).await?;
+    if head.revision < served.revision || lineage != Some(served.lineage) {
         return Ok(Since::Forked(head));
     }
-    if change_log::exceeds(session, served.revision, at_most).await? {
+    if exceeds {
         return Ok(Since::TooMany);
     }
     let log = change_log::between(session, served.revision, head.revision).await?;

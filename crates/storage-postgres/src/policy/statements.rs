@@ -84,15 +84,18 @@ statements! {
         FROM magistrate.revision WHERE id = 1";
     /// The lineage after an earlier revision.
     LINEAGE = "SELECT lineage FROM magistrate.revision_lineage WHERE revision = $1";
+    /// Where the store stands, the lineage after an earlier revision, and how many changes were made after that one,
+    /// counted no further than asked.
+    SINCE = "SELECT r.value, r.lineage, (SELECT l.lineage FROM magistrate.revision_lineage l WHERE l.revision = $1), (
+            SELECT count(*) FROM (
+                SELECT 1 FROM magistrate.change_log WHERE revision > $1 ORDER BY revision LIMIT $2) l)
+        FROM magistrate.revision r WHERE r.id = 1";
     /// Makes a revision of its log; the policy sets it applies come beside it.
     COMMIT = "SELECT revision, lineage FROM magistrate.commit($1, $2::text::json, $3::text::json, $4, $5, $6)";
 
     /// The change log after a revision, up to another one.
     LOG = "SELECT l.revision, l.ordinal::bigint, l.kind, l.key, l.before, l.after, l.actor, l.reason, l.at
         FROM magistrate.change_log l WHERE l.revision > $1 AND l.revision <= $2 ORDER BY l.revision, l.ordinal";
-    /// How many changes were made after a revision, counted no further than asked.
-    COUNT_LOG = "SELECT count(*) FROM (
-            SELECT 1 FROM magistrate.change_log WHERE revision > $1 ORDER BY revision LIMIT $2) l";
 
     /// Live entities by filter.
     ENTITIES = matching_entities!("magistrate.entity e", "$1::text[] IS NULL AND $2::text[] IS NULL");
@@ -102,10 +105,10 @@ statements! {
             FROM unnest($1::text[], $2::text[]) AS w (type, id)) w
             JOIN magistrate.entity e ON e.type = w.type AND e.id = w.id", "true"
     );
-    /// All live entities, each once for every parent it has.
-    LIVE_ENTITIES = "SELECT e.type, e.id, e.attributes, p.parent_type, p.parent_id FROM magistrate.entity e
-        LEFT JOIN magistrate.entity_parent p ON p.type = e.type AND p.id = e.id AND p.valid_to IS NULL
-        WHERE e.valid_to IS NULL ORDER BY e.type, e.id";
+    /// All live entities, without their parents: joined, they would have to be sorted first.
+    LIVE_ENTITIES = "SELECT type, id, attributes FROM magistrate.entity WHERE valid_to IS NULL";
+    /// The parents of all live entities.
+    LIVE_PARENTS = "SELECT type, id, parent_type, parent_id FROM magistrate.entity_parent WHERE valid_to IS NULL";
     /// Entities as of a revision.
     ENTITIES_AS_OF = entity!(
         "magistrate.entity e",
@@ -130,11 +133,12 @@ statements! {
     /// Grants as of a revision.
     GRANTS_AS_OF = grant!("valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1)");
 
-    /// The policy set that was live at a revision.
-    POLICY_SET_AS_OF = "SELECT digest, schema FROM magistrate.policy_set WHERE digest = (
+    /// The policy set that was live at a revision, its policies as two arrays: ten thousand rows take longer.
+    POLICY_SET_AS_OF = "SELECT s.digest, s.schema,
+            ARRAY(SELECT p.id FROM magistrate.policy p WHERE p.set_digest = s.digest ORDER BY p.id),
+            ARRAY(SELECT p.text FROM magistrate.policy p WHERE p.set_digest = s.digest ORDER BY p.id)
+        FROM magistrate.policy_set s WHERE s.digest = (
             SELECT result_digest FROM magistrate.policy_migration WHERE revision <= $1 ORDER BY number DESC LIMIT 1)";
-    /// The policies of a set.
-    POLICIES = "SELECT id, text FROM magistrate.policy WHERE set_digest = $1 ORDER BY id";
     /// The policy migrations, oldest first.
     MIGRATIONS = "SELECT number, name, base_digest, result_digest, revision, actor, reason, at
         FROM magistrate.policy_migration ORDER BY number";

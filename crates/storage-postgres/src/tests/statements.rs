@@ -218,7 +218,7 @@ async fn administrative_state_is_read_by_its_keys() {
         ("ENTITIES_LISTED", "'{User}', '{u7}', NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
         ("GRANTS_LISTED", "'{g7}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL"),
         ("LOG", "500, 600"),
-        ("COUNT_LOG", "19900, 10"),
+        ("SINCE", "19900, 10"),
     ] {
         let sql = policy::statements::ALL.iter().find(|(known, _)| *known == name).unwrap().1;
         for plan in plans(&fresh, sql, values) {

@@ -124,7 +124,7 @@ async fn live(connection: &mut SqliteConnection, intake: &mut impl Intake) -> Re
         let grants = grants::matching(connection, &next).await?;
         let Some(last) = grants.last() else { break };
         next.after = Some(last.id().clone());
-        grants.into_iter().for_each(|grant| intake.grant(grant));
+        grants.iter().for_each(|grant| intake.grant(&grant.borrowed()));
     }
     Ok(head)
 }
