@@ -14,14 +14,15 @@ GRANT SELECT ON magistrate._sqlx_migrations, magistrate.installation, magistrate
 GRANT SELECT ON magistrate.api_key TO {app};
 
 -- A decision is written by one function, and not read by whoever writes it.
-GRANT EXECUTE ON FUNCTION audit.ship, audit.seal, audit.keep_checkpoint, audit.last_header, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
+GRANT EXECUTE ON FUNCTION audit.append, audit.keep_dictionary, audit.ship, audit.seal, audit.keep_checkpoint, audit.last_header, audit.last_seq, audit.prepare_days, magistrate.report_node TO {app};
 
 GRANT EXECUTE ON FUNCTION magistrate.commit, magistrate.issue_api_key, magistrate.revoke_api_key TO {admin};
 GRANT EXECUTE ON FUNCTION magistrate.list_api_keys TO {app}, {admin}, {auditor}, {retention};
 
 GRANT SELECT ON audit.decision, audit.decision_readable, audit.stream, audit.header, audit.checkpoint, audit.hold,
     audit.hold_release, audit.expiry, audit.expired_place, audit.kept_leaf TO {auditor}, {retention};
-GRANT SELECT ON audit.opening, audit.erasure TO {auditor}, {retention};
+GRANT SELECT ON audit.opening, audit.erasure, audit.dictionary TO {auditor}, {retention};
+GRANT EXECUTE ON FUNCTION audit.plain TO {auditor}, {retention};
 
 -- Whoever reads history or changes keys says so; whoever sequences the log reads what it is over.
 GRANT EXECUTE ON FUNCTION audit.record_act TO {app}, {admin}, {auditor}, {retention};

@@ -229,7 +229,8 @@ impl Deployment {
 
     /// Every decision that is recorded, by id.
     pub fn history(&self) -> BTreeMap<String, Recorded> {
-        let sql = "SELECT encode(stream, 'hex') || '-' || seq, encode(leaf, 'hex'), decision, recorded_at, request_id
+        let sql = "SELECT encode(stream, 'hex') || '-' || seq, encode(leaf, 'hex'),
+                CASE decision WHEN 'a' THEN 'allow' ELSE 'deny' END, recorded_at, request_id
             FROM audit.decision";
         let rows = self.sql(sql);
         let mut history = BTreeMap::new();

@@ -72,11 +72,15 @@ impl std::fmt::Debug for Connector {
 pub(crate) enum Purpose {
     /// One or a few rows.
     Glance,
-    /// Everything, or a page of it, from one state.
+    /// Everything, or a page of it, from one state. Compiling a statement takes longer than a page.
     Read,
-    /// Decisions that are searched or counted: planned for what is asked, and in the order of an index, so that a page
-    /// ends when it is full, whatever the planner thinks of how much there is.
+    /// Decisions that are searched: planned for what is asked, and in the order of an index, so that a page ends when it is
+    /// full, whatever the planner thinks of how much there is.
     Search,
+    /// Decisions that are counted, whoever asked and whenever.
+    Count,
+    /// The same of some names or within a time, which the planner takes for more than they are.
+    CountSome,
     /// All of a day, or of a table, in one statement: it takes what it takes.
     Survey,
     /// A change.
@@ -90,7 +94,7 @@ impl Purpose {
     pub(crate) fn limit(self) -> Duration {
         match self {
             Self::Glance => Duration::from_secs(3),
-            Self::Read | Self::Search => Duration::from_secs(150),
+            Self::Read | Self::Search | Self::Count | Self::CountSome => Duration::from_secs(150),
             Self::Change => Duration::from_secs(65),
             Self::Survey | Self::Expiry => Duration::from_secs(1_805),
         }
@@ -107,13 +111,26 @@ impl Purpose {
             // Whoever gave up has closed the connection: then the server gives up as well.
             Self::Read => {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
-                 SET LOCAL client_connection_check_interval = '1s';
+                 SET LOCAL client_connection_check_interval = '1s'; SET LOCAL jit = off;
                  SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }
             Self::Search => {
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
                  SET LOCAL client_connection_check_interval = '1s'; SET LOCAL enable_bitmapscan = off;
+                 SET LOCAL enable_sort = off; SET LOCAL max_parallel_workers_per_gather = 0;
+                 SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off;
+                 SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::Count => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
+                 SET LOCAL client_connection_check_interval = '1s'; SET LOCAL enable_bitmapscan = off;
                  SET LOCAL plan_cache_mode = force_custom_plan;
+                 SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
+            }
+            Self::CountSome => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s';
+                 SET LOCAL client_connection_check_interval = '1s'; SET LOCAL enable_bitmapscan = off;
+                 SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off;
                  SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'"
             }
             Self::Survey => {

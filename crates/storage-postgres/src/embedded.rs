@@ -1,6 +1,8 @@
 //! What the migrations of this program create, read from their own text: function bodies and guarding triggers.
 //! Whoever inspects a database compares it with these.
 
+use std::collections::BTreeSet;
+
 use crate::schema::{STEPS, STRICT};
 
 /// A function as `schema.name` with its body.
@@ -46,7 +48,9 @@ pub(crate) fn guard_functions() -> Vec<Function> {
 pub(crate) fn tables() -> Vec<&'static str> {
     let lines = STEPS.iter().flat_map(|(_, sql)| sql.lines());
     let created = lines.filter_map(|line| Some(line.strip_prefix("CREATE TABLE ")?.split_once(' ')?.0));
-    created.filter(|table| !is_dropped(table)).collect()
+    // One that a later step makes anew is one table.
+    let created: BTreeSet<&str> = created.filter(|table| !is_dropped(table)).collect();
+    created.into_iter().collect()
 }
 
 fn is_dropped(table: &str) -> bool {
@@ -54,10 +58,16 @@ fn is_dropped(table: &str) -> bool {
     lines.any(|line| line.strip_prefix("DROP TABLE ").and_then(|rest| rest.strip_suffix(';')) == Some(table))
 }
 
-/// The guarding triggers of these tables; those of partitions are made by `audit.prepare_day`.
+/// The guarding triggers of these tables, those of later steps in place of earlier ones; those of partitions are made by
+/// `audit.prepare_day`.
 pub(crate) fn guards() -> Vec<Guard> {
     let created = |(_, sql): &(_, &'static str)| sql.split("\nCREATE TRIGGER ").skip(1).filter_map(guard);
-    STEPS.iter().flat_map(created).filter(|guard| !is_dropped(guard.table)).collect()
+    let mut kept: Vec<Guard> = Vec::new();
+    for guard in STEPS.iter().flat_map(created).filter(|guard| !is_dropped(guard.table)) {
+        kept.retain(|earlier| (earlier.table, earlier.trigger) != (guard.table, guard.trigger));
+        kept.push(guard);
+    }
+    kept
 }
 
 /// The event triggers of strict hardening.

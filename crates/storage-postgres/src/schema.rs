@@ -47,6 +47,7 @@ pub(crate) const STEPS: &[Step] = &[
     step!("retention", "0015_retention.sql"),
     step!("slim indexes", "0016_slim_indexes.sql"),
     step!("erase", "0017_erase.sql"),
+    step!("code bodies", "0018_code_bodies.sql"),
 ];
 
 /// What each role may do.

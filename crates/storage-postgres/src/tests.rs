@@ -4,6 +4,8 @@
     reason = "tests bound how long a call may hang by the real clock, and join the tasks they spawn"
 )]
 
+mod carried_over;
+mod coding;
 mod commit;
 mod conformance;
 mod erasing;

@@ -50,7 +50,9 @@ impl History {
                 runtime.block_on(embedded(directory)).context("cannot read the history")
             }
             Self::Postgres(cluster) => {
-                let sql = "SELECT encode(stream, 'hex') || '-' || seq, decision FROM audit.decision";
+                let sql =
+                    "SELECT encode(stream, 'hex') || '-' || seq, CASE decision WHEN 'a' THEN 'allow' ELSE 'deny' END
+                    FROM audit.decision";
                 let rows = cluster.try_sql("postgres", sql).map_err(anyhow::Error::msg)?;
                 let mut told = Told::default();
                 for row in rows.lines() {

@@ -76,8 +76,16 @@ impl Evidence for PostgresStore {
     async fn records(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredDecision>, HistoryError> {
         let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
         let question = sqlx::query_as(RECORDS).bind(stream.as_bytes().as_slice());
-        let rows: Vec<Row> = read!(self, question.bind(after).bind(i64::from(limit)), fetch_all)?;
-        Ok(rows.into_iter().map(row::stored).collect())
+        let read = async {
+            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let question = question.bind(after).bind(i64::from(limit)).persistent(transaction.prepares);
+            let rows: Vec<Row> =
+                question.fetch_all(&mut transaction.connection).await.map_err(|error| Fault::of(&error))?;
+            let rows = row::stored(&mut transaction, rows).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        within(Purpose::Read.limit(), read).await.map_err(|fault: Fault| HistoryError::Unreachable(fault.to_string()))
     }
 
     async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {

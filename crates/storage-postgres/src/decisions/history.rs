@@ -8,6 +8,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::QueryAs;
 use sqlx::{FromRow, Postgres};
 
+use super::letters;
 use super::row::{self, Row};
 use super::statements::{
     COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST,
@@ -20,6 +21,9 @@ use crate::store::PostgresStore;
 /// Days before and after every instant there is: the years 1 to 9999.
 const FIRST_DAY: i64 = -719_163;
 const LAST_DAY: i64 = 2_932_897;
+
+/// Microseconds of a step of the index on instants.
+const STEP: i64 = 10_000;
 
 /// A place before or after every other one: day, instant, stream, seq.
 type Edge = (i64, i64, [u8; 16], i64);
@@ -36,11 +40,12 @@ impl DecisionHistory for PostgresStore {
         let read = async {
             let mut transaction = self.administration().begin(Purpose::Search).await?;
             let rows = matching(&mut transaction, filter, page, limit).await?;
+            let rows = row::stored(&mut transaction, rows).await?;
             transaction.commit().await?;
             Ok(rows)
         };
         let rows = within(Purpose::Search.limit(), read).await.map_err(unreached)?;
-        rows.into_iter().map(row::decode).collect()
+        rows.iter().map(row::decode).collect()
     }
 
     async fn find(&self, id: DecisionId) -> Result<Option<RecordedDecision>, HistoryError> {
@@ -50,21 +55,29 @@ impl DecisionHistory for PostgresStore {
         let read = async {
             let mut transaction = self.administration().begin(Purpose::Read).await?;
             let row = find(&mut transaction, id, seq).await?;
+            let rows = row::stored(&mut transaction, row.into_iter().collect()).await?;
             transaction.commit().await?;
-            Ok(row)
+            Ok(rows.into_iter().next())
         };
-        within(Purpose::Read.limit(), read).await.map_err(unreached)?.map(row::decode).transpose()
+        within(Purpose::Read.limit(), read).await.map_err(unreached)?.as_ref().map(row::decode).transpose()
     }
 
     async fn count(&self, filter: &DecisionFilter, stretch: Span) -> Result<Vec<Counted>, HistoryError> {
+        let is_named = !filter.principals.any.is_empty() || !filter.resources.any.is_empty();
+        let purpose = match is_named || filter.since.is_some() || filter.until.is_some() {
+            true => Purpose::CountSome,
+            false => Purpose::Count,
+        };
         let read = async {
-            let mut transaction = self.administration().begin(Purpose::Search).await?;
+            let mut transaction = self.administration().begin(purpose).await?;
             let rows = counted(&mut transaction, filter, stretch).await?;
             transaction.commit().await?;
             Ok(rows)
         };
-        let rows = within(Purpose::Search.limit(), read).await.map_err(unreached)?;
-        Counted::of_columns(rows)
+        let rows = within(purpose.limit(), read).await.map_err(unreached)?;
+        Counted::of_columns(
+            rows.into_iter().map(|(start, cause, count)| (start, letters::cause(cause), count)).collect(),
+        )
     }
 }
 
@@ -80,32 +93,36 @@ async fn find(session: &mut Session, id: DecisionId, seq: i64) -> Result<Option<
 
 async fn matching(session: &mut Session, filter: &DecisionFilter, page: Page, limit: u32) -> Result<Vec<Row>, Fault> {
     let (day, instant, stream, seq) = edge(page);
+    // Not beyond the place but from the next one on: of what is beyond a day the planner thinks that it is nothing.
+    let next = match page {
+        Page::NewestFirst(_) => seq.saturating_sub(1),
+        Page::OldestFirst(_) => seq.saturating_add(1),
+    };
     chosen::<Row>(statement(filter, page), filter, days(filter, page))
         .bind(number(day))
         .bind(instant)
         .bind(stream.as_slice().to_vec())
-        .bind(seq)
+        .bind(next)
         .bind(i64::from(limit))
         .bind(list(&filter.principals.none, String::as_str))
         .bind(list(&filter.actions.none, String::as_str))
         .bind(list(&filter.resources.none, String::as_str))
+        .bind(steps(filter, page).0)
+        .bind(steps(filter, page).1)
         .persistent(session.prepares)
         .fetch_all(&mut session.connection)
         .await
         .map_err(|error| Fault::of(&error))
 }
 
-async fn counted(
-    session: &mut Session,
-    filter: &DecisionFilter,
-    stretch: Span,
-) -> Result<Vec<(i64, String, i64)>, Fault> {
+async fn counted(session: &mut Session, filter: &DecisionFilter, stretch: Span) -> Result<Vec<(i64, i8, i64)>, Fault> {
     let statement = match (filter.principals.any.is_empty(), filter.resources.any.is_empty()) {
         (false, _) => COUNT_BY_PRINCIPAL,
         (true, false) => COUNT_BY_RESOURCE,
         (true, true) => COUNT,
     };
-    chosen::<(i64, String, i64)>(statement, filter, days(filter, Page::OldestFirst(None)))
+    let page = Page::OldestFirst(None);
+    chosen::<(i64, i8, i64)>(statement, filter, days(filter, page))
         .bind(stretch.micros().max(1))
         .bind(None::<i64>)
         .bind(None::<Vec<u8>>)
@@ -114,6 +131,8 @@ async fn counted(
         .bind(list(&filter.principals.none, String::as_str))
         .bind(list(&filter.actions.none, String::as_str))
         .bind(list(&filter.resources.none, String::as_str))
+        .bind(steps(filter, page).0)
+        .bind(steps(filter, page).1)
         .persistent(session.prepares)
         .fetch_all(&mut session.connection)
         .await
@@ -131,7 +150,7 @@ fn chosen<'q, T: for<'r> FromRow<'r, sqlx::postgres::PgRow>>(
         .bind(list(&filter.principals.any, String::as_str))
         .bind(list(&filter.actions.any, String::as_str))
         .bind(list(&filter.resources.any, String::as_str))
-        .bind(causes.map(|causes| causes.iter().map(|cause| cause.name()).collect::<Vec<_>>()))
+        .bind(causes.map(|causes| causes.into_iter().map(letters::of_cause).collect::<Vec<_>>()))
         .bind(list(&filter.request_ids.any, RequestId::as_str))
         .bind(list(&filter.request_ids.none, RequestId::as_str))
         .bind(number(first_day))
@@ -159,6 +178,19 @@ fn days(filter: &DecisionFilter, page: Page) -> (i64, i64) {
         Page::NewestFirst(_) => (first, last.min(edge(page).0)),
         Page::OldestFirst(_) => (first.max(edge(page).0), last),
     }
+}
+
+/// Where in the first of these days, and in the last, anything can match: in steps as the index on instants has them.
+fn steps(filter: &DecisionFilter, page: Page) -> (i32, i32) {
+    let (_, instant, ..) = edge(page);
+    let (since, until) = (filter.since.map(Instant::micros), filter.until.map(Instant::micros));
+    let (first, last) = match page {
+        Page::OldestFirst(Some(_)) => (Some(since.map_or(instant, |since| since.max(instant))), until),
+        Page::NewestFirst(Some(_)) => (since, Some(until.map_or(instant, |until| until.min(instant)))),
+        Page::OldestFirst(None) | Page::NewestFirst(None) => (since, until),
+    };
+    let step = |micros: i64| i32::try_from(micros.rem_euclid(Span::hours(24).micros()) / STEP).unwrap_or(i32::MAX);
+    (first.map_or(0, step), last.map_or(i32::MAX, step))
 }
 
 fn edge(page: Page) -> Edge {

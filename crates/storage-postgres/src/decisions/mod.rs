@@ -1,9 +1,12 @@
 //! Recorded decisions: appending through a sink, reading as history.
 
+mod coder;
+mod coding;
 mod erasing;
 pub(crate) mod erasing_statements;
 mod evidence;
 mod history;
+mod letters;
 mod log;
 pub(crate) mod log_statements;
 mod retention;
@@ -14,4 +17,4 @@ pub(crate) mod statements;
 
 pub use sink::PostgresSink;
 #[cfg(test)]
-pub(crate) use sink::append;
+pub(crate) use sink::append_alone;

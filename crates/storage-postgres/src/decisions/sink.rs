@@ -7,7 +7,9 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use tokio::time::Instant;
 
-use super::statements::{KEEP_CHECKPOINT, LAST_SEALED, LAST_SEQ, SEAL, SHIP};
+use super::coder::{Bodies, Coder, Coders};
+use super::letters;
+use super::statements::{KEEP_CHECKPOINT, KEEP_DICTIONARY, LAST_SEALED, LAST_SEQ, SEAL, SHIP};
 use crate::connect::{Connector, run, within};
 use crate::fault::Fault;
 
@@ -39,6 +41,9 @@ pub struct PostgresSink {
     connection: Option<PgConnection>,
     /// Why the last attempt to connect failed.
     trouble: Option<Trouble>,
+    /// INVARIANT: what is shipped names the digest of what it was coded by, so that a store that was put back meanwhile, and
+    /// holds another dictionary under that id, refuses it. After any failure records are learned from anew.
+    coders: Coders,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +62,7 @@ pub(crate) enum Refusal {
 
 impl PostgresSink {
     pub(crate) async fn connect(connector: Connector) -> Result<Self, Fault> {
-        let mut sink = Self { connector, connection: None, trouble: None };
+        let mut sink = Self { connector, connection: None, trouble: None, coders: Coders::default() };
         sink.connection = Some(sink.take().await?);
         Ok(sink)
     }
@@ -89,7 +94,11 @@ impl PostgresSink {
 
     async fn append(&mut self, batch: &[SealedRecord]) -> Result<(), Refusal> {
         let mut connection = self.take().await?;
-        within(APPEND, append(&mut connection, batch, self.connector.prepares())).await?;
+        let appending = append(&mut connection, &mut self.coders, batch, self.connector.prepares());
+        if let Err(refusal) = within(APPEND, appending).await {
+            self.coders.forget();
+            return Err(refusal);
+        }
         self.connection = Some(connection);
         Ok(())
     }
@@ -173,20 +182,63 @@ impl From<sqlx::Error> for Refusal {
 
 /// One message and its answer where a statement is a transaction of its own. A statement is answered only after
 /// its transaction has committed.
-pub(crate) async fn append(
+pub(super) async fn append(
     connection: &mut PgConnection,
+    coders: &mut Coders,
     batch: &[SealedRecord],
     prepares: bool,
 ) -> Result<(), Refusal> {
-    let mut streams = batch.chunk_by(|one, next| one.id.stream == next.id.stream);
-    if let (Some(records), None, true) = (streams.next(), streams.next(), prepares) {
-        return ship(connection, records, prepares).await;
+    let parts = || batch.chunk_by(|one, next| kind(one) == kind(next));
+    for records in parts() {
+        learn(connection, day(records).map(|day| (day, coders.of(day))), records, prepares).await?;
+    }
+    let mut code = |records: &[SealedRecord]| day(records).map(|day| coders.of(day).code(records));
+    let mut all = parts();
+    if let (Some(records), None, true) = (all.next(), all.next(), prepares) {
+        return ship(connection, records, code(records), prepares).await;
     }
     run(connection, BEGIN).await?;
-    for records in batch.chunk_by(|one, next| one.id.stream == next.id.stream) {
-        ship(connection, records, prepares).await?;
+    for records in parts() {
+        ship(connection, records, code(records), prepares).await?;
     }
     Ok(run(connection, "COMMIT").await?)
+}
+
+/// What is shipped together: a stream's records of one day.
+fn kind(record: &SealedRecord) -> (StreamId, i64) {
+    (record.id.stream, record.recorded_at.day())
+}
+
+fn day(records: &[SealedRecord]) -> Option<i64> {
+    records.first().map(|record| record.recorded_at.day())
+}
+
+/// Stores a dictionary where one is due, before anything is coded by it, in a transaction of its own.
+async fn learn(
+    connection: &mut PgConnection,
+    coder: Option<(i64, &mut Coder)>,
+    records: &[SealedRecord],
+    prepares: bool,
+) -> Result<(), Refusal> {
+    let Some((day, coder)) = coder else { return Ok(()) };
+    let Some(dictionary) = coder.due(records) else { return Ok(()) };
+    if !prepares {
+        run(connection, BEGIN).await?;
+    }
+    let day = i32::try_from(day).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let kept = sqlx::query_scalar(KEEP_DICTIONARY).persistent(prepares).bind(day).bind(dictionary.bytes());
+    let id: i32 = kept.fetch_one(&mut *connection).await?;
+    if !prepares {
+        run(connection, "COMMIT").await?;
+    }
+    coder.keep(id, dictionary);
+    Ok(())
+}
+
+/// The same without a dictionary from before.
+#[cfg(test)]
+pub(crate) async fn append_alone(connection: &mut PgConnection, batch: &[SealedRecord]) -> Result<(), Refusal> {
+    append(connection, &mut Coders::default(), batch, true).await
 }
 
 /// Headers first: a checkpoint is over what is there.
@@ -228,8 +280,14 @@ async fn seal(connection: &mut PgConnection, headers: &[SealedHeader], prepares:
     Ok(())
 }
 
-/// Ships records of one stream.
-async fn ship(connection: &mut PgConnection, records: &[SealedRecord], prepares: bool) -> Result<(), Refusal> {
+/// Ships records of one stream and day.
+async fn ship(
+    connection: &mut PgConnection,
+    records: &[SealedRecord],
+    bodies: Option<Bodies>,
+    prepares: bool,
+) -> Result<(), Refusal> {
+    let Some(Bodies { dictionary, digest, each }) = bodies else { return Ok(()) };
     let stream = records.first().map(|record| record.id.stream.as_bytes().as_slice());
     let place = |record: &SealedRecord| i64::try_from(record.id.seq);
     let places = records.iter().map(place).collect::<Result<Vec<_>, _>>();
@@ -239,15 +297,17 @@ async fn ship(connection: &mut PgConnection, records: &[SealedRecord], prepares:
         .bind(places.map_err(|error| sqlx::Error::Encode(error.into()))?)
         .bind(column(records, |record| record.leaf.as_bytes().as_slice()))
         .bind(column(records, |record| record.recorded_at.micros()))
-        .bind(column(records, |record| record.class.name()))
+        .bind(column(records, |record| letters::of_class(record.class)))
         .bind(column(records, |record| record.index.principal.as_str()))
         .bind(column(records, |record| record.index.action.as_str()))
         .bind(column(records, |record| record.index.resource.as_str()))
-        .bind(column(records, |record| record.index.decision))
-        .bind(column(records, |record| record.index.cause))
-        .bind(column(records, |record| record.index.request_id.as_deref()))
-        .bind(column(records, |record| record.bytes.as_slice()))
+        .bind(column(records, |record| letters::of_decision_named(record.index.decision)))
+        .bind(column(records, |record| letters::of_cause_named(record.index.cause)))
+        .bind(column(records, |record| record.index.request_id.as_deref().unwrap_or_default()))
+        .bind(each)
         .bind(column(records, |record| record.opening.as_deref()))
+        .bind(dictionary)
+        .bind(digest.map(|digest| digest.to_vec()))
         .fetch_one(connection)
         .await?;
     Ok(())

@@ -6,17 +6,42 @@ use crate::statements::statements;
 macro_rules! columns {
     () => {
         "(d.day - date '1970-01-01')::bigint, d.stream, d.seq, d.leaf, d.recorded_at, d.class, d.principal, d.action, \
-         d.resource, d.decision, d.cause, d.request_id, d.body, \
+         d.resource, d.decision, d.cause, d.request_id, d.dictionary, d.body, \
          (SELECT o.body FROM audit.opening o WHERE o.day = d.day AND o.stream = d.stream AND o.seq = d.seq)"
     };
 }
 
-/// In one direction, day by day and within each by instant and place: the order of the partitions and of the
-/// indexes in them.
+/// An instant within its day, in steps of so many microseconds: as an index holds it.
+macro_rules! step {
+    ($micros:literal) => {
+        concat!("(((d.recorded_at - (d.day - date '1970-01-01')::bigint * 86400000000) / ", $micros, ")::integer)")
+    };
+}
+
+/// The steps of the index on instants, which those of `history.rs` are.
+macro_rules! by_instant {
+    () => {
+        step!(10000)
+    };
+}
+
+/// The steps of the indexes on names: seconds.
+macro_rules! by_second {
+    () => {
+        step!(1000000)
+    };
+}
+
+/// In one direction, day by day and within each by step, instant and place: the order of the partitions, of the indexes in
+/// them, and of what shares a step.
 macro_rules! in_order {
-    ($direction:literal) => {
+    ($step:expr, $direction:literal) => {
         concat!(
             " ORDER BY d.day ",
+            $direction,
+            ", ",
+            $step,
+            " ",
             $direction,
             ", d.recorded_at ",
             $direction,
@@ -34,9 +59,9 @@ macro_rules! in_order {
 macro_rules! wanted {
     () => {
         "($2::text[] IS NULL OR d.action = ANY ($2))
-                AND ($4::text[] IS NULL OR d.cause = ANY ($4))
+                AND ($4::\"char\"[] IS NULL OR d.cause = ANY ($4))
                 AND ($5::text[] IS NULL OR d.request_id = ANY ($5))
-                AND ($6::text[] IS NULL OR d.request_id IS NULL OR d.request_id <> ALL ($6))
+                AND ($6::text[] IS NULL OR d.request_id <> ALL ($6))
                 AND ($16::text[] IS NULL OR d.principal <> ALL ($16))
                 AND ($17::text[] IS NULL OR d.action <> ALL ($17))
                 AND ($18::text[] IS NULL OR d.resource <> ALL ($18))"
@@ -44,29 +69,40 @@ macro_rules! wanted {
 }
 
 /// The stretch of time, always given, so that partitions are left out and indexes are entered at the right place: the days
-/// from $7 to $8, the instants from $9 to before $10.
+/// from $7 to $8, from the step of 10 ms $19 of the first to the step $20 of the last, the instants from $9 to before $10.
+/// `$in` is how many of these steps one of the index has.
 macro_rules! stretch {
-    () => {
-        "d.day >= date '1970-01-01' + $7::integer AND d.day <= date '1970-01-01' + $8::integer
-                AND d.recorded_at >= $9 AND d.recorded_at < $10"
+    ($step:expr, $in:literal) => {
+        concat!(
+            "d.day >= date '1970-01-01' + $7::integer AND d.day <= date '1970-01-01' + $8::integer
+                AND (d.day, ",
+            $step,
+            ") >= (date '1970-01-01' + $7::integer, $19::integer / ",
+            $in,
+            ") AND (d.day, ",
+            $step,
+            ") <= (date '1970-01-01' + $8::integer, $20::integer / ",
+            $in,
+            ") AND d.recorded_at >= $9 AND d.recorded_at < $10"
+        )
     };
 }
 
-/// Rows that match, in one direction, beyond the place of day $11, instant $12, stream $13 and seq $14.
+/// Rows that match, in one direction, from the place of day $11, instant $12, stream $13 and seq $14 on.
 macro_rules! matching {
-    ($columns:expr, $chosen:expr, $beyond:literal, $direction:literal) => {
+    ($columns:expr, $chosen:expr, $step:expr, $in:literal, $beyond:literal, $direction:literal) => {
         concat!(
             "SELECT ",
             $columns,
             " FROM audit.decision d WHERE ",
             $chosen,
             " AND ",
-            stretch!(),
+            stretch!($step, $in),
             " AND (d.day, d.recorded_at, d.stream, d.seq) ",
             $beyond,
             " (date '1970-01-01' + $11::integer, $12, $13, $14) AND ",
             wanted!(),
-            in_order!($direction)
+            in_order!($step, $direction)
         )
     };
 }
@@ -74,13 +110,13 @@ macro_rules! matching {
 /// Counts rows that match, by cause and stretch of $11 microseconds; $12 to $15 say nothing, so that all statements take the
 /// same.
 macro_rules! counting {
-    ($chosen:expr) => {
+    ($chosen:expr, $step:expr, $in:literal) => {
         concat!(
             "SELECT d.recorded_at - ((d.recorded_at % $11) + $11) % $11 AS start, d.cause, count(*)
             FROM audit.decision d WHERE ",
             $chosen,
             " AND $12::bigint IS NULL AND $13::bytea IS NULL AND $14::bigint IS NULL AND $15::bigint IS NULL AND ",
-            stretch!(),
+            stretch!($step, $in),
             " AND ",
             wanted!(),
             " GROUP BY 1, 2"
@@ -91,14 +127,14 @@ macro_rules! counting {
 /// By the time index: neither principals nor resources are given.
 macro_rules! by_time {
     ($beyond:literal, $direction:literal) => {
-        matching!(columns!(), "$1::text[] IS NULL AND $3::text[] IS NULL", $beyond, $direction)
+        matching!(columns!(), "$1::text[] IS NULL AND $3::text[] IS NULL", by_instant!(), 1, $beyond, $direction)
     };
 }
 
 /// What the index on a name holds is its hash; the name itself is compared then.
 macro_rules! named {
     ($column:literal) => {
-        concat!("hashtextextended(", $column, ", 0) = hashtextextended(w.value, 0) AND ", $column, " = w.value")
+        concat!("hashtext(", $column, ") = hashtext(w.value) AND ", $column, " = w.value")
     };
 }
 
@@ -106,9 +142,9 @@ macro_rules! named {
 macro_rules! any_named {
     ($column:literal, $names:literal) => {
         concat!(
-            "hashtextextended(",
+            "hashtext(",
             $column,
-            ", 0) = ANY (ARRAY(SELECT hashtextextended(n COLLATE \"C\", 0) FROM unnest(",
+            ") = ANY (ARRAY(SELECT hashtext(n COLLATE \"C\") FROM unnest(",
             $names,
             "::text[]) AS n)) AND ",
             $column,
@@ -129,9 +165,9 @@ macro_rules! by_each {
             " FROM (SELECT DISTINCT unnest(",
             $wanted,
             "::text[]) COLLATE \"C\" AS value) w CROSS JOIN LATERAL (",
-            matching!("d.*", $chosen, $beyond, $direction),
+            matching!("d.*", $chosen, by_second!(), 100, $beyond, $direction),
             ") d",
-            in_order!($direction)
+            in_order!(by_second!(), $direction)
         )
     };
 }
@@ -157,7 +193,11 @@ macro_rules! by_resource {
 
 statements! {
     /// Appends the records of one stream: all of them are committed, or none.
-    SHIP = "SELECT audit.ship($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    SHIP = "SELECT audit.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    /// Keeps a dictionary for records of a day.
+    KEEP_DICTIONARY = "SELECT audit.keep_dictionary(date '1970-01-01' + $1::integer, $2)";
+    /// Dictionaries.
+    DICTIONARIES = "SELECT id, body FROM audit.dictionary WHERE id = ANY ($1)";
     /// Private values that belong to no record.
     STRAY_OPENINGS = "SELECT o.stream, o.seq FROM audit.opening o WHERE NOT EXISTS (
             SELECT FROM audit.decision d WHERE d.day = o.day AND d.stream = o.stream AND d.seq = o.seq)
@@ -203,23 +243,25 @@ statements! {
             LIMIT 1"
     );
     /// Counts, whoever asked.
-    COUNT = counting!("$1::text[] IS NULL AND $3::text[] IS NULL");
+    COUNT = counting!("$1::text[] IS NULL AND $3::text[] IS NULL", by_instant!(), 1);
     /// Counts of some principals.
     COUNT_BY_PRINCIPAL = counting!(concat!(
         any_named!("d.principal", "$1"), " AND ($3::text[] IS NULL OR d.resource = ANY ($3))"
-    ));
+    ), by_second!(), 100);
     /// Counts on some resources.
-    COUNT_BY_RESOURCE = counting!(concat!("$1::text[] IS NULL AND ", any_named!("d.resource", "$3")));
+    COUNT_BY_RESOURCE = counting!(
+        concat!("$1::text[] IS NULL AND ", any_named!("d.resource", "$3")), by_second!(), 100
+    );
     /// Newest first, whoever asked.
-    NEWEST = by_time!("<", "DESC");
+    NEWEST = by_time!("<=", "DESC");
     /// Oldest first, whoever asked.
-    OLDEST = by_time!(">", "ASC");
+    OLDEST = by_time!(">=", "ASC");
     /// Newest first, of some principals.
-    NEWEST_BY_PRINCIPAL = by_principal!("<", "DESC");
+    NEWEST_BY_PRINCIPAL = by_principal!("<=", "DESC");
     /// Oldest first, of some principals.
-    OLDEST_BY_PRINCIPAL = by_principal!(">", "ASC");
+    OLDEST_BY_PRINCIPAL = by_principal!(">=", "ASC");
     /// Newest first, on some resources.
-    NEWEST_BY_RESOURCE = by_resource!("<", "DESC");
+    NEWEST_BY_RESOURCE = by_resource!("<=", "DESC");
     /// Oldest first, on some resources.
-    OLDEST_BY_RESOURCE = by_resource!(">", "ASC");
+    OLDEST_BY_RESOURCE = by_resource!(">=", "ASC");
 }

@@ -281,7 +281,7 @@ fn what_migrations_create_is_read_from_their_text() {
     let functions = embedded::functions();
     let has = |name: &str, body: &str| functions.iter().any(|it| it.name == name && it.body.contains(body));
     assert!(has("audit.refuse_change", "what is recorded is never changed"));
-    assert!(has("audit.ship", "INSERT INTO audit.decision") && has("magistrate.lineage_text", "int8send"));
+    assert!(has("audit.append", "INSERT INTO audit.decision") && has("magistrate.lineage_text", "int8send"));
     assert!(embedded::guards().iter().any(|it| (it.table, it.trigger) == ("audit.stream", "refuse_return")));
     assert!(embedded::event_triggers().contains(&"magistrate_keep_rows"));
 }

@@ -184,6 +184,12 @@ const MATRIX: &[(&str, &str, &str)] = &[
     ("TRUNCATE magistrate.api_key", "RRRTT", "RRRTT"),
     // Functions.
     ("SELECT audit.ship({batch})", "ARRAA", "ARRAA"),
+    (
+        "SELECT audit.append({id}, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 0, NULL)",
+        "ARRAA",
+        "ARRAA",
+    ),
+    ("SELECT audit.keep_dictionary((now() AT TIME ZONE 'UTC')::date, '\\x01')", "ARRAA", "ARRAA"),
     ("SELECT audit.last_seq('\\x01'::bytea || decode(repeat('00', 15), 'hex'))", "ARRAA", "ARRAA"),
     ("SELECT audit.record_act(decode(repeat('01', 16), 'hex'), 'access', sha256(''), '')", "AAAAA", "AAAAA"),
     (
@@ -284,6 +290,14 @@ const RETENTION: &[(&str, &str, &str)] = &[
     ),
     ("DO $$ BEGIN EXECUTE 'DROP TABLE audit.decision_20200202'; END $$", "RRRAAR", "RRREER"),
     ("DROP TRIGGER refuse_change ON audit.decision_20200202", "RRRAAR", "RRREER"),
+    // What records are coded by goes with its day.
+    ("UPDATE audit.dictionary SET body = '\\x02'", "RRRTTR", "RRRTTR"),
+    ("DELETE FROM audit.dictionary", "RRRTTR", "RRRTTR"),
+    ("TRUNCATE audit.dictionary CASCADE", "RRRTTR", "RRRTTR"),
+    ("SET session_replication_role = replica; DELETE FROM audit.dictionary", "RRRRTR", "RRRRTR"),
+    ("ALTER TABLE audit.dictionary DISABLE TRIGGER ALL", "RRRAAR", "RRREER"),
+    ("INSERT INTO audit.dictionary (day, body) VALUES ('2020-01-01', '\\x01')", "RRRAAR", "RRRAAR"),
+    ("SELECT audit.plain(0, body) FROM audit.dictionary", "RRAAAA", "RRAAAA"),
     // Private values go by one function, with an act of the same transaction that says so.
     ("UPDATE audit.opening SET body = ''", "RRRTTR", "RRRTTR"),
     ("DELETE FROM audit.opening", "RRRTTR", "RRRTTR"),
@@ -334,12 +348,13 @@ const RETENTION: &[(&str, &str, &str)] = &[
 ];
 
 /// A row of a decision that nobody made, for today.
-const ROW: &str = "(now() AT TIME ZONE 'UTC')::date AS day, decode(repeat('02', 16), 'hex'), 1, sha256(''),
-    (extract(epoch FROM now()) * 1000000)::bigint, 'database', 'p', 'a', 'r', 'allow', 'permitted' AS cause, NULL, ''::bytea";
+const ROW: &str = "1, (extract(epoch FROM now()) * 1000000)::bigint, (now() AT TIME ZONE 'UTC')::date AS day, 0,
+    'b'::\"char\", 'a'::\"char\", 'p'::\"char\" AS cause, decode(repeat('02', 16), 'hex'), sha256(''), 'p', 'a', 'r', '',
+    ''::bytea";
 /// Columns as those of `audit.decision_readable`, of no decision.
 const READABLE: &str = "SELECT day, encode(stream, 'hex') AS stream, seq, encode(leaf, 'hex') AS leaf,
-    TIMESTAMPTZ '1970-01-01 00:00:00+00' AS recorded_at, class, principal, action, resource, decision, cause,
-    request_id, encode(body, 'hex') AS body FROM audit.decision WHERE false";
+    TIMESTAMPTZ '1970-01-01 00:00:00+00' AS recorded_at, class::text, principal, action, resource, decision::text,
+    cause::text, request_id, encode(body, 'hex') AS body FROM audit.decision WHERE false";
 /// The decision as a batch of one.
 const BATCH: &str = "decode(repeat('03', 16), 'hex'), ARRAY[1::bigint], ARRAY[sha256('')],
     ARRAY[(extract(epoch FROM now()) * 1000000)::bigint], ARRAY['database'], ARRAY['p'], ARRAY['a'], ARRAY['r'],

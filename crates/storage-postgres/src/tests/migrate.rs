@@ -34,7 +34,7 @@ async fn migrating_twice_changes_nothing() {
     let url = installed.created.superuser_url();
     let options = options(&installed.prefix, HardeningLevel::Strict);
     let first = migrated(&url, &options).await.unwrap();
-    assert_eq!((first.steps.len(), first.created_roles.len(), first.created_partitions), (17, 5, 9));
+    assert_eq!((first.steps.len(), first.created_roles.len(), first.created_partitions), (18, 5, 9));
     assert!(first.is_strict);
     let before = shape(&installed);
     let second = migrated(&url, &options).await.unwrap();
@@ -52,7 +52,7 @@ async fn migrations_at_once_wait_for_each_other() {
     let [a, b, c, d] = all;
     let (a, b, c, d) = tokio::join!(a, b, c, d);
     let steps: usize = [a, b, c, d].into_iter().map(|migrated| migrated.unwrap().steps.len()).sum();
-    assert_eq!(steps, 17);
+    assert_eq!(steps, 18);
     drop_roles(installed);
 }
 
@@ -64,7 +64,7 @@ async fn migrations_of_databases_that_share_roles_wait_for_each_other() {
     let options = options(&one.prefix, STANDARD);
     let (url, beside) = (one.created.superuser_url(), other.created.superuser_url());
     let (one_done, other_done) = tokio::join!(migrated(&url, &options), migrated(&beside, &options));
-    assert_eq!(one_done.unwrap().steps.len() + other_done.unwrap().steps.len(), 34);
+    assert_eq!(one_done.unwrap().steps.len() + other_done.unwrap().steps.len(), 36);
     let name = other.created.name();
     other.created.cluster().sql("postgres", &format!("DROP DATABASE {name} WITH (FORCE)"));
     drop_roles(one);
@@ -122,11 +122,11 @@ async fn older_newer_and_altered_schemas_are_told_apart() {
         crate::schema::check(&mut connection, &crate::Database::new(&url).unwrap()).await
     };
     checked().await.unwrap();
-    installed.created.sql("INSERT INTO magistrate._sqlx_migrations SELECT 18, 'x', now(), true, '', 0");
-    assert!(matches!(checked().await, Err(OpenError::Newer { found: 18, known: 17, .. })));
-    assert!(matches!(migrated(&url, &options).await, Err(OpenError::Newer { found: 18, known: 17, .. })));
-    installed.created.sql("DELETE FROM magistrate._sqlx_migrations WHERE version >= 17");
-    assert!(matches!(checked().await, Err(OpenError::Older { found: 16, wanted: 17, .. })));
+    installed.created.sql("INSERT INTO magistrate._sqlx_migrations SELECT 19, 'x', now(), true, '', 0");
+    assert!(matches!(checked().await, Err(OpenError::Newer { found: 19, known: 18, .. })));
+    assert!(matches!(migrated(&url, &options).await, Err(OpenError::Newer { found: 19, known: 18, .. })));
+    installed.created.sql("DELETE FROM magistrate._sqlx_migrations WHERE version >= 18");
+    assert!(matches!(checked().await, Err(OpenError::Older { found: 17, wanted: 18, .. })));
     installed.created.sql("UPDATE magistrate._sqlx_migrations SET checksum = '' WHERE version = 3");
     assert!(matches!(checked().await, Err(OpenError::Altered { version: 3, .. })));
     assert!(matches!(migrated(&url, &options).await, Err(OpenError::Altered { version: 3, .. })));
@@ -159,7 +159,7 @@ async fn keys_outlive_the_upgrade() {
          INSERT INTO magistrate.api_key SELECT 'by-hand', 'c', sha256('2'), 'check', 1, 2",
     );
     let upgraded = migrated(&url, &options(&installed.prefix, STANDARD)).await.unwrap();
-    assert_eq!(upgraded.steps.iter().map(|step| step.version).collect::<Vec<_>>(), [12, 13, 14, 15, 16, 17]);
+    assert_eq!(upgraded.steps.iter().map(|step| step.version).collect::<Vec<_>>(), [12, 13, 14, 15, 16, 17, 18]);
     let told = "SELECT string_agg(id || created_by || reason || coalesce(revoked_by || revoked_reason, ''), ' ')
         FROM magistrate.list_api_keys()";
     assert_eq!(installed.created.sql(told), "abcdefghij234567anamadebobleaked by-hand");
@@ -206,7 +206,7 @@ async fn login_that_may_not_create_roles_is_told_what_to_do() {
     let refused = migrated(&url, &options).await.unwrap_err().to_string();
     assert!(refused.contains("may not act as") && refused.contains("--print-roles"), "{refused}");
     installed.created.sql(&format!("GRANT {0}_owner TO {0}_migrator", installed.prefix));
-    assert_eq!(migrated(&url, &options).await.unwrap().steps.len(), 17);
+    assert_eq!(migrated(&url, &options).await.unwrap().steps.len(), 18);
     assert!(migrated(&url, &options).await.unwrap().steps.is_empty());
     let strict = crate::MigrateOptions { hardening: HardeningLevel::Strict, ..options };
     let refused = migrated(&url, &strict).await.unwrap_err().to_string();
@@ -245,7 +245,7 @@ async fn under_strict_hardening_steps_need_a_superuser() {
     let standard = without_passwords(&installed.prefix, STANDARD);
     // Nothing to do but rights and partitions: the owner role is enough.
     assert!(migrated(&url, &standard).await.unwrap().is_strict);
-    installed.created.sql("DELETE FROM magistrate._sqlx_migrations WHERE version = 17");
+    installed.created.sql("DELETE FROM magistrate._sqlx_migrations WHERE version = 18");
     let refused = migrated(&url, &standard).await.unwrap_err().to_string();
     assert!(refused.contains("a superuser must migrate"), "{refused}");
     drop_roles(installed);

@@ -187,7 +187,8 @@ async fn batches_that_are_none_are_refused() {
     assert_eq!(shipping.ship(1, &[Shipped::new(0, now)]).await, refused("MG002"));
     let mut other = Shipped::new(1, now);
     other.texts[0] = "memory";
-    assert_eq!(shipping.ship(1, &[other]).await, refused("23514"));
+    // The name has no letter, and the column must have one.
+    assert_eq!(shipping.ship(1, &[other]).await, refused("23502"));
     let short = Shipped { leaf: vec![1; 31], ..Shipped::new(1, now) };
     assert_eq!(shipping.ship(1, &[short]).await, refused("23514"));
     let uneven =

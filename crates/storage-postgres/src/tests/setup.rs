@@ -1,5 +1,7 @@
 //! Databases as `migrate` makes them, with roles that log in.
 
+use std::fmt::Write as _;
+
 use magistrate_testkit::postgres::{Cluster, Database as Created};
 
 use crate::{Database, HardeningLevel, MigrateOptions, Migrated, OpenError, Role, RolePrefix, Verifier, migrate};
@@ -57,4 +59,12 @@ impl Installed {
     pub(crate) fn login(&self, role: Role) -> String {
         self.created.login(&self.prefix.name_of(role), PASSWORD)
     }
+}
+
+/// Bytes as SQL writes them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }

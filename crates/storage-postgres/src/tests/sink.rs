@@ -193,7 +193,7 @@ async fn the_last_place_waits_for_a_commit_under_way() {
         let database = Database::new(&fresh.url()).unwrap();
         let mut slow = Connector::new(&database).connect().await.unwrap();
         crate::connect::run(&mut slow, "BEGIN").await.unwrap();
-        crate::decisions::append(&mut slow, &records, true).await.unwrap();
+        crate::decisions::append_alone(&mut slow, &records).await.unwrap();
         let asked = tokio::spawn(async move { sink.last_committed(stream(1)).await });
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!asked.is_finished());

@@ -67,7 +67,7 @@ const USERS: [&str; 40] = {
 fn plans(fresh: &Fresh, sql: &str, values: &str) -> Vec<String> {
     let is_search = sql.contains(" LIMIT $15") || sql.contains(" AS start, ");
     let settings: &[&str] = match is_search {
-        true => &["SET plan_cache_mode = force_custom_plan; SET enable_bitmapscan = off"],
+        true => &["SET plan_cache_mode = force_custom_plan; SET enable_bitmapscan = off; SET enable_sort = off"],
         false => &["SET plan_cache_mode = force_custom_plan", "SET plan_cache_mode = force_generic_plan"],
     };
     let plan = |settings: &&str| {
@@ -81,7 +81,8 @@ fn plans(fresh: &Fresh, sql: &str, values: &str) -> Vec<String> {
 fn values(principals: &str, resources: &str, days: (i64, i64)) -> String {
     let (first, last) = days;
     format!(
-        "{principals}, NULL, {resources}, NULL, NULL, NULL, {first}, {last}, {}, {}, {last}, {}, '\\xff', 1, 50, NULL, NULL, NULL",
+        "{principals}, NULL, {resources}, NULL, NULL, NULL, {first}, {last}, {}, {}, {last}, {}, '\\xff', 1, 50, NULL, NULL,
+            NULL, 0, 8640000",
         first * 86_400_000_000,
         (last + 1) * 86_400_000_000,
         last * 86_400_000_000,
@@ -114,7 +115,7 @@ async fn counts_read_no_more_than_is_counted() {
     let day = instant("2026-06-03T00:00:00Z").day();
     let (ana, doc) = (r#"'{"User::\"ana\""}'"#, r#"'{"Doc::\"doc1\""}'"#);
     let stretch = format!(
-        "{}, {day}, {}, {}, 3600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+        "{}, {day}, {}, {}, 3600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 8640000",
         day - 1,
         (day - 1) * 86_400_000_000,
         (day + 1) * 86_400_000_000,
@@ -151,19 +152,20 @@ async fn a_million_decisions_are_searched_by_index() {
     let fresh = Fresh::new().await;
     fresh.created.sql(
         "SELECT audit.prepare_day(DATE '2026-06-01' + n) FROM generate_series(0, 4) n;
-         INSERT INTO audit.decision
+         INSERT INTO audit.decision (day, stream, seq, leaf, recorded_at, class, principal, action, resource, decision,
+            cause, request_id, dictionary, body)
          SELECT DATE '2026-06-01' + (n / 200000)::integer, '\\x01010101010101010101010101010101', n + 1,
-             sha256(int8send(n)), 1780272000000000 + n * 432000, 'process',
+             sha256(int8send(n)), 1780272000000000 + n * 432000, 'p',
              CASE n % 7 WHEN 3 THEN 'User::\"often\"' ELSE 'User::\"u' || n % 9973 || '\"' END,
-             'Action::\"read\"', 'Doc::\"d' || n % 49999 || '\"', CASE n % 10 WHEN 0 THEN 'deny' ELSE 'allow' END,
-             CASE n % 10 WHEN 0 THEN 'no_permit' ELSE 'permitted' END, NULL, '\\x00'
+             'Action::\"read\"', 'Doc::\"d' || n % 49999 || '\"', CASE n % 10 WHEN 0 THEN 'd' ELSE 'a' END::\"char\",
+             CASE n % 10 WHEN 0 THEN 'n' ELSE 'p' END::\"char\", '', 0, '\\x00'
          FROM generate_series(0::bigint, 999999) n;
          ANALYZE audit.decision;",
     );
     let days = (instant("2026-06-01T00:00:00Z").day(), instant("2026-06-05T00:00:00Z").day());
     let (user, often, doc) = (r#"'{"User::\"u7\""}'"#, r#"'{"User::\"often\""}'"#, r#"'{"Doc::\"d7\""}'"#);
     let stretch = format!(
-        "{}, {}, {}, {}, 3600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+        "{}, {}, {}, {}, 3600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 8640000",
         days.0,
         days.1,
         days.0 * 86_400_000_000,
@@ -171,19 +173,15 @@ async fn a_million_decisions_are_searched_by_index() {
     );
     for (name, values, index) in [
         ("NEWEST", values("NULL", "NULL", days), "Index Cond: ((day >="),
-        ("NEWEST_BY_PRINCIPAL", values(user, "NULL", days), "Index Cond: ((hashtextextended(principal"),
-        ("NEWEST_BY_PRINCIPAL", values(often, "NULL", days), "Index Cond: ((hashtextextended(principal"),
-        ("NEWEST_BY_RESOURCE", values("NULL", doc, days), "Index Cond: ((hashtextextended(resource"),
+        ("NEWEST_BY_PRINCIPAL", values(user, "NULL", days), "Index Cond: ((hashtext(principal"),
+        ("NEWEST_BY_PRINCIPAL", values(often, "NULL", days), "Index Cond: ((hashtext(principal"),
+        ("NEWEST_BY_RESOURCE", values("NULL", doc, days), "Index Cond: ((hashtext(resource"),
         (
             "COUNT_BY_PRINCIPAL",
             format!("{user}, NULL, NULL, NULL, NULL, NULL, {stretch}"),
-            "Cond: ((hashtextextended(principal",
+            "Cond: ((hashtext(principal",
         ),
-        (
-            "COUNT_BY_RESOURCE",
-            format!("NULL, NULL, {doc}, NULL, NULL, NULL, {stretch}"),
-            "Cond: ((hashtextextended(resource",
-        ),
+        ("COUNT_BY_RESOURCE", format!("NULL, NULL, {doc}, NULL, NULL, NULL, {stretch}"), "Cond: ((hashtext(resource"),
         ("FIND", r"'\x01010101010101010101010101010101', 700000".to_owned(), "Index Cond: ((day ="),
     ] {
         let sql = decisions::statements::ALL.iter().find(|(known, _)| *known == name).unwrap().1;
@@ -192,7 +190,7 @@ async fn a_million_decisions_are_searched_by_index() {
             let by_index = |(scan, by): (&str, &str)| scan.contains(" on decision_20260604") && by.contains(index);
             assert!(pairs.any(by_index), "{name}:\n{plan}");
             // In the order of the index, so that a page ends when it is full.
-            let ordered = plan.contains("Presorted Key: d.day, d.recorded_at");
+            let ordered = plan.contains("Presorted Key: d.day, (((");
             assert_eq!(ordered, name.contains("EST"), "{name}:\n{plan}");
             assert!(!plan.contains("Seq Scan on decision_202606"), "{name}:\n{plan}");
         }
