@@ -46,14 +46,14 @@ pub(crate) fn compile(
     let kept = before.as_ref().map_or(Ok(Vec::new()), in_order)?;
     for (place, policy, hops) in kept {
         while let Some((new, hops)) = new.next_if(|(new, _)| new.info.id < policy.info.id) {
-            parts.add(CheckedPolicy::of(*new).into(), hops, None);
+            parts.add(CheckedPolicy::of(new).into(), hops, None);
         }
         if let Some((new, _)) = new.next_if(|(new, _)| new.info.id == policy.info.id) {
             parts.findings.push(taken(&new, &format!("policy {}", policy.info.id)));
         }
         parts.add(Arc::clone(policy), hops, Some(place));
     }
-    new.for_each(|(new, hops)| parts.add(CheckedPolicy::of(*new).into(), hops, None));
+    new.for_each(|(new, hops)| parts.add(CheckedPolicy::of(new).into(), hops, None));
     match parts.findings.is_empty() {
         true => parts.assemble(schema, before.map(|before| before.snapshot)).ok_or_else(unprocessable),
         false => Err(parts.findings),
@@ -111,11 +111,11 @@ impl Parts {
 }
 
 /// In order of their ids.
-fn parse_all(sources: &[Source], assigned: &BTreeSet<&TypeName>) -> Result<Vec<Box<ParsedPolicy>>, Vec<Finding>> {
+fn parse_all(sources: &[Source], assigned: &BTreeSet<&TypeName>) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
     let parse = |source: &Source| guard::check(source.as_pair()).and_then(|()| policy::parse(source, assigned));
     let pieces = stack::in_pieces(sources, 1, || |piece: &[Source]| piece.iter().map(parse).collect::<Vec<_>>());
     let mut findings = Vec::new();
-    let mut parsed: Vec<Box<ParsedPolicy>> = Vec::new();
+    let mut parsed: Vec<ParsedPolicy> = Vec::new();
     for source in pieces.ok_or_else(unprocessable)?.into_iter().flatten() {
         match source {
             Ok(policies) => parsed.extend(policies),

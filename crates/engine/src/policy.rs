@@ -88,7 +88,7 @@ pub(crate) struct Read {
 }
 
 /// Parses the policies of one source that the guard let through; `assigned` are the types of roles and scopes.
-pub(crate) fn parse(whole: &Source, assigned: &BTreeSet<&TypeName>) -> Result<Vec<Box<ParsedPolicy>>, Vec<Finding>> {
+pub(crate) fn parse(whole: &Source, assigned: &BTreeSet<&TypeName>) -> Result<Vec<ParsedPolicy>, Vec<Finding>> {
     let source = whole.as_pair();
     let shared = Arc::new(whole.clone());
     let (read, mut findings) = match read_at_once(source.1) {
@@ -98,7 +98,7 @@ pub(crate) fn parse(whole: &Source, assigned: &BTreeSet<&TypeName>) -> Result<Ve
     let mut parsed = Vec::new();
     for policy in read {
         match parse_one(&shared, policy, assigned) {
-            Ok(policy) => parsed.push(Box::new(policy)),
+            Ok(policy) => parsed.push(policy),
             Err(found) => findings.extend(found),
         }
     }

@@ -32,11 +32,7 @@ const LEAST: usize = 16;
 ///
 /// Cedar validates policies one by one, and so does this: on every core, each [`Shape`] once, and at a level of hops that
 /// rises from `level` with the policies seen, so that nearly all shapes are typed once.
-pub(crate) fn validate(
-    validator: &Validator,
-    level: u32,
-    parsed: &[Box<ParsedPolicy>],
-) -> Result<Vec<Hops>, Vec<Finding>> {
+pub(crate) fn validate(validator: &Validator, level: u32, parsed: &[ParsedPolicy]) -> Result<Vec<Hops>, Vec<Finding>> {
     validate_by(Shape::of, validator, level, parsed)
 }
 
@@ -44,11 +40,11 @@ pub(crate) fn validate_by(
     shape_of: ShapeOf,
     validator: &Validator,
     level: u32,
-    parsed: &[Box<ParsedPolicy>],
+    parsed: &[ParsedPolicy],
 ) -> Result<Vec<Hops>, Vec<Finding>> {
     let pieces = stack::in_pieces(parsed, LEAST, || {
         let mut validating = Validating { validator, shape_of, level, accepted: HashMap::default() };
-        move |piece: &[Box<ParsedPolicy>]| {
+        move |piece: &[ParsedPolicy]| {
             let mut validation = Validation::default();
             piece.iter().for_each(|policy| validating.add(policy, &mut validation));
             validation
@@ -161,7 +157,7 @@ impl Validating<'_> {
             (false, _) => to.findings.extend(found),
             // Strict validation that stops at its recursion limit fails without naming an error.
             (true, false) => {
-                to.findings.push(policy.finding(Rule::Size, "validation gave up", "simplify the policies"))
+                to.findings.push(policy.finding(Rule::Size, "validation gave up", "simplify the policies"));
             }
             (true, true) => {
                 let result = self.validator.validate_with_level(set, ValidationMode::Strict, MAX_DEREFERENCES);

@@ -130,30 +130,30 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(bytes: &[u8], expected: Result<EntityRef, Code>) {
+    fn check(bytes: &[u8], expected: &Result<EntityRef, Code>) {
         for piece in [1, 4, 7, 1_000] {
             let pieces = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
             let received = futures_util::FutureExt::now_or_never(receive::<EntityRef, _>(Pieces(pieces))).unwrap();
-            assert_eq!(received.map_err(|status| status.code()), expected, "in pieces of {piece}");
+            assert_eq!(received.map_err(|status| status.code()), *expected, "in pieces of {piece}");
         }
     }
 
     #[test]
     fn one_whole_message_is_received() {
-        check(&framed(), Ok(message()));
-        check(&[0; HEAD], Ok(EntityRef::default()));
+        check(&framed(), &Ok(message()));
+        check(&[0; HEAD], &Ok(EntityRef::default()));
     }
 
     #[test]
     fn anything_else_is_refused() {
         let framed = framed();
-        check(&[], Err(Code::Internal));
-        check(&framed[..3], Err(Code::Internal));
-        check(&framed[..framed.len() - 1], Err(Code::Internal));
-        check(&[&framed[..], &[0]].concat(), Err(Code::Unimplemented));
-        check(&[&framed[..], &framed].concat(), Err(Code::Unimplemented));
-        check(&[&[1], &framed[1..]].concat(), Err(Code::Internal));
-        check(&[0, 0, 0, 0, 1, 0xff], Err(Code::Internal));
+        check(&[], &Err(Code::Internal));
+        check(&framed[..3], &Err(Code::Internal));
+        check(&framed[..framed.len() - 1], &Err(Code::Internal));
+        check(&[&framed[..], &[0]].concat(), &Err(Code::Unimplemented));
+        check(&[&framed[..], &framed].concat(), &Err(Code::Unimplemented));
+        check(&[&[1], &framed[1..]].concat(), &Err(Code::Internal));
+        check(&[0, 0, 0, 0, 1, 0xff], &Err(Code::Internal));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Services, Settings};
 use magistrate_journal::{Keeper, Sealing, Shipper};
 use magistrate_ledger::StreamId;
-use magistrate_pdp::{Clock as _, Comparer, Follower, Pdp, Polled, Refusals};
+use magistrate_pdp::{Clock as _, Comparer, FollowError, Follower, Pdp, Polled, Refusals};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -101,6 +101,22 @@ pub(crate) async fn run(config: &Config, global: &Global) -> anyhow::Result<Exit
     Ok(Exit::Ok)
 }
 
+fn tell_loaded(loaded: Result<Polled, FollowError>) -> anyhow::Result<()> {
+    match loaded.context("cannot load the policies")? {
+        Polled::Empty => {
+            warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
+        }
+        Polled::Advanced(revision) | Polled::Unchanged(revision) => info!(%revision, "policies loaded"),
+    }
+    Ok(())
+}
+
+async fn bind(listen: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on `{listen}`; is another server running there? choose another address with --listen")
+    })
+}
+
 impl Server {
     /// Opens the store, reads the policies and binds the listener.
     pub(crate) async fn build(config: &Config) -> anyhow::Result<Self> {
@@ -132,20 +148,8 @@ impl Server {
             }
         };
         let (loaded, shared) = tokio::join!(follower.poll(&SystemClock), joined);
-        match loaded {
-            Ok(Polled::Empty) => {
-                warn!("no policy set is applied yet; nothing can be decided until `magistrate policy apply`");
-            }
-            Ok(Polled::Advanced(revision) | Polled::Unchanged(revision)) => info!(%revision, "policies loaded"),
-            Err(error) => return Err(anyhow::Error::new(error).context("cannot load the policies")),
-        }
-        let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.with_context(|| {
-            format!(
-                "cannot listen on `{}`; is another server running there? choose another address with --listen",
-                config.listen
-            )
-        })?;
+        tell_loaded(loaded)?;
+        let listener = bind(config.listen).await?;
         let ops = Ops::bind(&config.ops.listen, config.transport.tls.as_ref(), &keys).await?;
         telemetry.watch(&pdp);
         telemetry.watch_journal(&journal);

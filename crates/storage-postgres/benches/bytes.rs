@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant as Clock, UNIX_EPOCH};
 
-use magistrate_ledger::{Append, CommitFailed, Durable, Room, SealedHeader, SealedRecord, Sink, StreamId, Writer};
+use magistrate_ledger::{
+    Append, CommitFailed, Durable, PlacedRecord, Room, SealedHeader, SealedRecord, Sink, StreamId, Writer,
+};
 use magistrate_model::{
     ActionUid, Caller, Channel, EntityInput, EntityUid, Environment, Instant, Query, Question, Record, Span, Verdict,
 };
@@ -169,7 +171,7 @@ impl Decided {
             self.made += 1;
             self.writer.draft(&question, verdict)
         });
-        let drafts = drafts.collect();
+        let drafts = drafts.collect::<Vec<_>>();
         let _durable = self.writer.append(drafts).unwrap();
         self.sealed.recv().unwrap()
     }
@@ -198,8 +200,9 @@ fn query(user: EntityUid, document: EntityUid) -> Query {
 struct Handed(std::sync::mpsc::Sender<Vec<SealedRecord>>);
 
 impl Append for Handed {
-    fn append(&mut self, batch: &[SealedRecord]) -> Result<Durable, CommitFailed> {
-        self.0.send(batch.to_vec()).unwrap();
+    fn append(&mut self, batch: &[PlacedRecord]) -> Result<Durable, CommitFailed> {
+        let read = |it: &PlacedRecord| SealedRecord::read(it.id, it.bytes.clone(), it.opening.clone()).unwrap();
+        self.0.send(batch.iter().map(read).collect()).unwrap();
         Ok(Durable::Already)
     }
 

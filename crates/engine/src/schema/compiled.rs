@@ -48,7 +48,7 @@ impl CompiledSchema {
         let canonical = meaning::canonical(&json);
         let validator = Validator::new(cedar.clone());
         let text = text.to_owned();
-        Ok(Self { text, canonical, action_entities, types, actions, contexts, cedar, validator, vocabulary })
+        Ok(Self { text, canonical, cedar, validator, vocabulary, action_entities, types, actions, contexts })
     }
 
     /// The types of roles and scopes.

@@ -20,7 +20,7 @@ fn validator() -> Validator {
     Validator::new(Schema::from_cedarschema_str(&text).unwrap().0)
 }
 
-fn parsed(texts: &[String]) -> Vec<Box<ParsedPolicy>> {
+fn parsed(texts: &[String]) -> Vec<ParsedPolicy> {
     let parse = |text: &String| policy::parse(&source("p.cedar", text), &BTreeSet::new());
     texts.iter().flat_map(|text| parse(text).unwrap_or_else(|found| panic!("{}", Findings::of(found)))).collect()
 }
@@ -45,7 +45,7 @@ fn asked_alone(validator: &Validator, policy: &ParsedPolicy) -> (Option<u32>, Ve
 }
 
 /// Whether validation by shapes comes to what Cedar says of each policy.
-fn agrees(shape_of: ShapeOf, validator: &Validator, level: u32, policies: &[Box<ParsedPolicy>]) -> Result<(), String> {
+fn agrees(shape_of: ShapeOf, validator: &Validator, level: u32, policies: &[ParsedPolicy]) -> Result<(), String> {
     let alone: Vec<_> = policies.iter().map(|policy| asked_alone(validator, policy)).collect();
     let of = |deep: bool| alone.iter().filter(move |it| it.2 == deep).flat_map(|it| it.1.clone()).collect::<Vec<_>>();
     let expected = match of(false) {

@@ -70,7 +70,7 @@ const RESOURCES: [&str; 5] =
 /// With every uid drawn by itself; nearly always of those that are right.
 fn filled(text: String) -> impl Strategy<Value = String> {
     let count = text.matches('@').count();
-    prop::collection::vec((0_usize..16, 0_usize..5), count).prop_map(move |drawn| {
+    prop::collection::vec((0_usize..8, 0_usize..5), count).prop_map(move |drawn| {
         let mut drawn = drawn.into_iter();
         let mut filled = String::new();
         let mut pieces = text.split('@');
@@ -91,26 +91,31 @@ fn filled(text: String) -> impl Strategy<Value = String> {
     })
 }
 
-/// What follows the annotations of a policy.
-fn body() -> impl Strategy<Value = String> {
-    let condition = prop::collection::vec((select(&ATOMS[..]), select(&["&&", "&&", "||", "&& !"][..])), 0..4);
+/// What follows the annotations of a policy, with uids to be filled in.
+fn form() -> impl Strategy<Value = String> {
+    let condition = prop::collection::vec((select(&ATOMS[..]), select(&["&&", "&&", "||", "&& !"][..])), 0..3);
     let scope = (select(&PRINCIPALS[..]), select(&SCOPED_ACTIONS[..]), select(&RESOURCES[..]));
-    (select(&["permit", "forbid"][..]), scope, condition, any::<bool>()).prop_flat_map(
+    (select(&["permit", "forbid"][..]), scope, condition, any::<bool>()).prop_map(
         |(effect, (principal, action, resource), atoms, when)| {
             let mut condition = String::new();
             for (n, (atom, joined)) in atoms.iter().enumerate() {
-                condition.push_str(&if n == 0 { format!("({atom})") } else { format!(" {joined} ({atom})") });
+                if n > 0 {
+                    condition.extend([" ", joined, " "]);
+                }
+                condition.extend(["(", atom, ")"]);
             }
             let clause = if when { "when" } else { "unless" };
             let clause = if condition.is_empty() { String::new() } else { format!(" {clause} {{ {condition} }}") };
-            filled(format!("{effect} ({principal}, {action}, {resource}){clause};"))
+            format!("{effect} ({principal}, {action}, {resource}){clause};")
         },
     )
 }
 
-/// Policies with ids; several of one form, with other uids.
+/// Policies with ids: several of each form, with other uids.
 pub(super) fn policies() -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec(body(), 1..24).prop_map(|bodies| {
+    let filled = |form| prop::collection::vec(filled(form), 1..6);
+    let forms = prop::collection::vec(form().prop_flat_map(filled), 1..5).prop_map(|forms| forms.concat());
+    forms.prop_shuffle().prop_map(|bodies| {
         let bodies = bodies.into_iter().enumerate();
         bodies.map(|(n, body)| format!("@id(\"p{n}\")\n@advice(\"a={n}\")\n{body}")).collect()
     })

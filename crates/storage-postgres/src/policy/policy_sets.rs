@@ -9,9 +9,12 @@ use super::read_error::ReadError;
 use super::statements::{MIGRATIONS, POLICY_SET_AS_OF};
 use crate::connect::Session;
 
+/// Digest and schema of a set, and ids and texts of its policies.
+type Row = (Vec<u8>, String, Vec<String>, Vec<String>);
+
 /// The set that was live at a revision; `None` before the first apply.
 pub(crate) async fn as_of(session: &mut Session, revision: Revision) -> Result<Option<PolicySet>, ReadError> {
-    let row: Option<(Vec<u8>, String, Vec<String>, Vec<String>)> = sqlx::query_as(POLICY_SET_AS_OF)
+    let row: Option<Row> = sqlx::query_as(POLICY_SET_AS_OF)
         .persistent(session.prepares)
         .bind(stored(revision)?)
         .fetch_optional(&mut session.connection)
