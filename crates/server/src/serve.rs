@@ -141,12 +141,7 @@ impl Server {
         let (pdp, mut follower, comparer) = Pdp::new(store, config.settings, Arc::clone(&writer));
         let pdp = Arc::new(pdp);
         // What others share is looked at while policies and data come.
-        let joined = async {
-            match shared {
-                Some(store) => Some(Shared::join(store, &pdp, config.node.clone(), stream).await),
-                None => None,
-            }
-        };
+        let joined = Shared::join(shared, &pdp, config.node.clone(), stream);
         let (loaded, shared) = tokio::join!(follower.poll(&SystemClock), joined);
         tell_loaded(loaded)?;
         let listener = bind(config.listen).await?;
@@ -323,13 +318,14 @@ impl Server {
 
 impl Shared {
     /// Makes today's partitions, and holds the decision point unless the database protects the history.
-    async fn join(store: PostgresStore, pdp: &Arc<Pdp>, name: String, stream: StreamId) -> Self {
+    async fn join(store: Option<PostgresStore>, pdp: &Arc<Pdp>, name: String, stream: StreamId) -> Option<Self> {
+        let store = store?;
         if let Err(error) = store.prepare_days().await {
             warn!(%error, "cannot make partitions ahead of time");
         }
         let mut inspector = Inspector::new(&store, pdp);
         inspector.inspect().await;
-        Self { store, node: Node { name, stream, started_at: SystemClock.now() }, inspector }
+        Some(Self { store, node: Node { name, stream, started_at: SystemClock.now() }, inspector })
     }
 }
 
