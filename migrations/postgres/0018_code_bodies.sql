@@ -4,14 +4,32 @@
 -- What this leaves out it does not lose: `audit.plain` gives back the canonical bytes, the leaf beside them is over these,
 -- and whoever reads a record compares it with every column as before.
 --
--- Every row is written anew, into tables of the same names: while it runs, nobody reads or ships, and there must be room for
--- the largest day twice. Rows from before keep their bodies as they are; those that are shipped from now on are coded.
+-- Every row is written anew, into tables of the same names and in one transaction: while it runs, nobody reads or ships, and
+-- there must be room for all decisions twice, and for as much write-ahead log. It takes some 30 locks a day that is stored:
+-- where `max_locks_per_transaction` does not allow them it says so before anything else. Rows from before keep their bodies as
+-- they are; those that are shipped from now on are coded.
+
+DO $room$
+DECLARE
+    v_days bigint := (SELECT count(*) FROM pg_catalog.pg_inherits i WHERE i.inhparent = 'audit.decision'::regclass);
+    v_locks bigint := current_setting('max_locks_per_transaction')::bigint
+        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint);
+BEGIN
+    IF v_days * 30 > v_locks THEN
+        RAISE EXCEPTION 'there are % days of decisions, and % locks for all transactions are too few to write them anew',
+            v_days, v_locks
+            USING ERRCODE = 'configuration_limit_exceeded', HINT = format(
+                'set max_locks_per_transaction to %s or more, restart the server, and migrate again',
+                v_days * 30 * current_setting('max_locks_per_transaction')::bigint / v_locks + 1);
+    END IF;
+END
+$room$;
 
 -- Bytes that records of a day are coded by: what others like them said. They tell as much as records do, and go with their day.
 CREATE TABLE audit.dictionary (
     id   integer NOT NULL PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     day  date    NOT NULL,
-    body bytea   NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 65535)
+    body bytea   NOT NULL CHECK (octet_length(body) BETWEEN 1 AND 8192)
 );
 
 CREATE INDEX dictionary_by_day ON audit.dictionary (day);
@@ -36,20 +54,49 @@ BEGIN
 END
 $take_dictionaries$;
 
+-- That it is out, nobody holds it, and it was this transaction, is looked at when the transaction ends, of each dictionary:
+-- whoever takes out one day takes no dictionary of another one.
+CREATE FUNCTION audit.require_gone() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $require_gone$
+BEGIN
+    IF NOT EXISTS (SELECT FROM audit.expiry e WHERE e.day = OLD.day AND e.txid = pg_current_xact_id())
+        OR audit.is_held(OLD.day)
+        OR to_regclass('audit.decision_' || to_char(OLD.day, 'YYYYMMDD')) IS NOT NULL
+    THEN
+        RAISE EXCEPTION 'DELETE on audit.dictionary is refused'
+            USING ERRCODE = 'insufficient_privilege', DETAIL = format('records of %s are coded by it', OLD.day);
+    END IF;
+    RETURN NULL;
+END
+$require_gone$;
+
+CREATE CONSTRAINT TRIGGER require_gone AFTER DELETE ON audit.dictionary DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    EXECUTE FUNCTION audit.require_gone();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.dictionary
     EXECUTE FUNCTION audit.refuse_unexpired();
 CREATE TRIGGER take_dictionaries AFTER INSERT ON audit.expiry FOR EACH ROW
     EXECUTE FUNCTION audit.take_dictionaries();
 ALTER TABLE audit.dictionary ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE audit.dictionary ENABLE ALWAYS TRIGGER require_gone;
 ALTER TABLE audit.expiry ENABLE ALWAYS TRIGGER take_dictionaries;
 
--- Keeps a dictionary for records of a day, and returns its id.
+-- Keeps a dictionary for records of a day, and returns its id; NULL where none is kept, since the day was taken out, or no
+-- partition is made for it: what was taken out leaves nothing behind.
 CREATE FUNCTION audit.keep_dictionary(p_day date, p_body bytea) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $keep_dictionary$
 DECLARE
     v_id integer;
 BEGIN
-    PERFORM audit.require_days(ARRAY[(p_day - DATE '1970-01-01')::bigint * 86400000000]);
+    IF EXISTS (SELECT FROM audit.expiry e WHERE e.day = p_day) THEN
+        RETURN NULL;
+    END IF;
+    BEGIN
+        PERFORM audit.require_days(ARRAY[(p_day - DATE '1970-01-01')::bigint * 86400000000]);
+        -- Whoever takes the day out waits until this is committed, or has taken it out.
+        EXECUTE format('LOCK TABLE audit.%I IN ROW EXCLUSIVE MODE', 'decision_' || to_char(p_day, 'YYYYMMDD'));
+    EXCEPTION WHEN undefined_table OR SQLSTATE 'MG003' THEN
+        RETURN NULL;
+    END;
     INSERT INTO audit.dictionary (day, body) VALUES (p_day, p_body) RETURNING id INTO v_id;
     RETURN v_id;
 END
@@ -76,6 +123,9 @@ BEGIN
         RETURN p_body;
     END IF;
     SELECT d.body INTO v_dictionary FROM audit.dictionary d WHERE d.id = p_dictionary;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
     WHILE v_at < v_size LOOP
         v_step := '{}';
         FOR v_part IN 1..3 LOOP
@@ -87,9 +137,15 @@ BEGIN
                 v_number := v_number | ((v_byte & 127) << v_shift);
                 EXIT WHEN v_byte < 128;
                 v_shift := v_shift + 7;
+                IF v_shift > 21 THEN
+                    RETURN NULL;
+                END IF;
             END LOOP;
             v_step := v_step || v_number;
             IF v_part = 1 THEN
+                IF v_at + v_number > v_size THEN
+                    RETURN NULL;
+                END IF;
                 v_plain := v_plain || substr(p_body, v_at + 1, v_number);
                 v_at := v_at + v_number;
                 EXIT WHEN v_at >= v_size;
@@ -97,6 +153,9 @@ BEGIN
         END LOOP;
         EXIT WHEN cardinality(v_step) < 3;
         v_from := v_from + v_step[1] + ((v_step[3] >> 1) # -(v_step[3] & 1));
+        IF v_from < 0 OR v_from + v_step[2] > octet_length(v_dictionary) OR octet_length(v_plain) > 16777216 THEN
+            RETURN NULL;
+        END IF;
         v_plain := v_plain || substr(v_dictionary, v_from + 1, v_step[2]);
         v_from := v_from + v_step[2];
     END LOOP;
@@ -106,16 +165,24 @@ EXCEPTION WHEN data_exception THEN
 END
 $plain$;
 
--- The letter that a column holds for the name of a class, a decision or a cause; NULL for any other name.
-CREATE FUNCTION audit.letter(p_name text) RETURNS "char"
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $letter$
+-- The letter that the column holds for the name of a class, of a decision, of a cause; NULL for any other name.
+CREATE FUNCTION audit.class_letter(p_name text) RETURNS "char"
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $class_letter$
+    SELECT CASE p_name WHEN 'process' THEN 'p' WHEN 'disk' THEN 'd' WHEN 'database' THEN 'b' END::"char";
+$class_letter$;
+
+CREATE FUNCTION audit.decision_letter(p_name text) RETURNS "char"
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $decision_letter$
+    SELECT CASE p_name WHEN 'allow' THEN 'a' WHEN 'deny' THEN 'd' END::"char";
+$decision_letter$;
+
+CREATE FUNCTION audit.cause_letter(p_name text) RETURNS "char"
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $cause_letter$
     SELECT CASE p_name
-        WHEN 'process' THEN 'p' WHEN 'disk' THEN 'd' WHEN 'database' THEN 'b'
-        WHEN 'allow' THEN 'a' WHEN 'deny' THEN 'd'
         WHEN 'permitted' THEN 'p' WHEN 'forbidden' THEN 'f' WHEN 'no_permit' THEN 'n' WHEN 'forbid_errored' THEN 'e'
         WHEN 'unknown_principal' THEN 'P' WHEN 'unknown_resource' THEN 'R' WHEN 'unknown_entity' THEN 'E'
         WHEN 'scope_ceiling' THEN 's' END::"char";
-$letter$;
+$cause_letter$;
 
 -- The table of decisions anew: as 0007 has it, but that columns of a fixed size come first, class, decision and cause are
 -- letters, and an absent request id is the empty text. `dictionary` says what the body is coded by, 0 that it is not.
@@ -161,7 +228,7 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.decisi
     EXECUTE FUNCTION audit.refuse_change();
 ALTER TABLE audit.decision ENABLE ALWAYS TRIGGER refuse_change;
 
--- A cause that is none was altered before, and is found to be afterwards.
+-- A cause that is none, and a request id that is the empty text, were altered before, and are found to be afterwards.
 DO $carry_over$
 DECLARE
     v_name text;
@@ -175,8 +242,9 @@ BEGIN
         EXECUTE format($move$
             INSERT INTO audit.%I (seq, recorded_at, day, dictionary, class, decision, cause, stream, leaf, principal,
                 action, resource, request_id, body)
-            SELECT seq, recorded_at, day, 0, audit.letter(class), audit.letter(decision), coalesce(audit.letter(cause), '?'),
-                stream, leaf, principal, action, resource, coalesce(request_id, ''), body
+            SELECT seq, recorded_at, day, 0, audit.class_letter(class), audit.decision_letter(decision),
+                coalesce(audit.cause_letter(cause), '?'),
+                stream, leaf, principal, action, resource, CASE request_id WHEN '' THEN ' ' ELSE coalesce(request_id, '') END, body
             FROM audit.decision_moved
         $move$, v_name);
         DROP TABLE audit.decision_moved;
@@ -236,10 +304,8 @@ BEGIN
     INTO v_first_day, v_last_day FROM unnest(p_recorded_at) AS r;
     v_last := audit.lock_stream(p_stream);
     IF p_dictionary <> 0 THEN
-        -- Whoever takes out its day waits until this is committed.
         PERFORM FROM audit.dictionary d
-        WHERE d.id = p_dictionary AND d.day = v_first_day AND d.day = v_last_day AND sha256(d.body) = p_digest
-        FOR KEY SHARE;
+        WHERE d.id = p_dictionary AND d.day = v_first_day AND d.day = v_last_day AND sha256(d.body) = p_digest;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the dictionary % of % is not the one that records were coded by', p_dictionary, v_first_day
                 USING ERRCODE = 'MG004', HINT = 'records can be shipped without one';
@@ -296,6 +362,14 @@ BEGIN
         RAISE EXCEPTION '% of % decisions of stream % were stored', v_stored, v_count - v_known, encode(p_stream, 'hex')
             USING ERRCODE = 'data_exception', HINT = 'look for rules and triggers on audit.decision';
     END IF;
+    IF p_dictionary <> 0 THEN
+        -- Whoever takes out its day waits until this is committed; the day's partition is locked before, as by them.
+        PERFORM FROM audit.dictionary d WHERE d.id = p_dictionary FOR KEY SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the dictionary % of % was taken out', p_dictionary, v_first_day
+                USING ERRCODE = 'MG004', HINT = 'records can be shipped without one';
+        END IF;
+    END IF;
     SELECT count(r.opening) INTO v_private FROM unnest(p_seq, p_opening) AS r (seq, opening) WHERE r.seq > v_last;
     IF v_private > 0 THEN
         INSERT INTO audit.opening (day, stream, seq, body)
@@ -326,10 +400,10 @@ CREATE OR REPLACE FUNCTION audit.ship(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $ship$
 BEGIN
     RETURN audit.append(p_stream, p_seq, p_leaf, p_recorded_at,
-        ARRAY(SELECT audit.letter(n.name) FROM unnest(p_class) WITH ORDINALITY AS n (name, at) ORDER BY n.at),
+        ARRAY(SELECT audit.class_letter(n.name) FROM unnest(p_class) WITH ORDINALITY AS n (name, at) ORDER BY n.at),
         p_principal, p_action, p_resource,
-        ARRAY(SELECT audit.letter(n.name) FROM unnest(p_decision) WITH ORDINALITY AS n (name, at) ORDER BY n.at),
-        ARRAY(SELECT audit.letter(n.name) FROM unnest(p_cause) WITH ORDINALITY AS n (name, at) ORDER BY n.at),
+        ARRAY(SELECT audit.decision_letter(n.name) FROM unnest(p_decision) WITH ORDINALITY AS n (name, at) ORDER BY n.at),
+        ARRAY(SELECT audit.cause_letter(n.name) FROM unnest(p_cause) WITH ORDINALITY AS n (name, at) ORDER BY n.at),
         ARRAY(SELECT coalesce(n.id, '') FROM unnest(p_request_id) WITH ORDINALITY AS n (id, at) ORDER BY n.at),
         p_body, p_opening, 0, NULL);
 END
@@ -373,5 +447,5 @@ BEGIN
 END
 $erasable$;
 
-REVOKE ALL ON FUNCTION audit.append, audit.ship, audit.keep_dictionary, audit.plain, audit.letter, audit.refuse_unexpired,
-    audit.take_dictionaries FROM PUBLIC;
+REVOKE ALL ON FUNCTION audit.append, audit.ship, audit.keep_dictionary, audit.plain, audit.class_letter,
+    audit.decision_letter, audit.cause_letter, audit.refuse_unexpired, audit.require_gone, audit.take_dictionaries FROM PUBLIC;

@@ -83,7 +83,7 @@ pin_project! {
         #[pin]
         inner: F,
         until: Instant,
-        // Made only for a call that waits: most are answered at once.
+        // Made when a call waits for anything, be it that others are decided with it: what is refused at once needs none.
         #[pin]
         late: Option<Sleep>,
     }

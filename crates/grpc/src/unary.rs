@@ -1,9 +1,8 @@
 //! One message in, one message out, as gRPC frames them over HTTP/2: for the method that is called all the time.
 //!
 //! A service of tonic's serves every method through what streams need: a router, buffers of eight KiB in both directions and
-//! several boxed futures. That is half of what a Check costs beside the decision. Here the message is decoded from the bytes
-//! that arrived and encoded into as many as it takes. Calls that ask for more than that, such as compression, are tonic's to
-//! answer.
+//! several boxed futures. Here the message is decoded from the bytes that arrived and encoded into as many as it takes. Calls
+//! that ask for more than that, such as compression, are tonic's to answer.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,7 +16,7 @@ const HEAD: usize = 5;
 
 /// Whether a call can be served here: its messages are as they are.
 pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
-    !headers.contains_key("grpc-encoding")
+    headers.get("grpc-encoding").is_none_or(|encoding| encoding == "identity")
 }
 
 /// Reads a body to its end, which is bounded by whoever hands it over, and decodes the one message it holds.
@@ -26,14 +25,40 @@ where
     M: prost::Message + Default,
     B: Body<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Unpin,
 {
-    let mut arrived = Bytes::new();
+    let mut arrived = Arrived::default();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         // What is no data are trailers, of which a request's say nothing.
         if let Ok(data) = frame.map_err(Status::from_error)?.into_data() {
-            arrived = if arrived.is_empty() { data } else { [arrived, data].concat().into() };
+            arrived.push(data);
         }
     }
-    decode(arrived)
+    decode(arrived.into_bytes())
+}
+
+/// Bytes that arrive in pieces, mostly one, which is not copied. Each byte of many is copied a few times at most, however small
+/// the pieces are that a peer sends.
+#[derive(Debug, Default)]
+struct Arrived {
+    first: Bytes,
+    /// All of it, once there are more.
+    all: Vec<u8>,
+}
+
+impl Arrived {
+    fn push(&mut self, piece: Bytes) {
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all = Vec::from(std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.into() }
+    }
 }
 
 fn decode<M: prost::Message + Default>(mut arrived: Bytes) -> Result<M, Status> {
@@ -142,6 +167,22 @@ mod tests {
     fn one_whole_message_is_received() {
         check(&framed(), &Ok(message()));
         check(&[0; HEAD], &Ok(EntityRef::default()));
+    }
+
+    /// As many pieces as there are bytes, of the largest message: each byte is copied a few times, not once for every piece.
+    #[test]
+    fn pieces_are_put_together_in_linear_time() {
+        let mut arrived = Arrived::default();
+        let (mut moved, mut at) = (0, std::ptr::null());
+        for piece in 0..256 * 1_024_u32 {
+            arrived.push(Bytes::copy_from_slice(&[u8::try_from(piece % 251).unwrap()]));
+            if arrived.all.as_ptr() != at {
+                (moved, at) = (moved + arrived.all.len(), arrived.all.as_ptr());
+            }
+        }
+        assert!(moved < 4 * 256 * 1_024, "{moved} bytes were moved");
+        let whole = arrived.into_bytes();
+        assert!(whole.len() == 256 * 1_024 && whole.iter().enumerate().all(|(n, byte)| n % 251 == usize::from(*byte)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Records: the envelope around a body, and what a store keeps of it.
 
+use std::fmt;
+
 use magistrate_model::{Digest, DurabilityClass, Instant, Question, Verdict};
 use minicbor::decode::{Decoder, Error};
 
@@ -23,7 +25,7 @@ const DECISION: u8 = 0;
 pub type Nonce = [u8; 16];
 
 /// A record that still lacks its place in a stream.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Draft {
     version: u8,
     body: Vec<u8>,
@@ -133,7 +135,7 @@ impl Draft {
 }
 
 /// A numbered record on its way into a journal. Its bytes are hashed as they are stored and never encoded again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PlacedRecord {
     /// Its stream and place.
     pub id: DecisionId,
@@ -153,7 +155,7 @@ impl PlacedRecord {
 }
 
 /// A numbered record on its way into a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealedRecord {
     /// Its stream and place.
     pub id: DecisionId,
@@ -188,6 +190,39 @@ impl SealedRecord {
 fn skim(input: &mut In<'_>) -> Result<(DecisionId, Instant, DurabilityClass, IndexColumns), Error> {
     let (id, recorded_at, class, _) = take_envelope(input)?;
     Ok((id, recorded_at, class, DecisionRecord::skim(input)?))
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let opening = self.opening.as_deref().map(Withheld);
+        f.debug_struct("Draft").field("class", &self.class).field("opening", &opening).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PlacedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let opening = self.opening.as_deref().map(Withheld);
+        f.debug_struct("PlacedRecord").field("id", &self.id).field("opening", &opening).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SealedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let opening = self.opening.as_deref().map(Withheld);
+        let mut told = f.debug_struct("SealedRecord");
+        told.field("id", &self.id).field("leaf", &self.leaf).field("class", &self.class);
+        told.field("recorded_at", &self.recorded_at).field("index", &self.index);
+        told.field("opening", &opening).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of an opening, of which only how many they are is shown: what is logged of a record tells no private value.
+pub(crate) struct Withheld<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Debug for Withheld<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 /// Bytes are not a record this version understands.

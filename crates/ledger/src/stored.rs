@@ -1,13 +1,15 @@
 //! A decision as a store keeps it, and what its row must say for it to be believed.
 
+use std::fmt;
+
 use crate::header::SealedHeader;
 use crate::note::read_note;
 use crate::private::InvalidOpening;
-use crate::record::{IndexColumns, InvalidRecord, RecordedDecision};
+use crate::record::{IndexColumns, InvalidRecord, RecordedDecision, Withheld};
 use crate::stream::{DecisionId, StreamId};
 
 /// The columns of a stored decision. `body` is the record; all others are derived from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredDecision {
     /// UTC day of the instant, counted from 1970-01-01.
     pub day: i64,
@@ -37,6 +39,17 @@ pub struct StoredDecision {
     pub body: Vec<u8>,
     /// The values that the record commits to, from beside it; none where it commits to none, or they were erased.
     pub opening: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for StoredDecision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("StoredDecision");
+        told.field("day", &self.day).field("stream", &self.stream).field("seq", &self.seq).field("leaf", &self.leaf);
+        told.field("recorded_at", &self.recorded_at).field("class", &self.class).field("principal", &self.principal);
+        told.field("action", &self.action).field("resource", &self.resource).field("decision", &self.decision);
+        told.field("cause", &self.cause).field("request_id", &self.request_id).field("body", &self.body);
+        told.field("opening", &self.opening.as_deref().map(Withheld)).finish()
+    }
 }
 
 /// The columns of a stored header. `header` is what counts; all others are derived from it.

@@ -173,13 +173,13 @@ impl Kept {
 /// Bytes, about, that an unpacked entity takes, encoded once more.
 fn weight_of(data: &EntityData) -> u32 {
     const BASE: usize = 400;
-    u32::try_from(BASE + of_record(&data.attributes) + data.parents.len() * LINK).unwrap_or(u32::MAX)
+    u32::try_from(BASE + of_record(&data.attributes) + data.parents.len() * 2 * LINK).unwrap_or(u32::MAX)
 }
 
 /// Bytes, about, of an entry of a map or a link, with what belongs to it.
 const LINK: usize = 104;
 
-/// Values are kept twice: as ours, and as Cedar's.
+/// Values are kept as ours and as Cedar's, and encoded in the digest of every record that they are seen for.
 fn of_record(record: &Record) -> usize {
     record.values().map(|value| LINK + of_value(value)).sum()
 }
@@ -187,8 +187,8 @@ fn of_record(record: &Record) -> usize {
 fn of_value(value: &Value) -> usize {
     match value {
         Value::Bool(_) | Value::Long(_) => 64,
-        Value::String(text) | Value::Extension(_, text) => 128 + 2 * text.len(),
-        Value::Entity(_) => 2 * LINK,
+        Value::String(text) | Value::Extension(_, text) => 128 + 3 * text.len(),
+        Value::Entity(_) => 3 * LINK,
         Value::Set(items) => 128 + items.iter().map(|item| 64 + of_value(item)).sum::<usize>(),
         Value::Record(record) => 128 + of_record(record),
     }

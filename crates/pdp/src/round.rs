@@ -1,8 +1,7 @@
 //! Decisions that are made at the same time, appended together.
 //!
-//! An append is a system call under a lock, and costs a quarter of what a Check costs beside its messages. A thread that
-//! serves has several calls at hand at once, more the more it has to do: each leaves its record in a round and gives way, once;
-//! whichever is polled next appends the whole round. Nobody waits for a clock, and a call that is alone is appended as soon as
+//! An append is a system call under a lock. A thread that serves has several calls at hand at once, more the more it has to do:
+//! each leaves its record in a round and gives way, once; whichever is polled next appends the whole round. Nobody waits for a clock, and a call that is alone is appended as soon as
 //! the thread has looked for others.
 
 use std::cell::RefCell;
@@ -103,8 +102,11 @@ impl Member {
     ) -> Result<Settled, CheckError> {
         let mut state = self.round.state();
         if let State::Open(drafts) = &mut *state {
+            let drafts = std::mem::take(drafts);
+            // Nobody joins it any more, whatever becomes of the append: should it panic, no member has a receipt.
+            *state = State::Settled(Vec::new());
             let places: Vec<bool> = drafts.iter().map(Option::is_some).collect();
-            let drafts: Vec<Draft> = drafts.drain(..).flatten().collect();
+            let drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
             let mut settled = settle(&drafts, &append).into_iter();
             *state = State::Settled(places.into_iter().map(|is_there| is_there.then(|| settled.next())?).collect());
         }

@@ -61,7 +61,9 @@ fn is_dropped(table: &str) -> bool {
 /// The guarding triggers of these tables, those of later steps in place of earlier ones; those of partitions are made by
 /// `audit.prepare_day`.
 pub(crate) fn guards() -> Vec<Guard> {
-    let created = |(_, sql): &(_, &'static str)| sql.split("\nCREATE TRIGGER ").skip(1).filter_map(guard);
+    let trigger =
+        |text: &'static str| guard(text.strip_prefix("CONSTRAINT ").unwrap_or(text).strip_prefix("TRIGGER ")?);
+    let created = |(_, sql): &(_, &'static str)| sql.split("\nCREATE ").skip(1).filter_map(trigger);
     let mut kept: Vec<Guard> = Vec::new();
     for guard in STEPS.iter().flat_map(created).filter(|guard| !is_dropped(guard.table)) {
         kept.retain(|earlier| (earlier.table, earlier.trigger) != (guard.table, guard.trigger));

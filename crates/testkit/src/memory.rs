@@ -167,23 +167,27 @@ struct Batches {
     committed: Vec<Vec<SealedRecord>>,
     headers: BTreeMap<(StreamId, u64), SealedHeader>,
     checkpoints: BTreeMap<(String, u64), SignedCheckpoint>,
-    failing: bool,
+    /// Batches of more records fail; 0: all do.
+    most: Option<usize>,
     /// Keep the records of the next failing commit all the same.
     keep_once: bool,
-    /// Fail what holds more than one record.
-    only_single: bool,
+    panic_once: bool,
 }
 
 impl Batches {
     fn is_failing(&self, batch: &[SealedRecord]) -> bool {
-        self.failing || self.only_single && batch.len() > 1
+        self.is_down() || self.most.is_some_and(|most| batch.len() > most)
+    }
+
+    fn is_down(&self) -> bool {
+        self.most == Some(0)
     }
 }
 
 impl MemorySink {
     /// Fails every commit from now on, or no more.
     pub fn fail(&self, failing: bool) {
-        self.kept.lock().unwrap().failing = failing;
+        self.kept.lock().unwrap().most = failing.then_some(0);
     }
 
     /// Makes every commit hang until what is returned is dropped.
@@ -196,9 +200,14 @@ impl MemorySink {
         self.waiting.notified().await;
     }
 
+    /// Panics at the next append, and takes nothing.
+    pub fn panic_once(&self) {
+        self.kept.lock().unwrap().panic_once = true;
+    }
+
     /// Takes no batch that holds more than one record, as a journal with little room does.
     pub fn take_only_single(&self, only: bool) {
-        self.kept.lock().unwrap().only_single = only;
+        self.kept.lock().unwrap().most = only.then_some(1);
     }
 
     /// Reports the next commit as failed although its records are kept.
@@ -245,6 +254,11 @@ impl MemorySink {
         batches.checkpoints.clear();
     }
 
+    /// The records committed after so many, in order.
+    pub fn records_after(&self, count: usize) -> Vec<SealedRecord> {
+        self.kept.lock().unwrap().committed.iter().flatten().skip(count).cloned().collect()
+    }
+
     /// The records committed, in order.
     pub fn records(&self) -> Vec<SealedRecord> {
         self.batches().concat()
@@ -276,6 +290,8 @@ impl MemorySink {
 /// As a journal: what is taken is durable at once, unless it was told to hang.
 impl Append for MemorySink {
     fn append(&mut self, batch: &[PlacedRecord]) -> Result<Durable, CommitFailed> {
+        let panics = std::mem::take(&mut self.kept.lock().unwrap().panic_once);
+        assert!(!panics, "told to");
         let read = |it: &PlacedRecord| SealedRecord::read(it.id, it.bytes.clone(), it.opening.clone()).unwrap();
         let batch: Vec<SealedRecord> = batch.iter().map(read).collect();
         if self.is_open() {
@@ -318,7 +334,7 @@ impl Sink for MemorySink {
         let _open = self.gate.lock().await;
         let mut kept = self.kept.lock().unwrap();
         let refused = |conflict, why: &str| Err(CommitFailed { records: 0, conflict, why: why.to_owned() });
-        if kept.failing {
+        if kept.is_down() {
             return refused(false, "the sink was told to fail");
         }
         for sealed in headers {

@@ -11,22 +11,32 @@ pub struct Straight<S> {
     sink: S,
     writer: Writer,
     numbered: MemorySink,
-    arrived: usize,
+    /// How many of those were taken over.
+    taken: usize,
+    /// Those that did not arrive yet.
+    pending: Vec<SealedRecord>,
 }
 
 impl<S: Sink> Straight<S> {
     /// A stream that has no records yet.
     pub fn new(sink: S, stream: StreamId) -> Self {
         let numbered = MemorySink::default();
-        Self { sink, writer: Writer::new(numbered.clone(), Room::unlimited(), stream, nonce), numbered, arrived: 0 }
+        Self {
+            sink,
+            writer: Writer::new(numbered.clone(), Room::unlimited(), stream, nonce),
+            numbered,
+            taken: 0,
+            pending: Vec::new(),
+        }
     }
 
     /// Commits the decisions, and returns every record that was acknowledged by this.
     pub async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<SealedRecord>, CommitFailed> {
         let _durable = self.writer.append(drafts).unwrap();
-        let pending = self.numbered.records().split_off(self.arrived);
-        self.sink.commit(&pending).await?;
-        self.arrived += pending.len();
-        Ok(pending)
+        let new = self.numbered.records_after(self.taken);
+        self.taken += new.len();
+        self.pending.extend(new);
+        self.sink.commit(&self.pending).await?;
+        Ok(std::mem::take(&mut self.pending))
     }
 }

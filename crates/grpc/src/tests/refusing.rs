@@ -2,7 +2,7 @@
 
 use magistrate_client::{check_request, entity_ref};
 use magistrate_identity::{ApiKey, KeyKind, KeyRing, RANDOM_BYTES, Secret};
-use magistrate_ledger::{Act, RefusedCall};
+use magistrate_ledger::{Act, RecordedDecision, RefusedCall};
 use magistrate_model::{Instant, Span};
 use magistrate_proto::v1::audit_service_client::AuditServiceClient;
 use magistrate_proto::v1::authorization_service_client::AuthorizationServiceClient;
@@ -110,6 +110,28 @@ async fn refusal_by_a_layer_tells_who_called() -> Outcomes {
     let [check, audit] = [KeyKind::Check, KeyKind::Audit].map(|kind| secret(kind).id().clone());
     let expected = [("NOT_PERMITTED_TO_ASK", audit.clone()), ("UNIMPLEMENTED", audit), ("TOO_LARGE", check)];
     assert_eq!((seen.as_slice(), summed.len()), (&expected[..], 0));
+    served.stop().await
+}
+
+/// A message that says that it is as it is goes the same way as one that says nothing; one that is compressed is refused, and
+/// told like any other refusal.
+#[tokio::test]
+async fn messages_are_taken_as_they_are_or_not_at_all() -> Outcomes {
+    let served = Served::known_by(keys()).await?;
+    let mut client = AuthorizationServiceClient::new(served.channel().await?);
+    for (encoding, expected) in [("identity", Code::Ok), ("gzip", Code::Unimplemented)] {
+        let mut call = by(KeyKind::Check, reads("ana"));
+        call.metadata_mut().insert("grpc-encoding", encoding.parse()?);
+        assert_eq!(code(client.check(call)).await, expected, "{encoding}");
+    }
+    let records = served.running.sink.records();
+    assert_eq!(records.len(), 1);
+    let record = RecordedDecision::decode(records[0].id, &records[0].bytes)?.record;
+    let check = secret(KeyKind::Check).id().clone();
+    assert_eq!(record.query.caller.key, Some(check.clone()));
+    let (alone, _) = told(&served);
+    let seen: Vec<_> = alone.iter().map(|call| (call.cause.as_str(), call.caller.clone())).collect();
+    assert_eq!(seen, [("UNIMPLEMENTED", check)]);
     served.stop().await
 }
 

@@ -236,6 +236,39 @@ fn neither_salt_nor_value_is_told_for_debugging() {
     assert!(told.contains("UserAgent") && !told.contains("agent") && !told.contains("10.1.2.3"), "{told}");
 }
 
+/// Encoded openings are held by records on their way, and by rows; of those only the length is told.
+#[test]
+fn records_tell_no_opening_for_debugging() {
+    let sealed = sealed(&ALL);
+    let opening = sealed.opening.clone().unwrap();
+    let (question, verdict) = asked();
+    let fields = PrivateFields::parse(&ALL).unwrap();
+    let draft = Draft::keeping_private(&question, &verdict, &fields, || [9; 16]);
+    let placed = draft.place(id(), [1; 16]);
+    assert_eq!(placed.opening.as_ref(), Some(&opening));
+    let stored = crate::StoredDecision {
+        day: 0,
+        stream: Vec::new(),
+        seq: 1,
+        leaf: Vec::new(),
+        recorded_at: 0,
+        class: String::new(),
+        principal: String::new(),
+        action: String::new(),
+        resource: String::new(),
+        decision: String::new(),
+        cause: String::new(),
+        request_id: None,
+        body: Vec::new(),
+        opening: Some(opening.clone()),
+    };
+    let beginning = format!("{:?}", &opening[..8]);
+    let beginning = beginning.trim_end_matches(']');
+    for told in [format!("{draft:?}"), format!("{placed:?}"), format!("{sealed:?}"), format!("{stored:?}")] {
+        assert!(told.contains(&format!("{} bytes", opening.len())) && !told.contains(beginning), "{told}");
+    }
+}
+
 #[test]
 fn parties_that_are_references_have_no_private_values() {
     let (mut question, verdict) = asked();

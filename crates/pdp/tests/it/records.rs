@@ -1,6 +1,6 @@
 //! No answer without its record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,11 @@ fn served(world: &World) -> Dataset {
 
 fn query(world: &World, principal: &str) -> Query {
     world.ask(principal, "read", "Doc::d1").query
+}
+
+/// A question that its record is known by.
+fn named(world: &World, n: usize) -> Query {
+    Query { request_id: Some(format!("r{n}").parse().unwrap()), ..query(world, "User::bob") }
 }
 
 #[tokio::test]
@@ -227,15 +232,18 @@ async fn failure_counts_from_when_it_is_seen_not_from_its_request() {
 async fn calls_at_the_same_time_share_an_append() {
     let world = world();
     let running = Running::start(served(&world), Settings::default(), world.now()).await;
-    let ask = |_| running.pdp.check(query(&world, "User::bob"), world.now(), PATIENCE);
+    let ask = |n: usize| running.pdp.check(named(&world, n), world.now(), PATIENCE);
     let answers = futures_util::future::join_all((0..300).map(ask)).await;
     let receipts: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().receipt().clone()).collect();
     let batches = running.sink.batches();
     let sizes: BTreeSet<usize> = batches.iter().map(Vec::len).collect();
     assert_eq!((batches.len(), sizes), (2, BTreeSet::from([44, 256])), "no more than 256 at once");
-    let recorded: BTreeSet<_> = batches.concat().iter().map(|record| (record.id, record.leaf)).collect();
-    assert_eq!(receipts.iter().map(|it| (it.id(), it.leaf())).collect::<BTreeSet<_>>(), recorded);
-    assert_eq!(recorded.len(), 300, "each has its own");
+    let records: BTreeMap<_, _> = batches.concat().into_iter().map(|record| (record.id, record)).collect();
+    assert_eq!(records.len(), 300);
+    for (n, receipt) in receipts.iter().enumerate() {
+        let record = &records[&receipt.id()];
+        assert_eq!((record.leaf, record.index.request_id.clone()), (receipt.leaf(), Some(format!("r{n}"))), "its own");
+    }
 }
 
 /// Whoever has gone away before the append is not recorded, and those with it are.
@@ -292,4 +300,44 @@ async fn calls_that_wait_are_told_of_their_own_records() {
     });
     let places: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().receipt().id().seq).collect();
     assert_eq!(places, [1, 2, 3, 4]);
+}
+
+/// Two decision points on one thread, whose calls take turns.
+#[tokio::test]
+async fn rounds_of_two_ledgers_are_kept_apart() {
+    let world = world();
+    let one = Running::start(served(&world), Settings::default(), world.now()).await;
+    let other = Running::start(served(&world), Settings::default(), world.now()).await;
+    let ask = |n: usize| {
+        let running = if n.is_multiple_of(2) { &one } else { &other };
+        running.pdp.check(named(&world, n), world.now(), PATIENCE)
+    };
+    let answers = futures_util::future::join_all((0..20).map(ask)).await;
+    for (n, answer) in answers.into_iter().enumerate() {
+        let running = if n.is_multiple_of(2) { &one } else { &other };
+        let receipt = answer.unwrap().receipt().clone();
+        let record = running.sink.records().into_iter().find(|record| record.id == receipt.id()).unwrap();
+        assert_eq!((record.leaf, record.index.request_id), (receipt.leaf(), Some(format!("r{n}"))));
+    }
+    assert_eq!((one.sink.records().len(), other.sink.records().len()), (10, 10));
+}
+
+/// Should an append panic, nobody whose record was in it is answered, and nobody gets a place in that round any more.
+#[tokio::test]
+async fn append_that_panics_answers_nobody() {
+    let world = world();
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let ask = |n: usize| Box::pin(running.pdp.check(named(&world, n), world.now(), PATIENCE));
+    let (mut first, mut second) = (ask(0), ask(1));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none());
+    running.sink.panic_once();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (&mut first).now_or_never()));
+    assert!(panicked.is_err(), "told to");
+    let mut third = ask(2);
+    assert!((&mut third).now_or_never().is_none());
+    assert!(matches!(second.await, Err(CheckError::NotRecorded(_))));
+    let third = third.await.unwrap();
+    let records = running.sink.records();
+    assert_eq!((records.len(), records[0].id), (1, third.receipt().id()));
+    assert_eq!(records[0].index.request_id.as_deref(), Some("r2"));
 }

@@ -33,6 +33,8 @@ pub(super) struct Coders(BTreeMap<i64, Coder>);
 pub(super) struct Coder {
     samples: Vec<Vec<u8>>,
     kept: Option<Kept>,
+    /// None is kept for this day.
+    given_up: bool,
 }
 
 /// A dictionary that is stored, and how it does.
@@ -74,7 +76,7 @@ impl Coders {
 impl Coder {
     /// The dictionary to be stored before records are coded, if one is due.
     pub(super) fn due(&mut self, records: &[SealedRecord]) -> Option<Dictionary> {
-        if self.kept.is_some() && !self.is_worse() {
+        if self.given_up || self.kept.is_some() && !self.is_worse() {
             return None;
         }
         // Of a long batch some of every part.
@@ -88,6 +90,11 @@ impl Coder {
     pub(super) fn keep(&mut self, id: i32, dictionary: Dictionary) {
         let digest = Sha256::digest(dictionary.bytes()).into();
         self.kept = Some(Kept { id, digest, dictionary, at_first: None, coded: 0, records: 0 });
+    }
+
+    /// No dictionary is kept for the day: records are left as they are.
+    pub(super) fn give_up(&mut self) {
+        self.given_up = true;
     }
 
     pub(super) fn code(&mut self, records: &[SealedRecord]) -> Bodies {

@@ -96,7 +96,10 @@ impl PostgresSink {
         let mut connection = self.take().await?;
         let appending = append(&mut connection, &mut self.coders, batch, self.connector.prepares());
         if let Err(refusal) = within(APPEND, appending).await {
-            self.coders.forget();
+            // What was kept is there still where it was the connection that failed: its digest is named with what it codes.
+            if !matches!(&refusal, Refusal::Fault(fault) if fault.is_of_connection() || *fault == Fault::Timeout) {
+                self.coders.forget();
+            }
             return Err(refusal);
         }
         self.connection = Some(connection);
@@ -213,7 +216,8 @@ fn day(records: &[SealedRecord]) -> Option<i64> {
     records.first().map(|record| record.recorded_at.day())
 }
 
-/// Stores a dictionary where one is due, before anything is coded by it, in a transaction of its own.
+/// Stores a dictionary where one is due, before anything is coded by it, in a transaction of its own. Of a day that was taken
+/// out, or that lies too far back, none is kept: its records are shipped as they are.
 async fn learn(
     connection: &mut PgConnection,
     coder: Option<(i64, &mut Coder)>,
@@ -227,11 +231,14 @@ async fn learn(
     }
     let day = i32::try_from(day).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let kept = sqlx::query_scalar(KEEP_DICTIONARY).persistent(prepares).bind(day).bind(dictionary.bytes());
-    let id: i32 = kept.fetch_one(&mut *connection).await?;
+    let id: Option<i32> = kept.fetch_one(&mut *connection).await?;
     if !prepares {
         run(connection, "COMMIT").await?;
     }
-    coder.keep(id, dictionary);
+    match id {
+        Some(id) => coder.keep(id, dictionary),
+        None => coder.give_up(),
+    }
     Ok(())
 }
 

@@ -135,9 +135,9 @@ async fn dictionaries_go_with_their_day() {
     assert_eq!(said(&stored(&fresh).await), [""; 0]);
     let part = fresh.created.sql("SELECT tableoid::regclass FROM audit.decision WHERE seq = 1");
     fresh.created.sql(&format!(
-        "SELECT audit.record_act(decode(repeat('01', 16), 'hex'), 'retention', sha256(''), '');
+        "BEGIN; SELECT audit.record_act(decode(repeat('01', 16), 'hex'), 'retention', sha256(''), '');
          INSERT INTO audit.expiry (day, act, records) SELECT day, decode(repeat('01', 16), 'hex'), 400 FROM audit.decision
-         WHERE seq = 1; DROP TABLE {part}"
+         WHERE seq = 1; DROP TABLE {part}; COMMIT"
     ));
     assert_eq!(fresh.created.sql("SELECT count(*) FROM audit.dictionary"), "1");
     assert_eq!(said(&stored(&fresh).await), [""; 0]);
@@ -175,8 +175,54 @@ async fn letters_stand_for_names() {
     let readable = fresh.created.sql("SELECT class, decision, cause FROM audit.decision_readable ORDER BY seq");
     let names = Cause::ALL.map(|cause| format!("process|{}|{}", cause.decision().name(), cause.name()));
     assert_eq!(readable.lines().collect::<Vec<_>>(), names);
-    let again = "SELECT bool_and(d.class = audit.letter(r.class) AND d.decision = audit.letter(r.decision)
-            AND d.cause = audit.letter(r.cause)) FROM audit.decision d JOIN audit.decision_readable r USING (seq)";
+    let again = "SELECT bool_and(d.class = audit.class_letter(r.class) AND d.decision = audit.decision_letter(r.decision)
+            AND d.cause = audit.cause_letter(r.cause)) FROM audit.decision d JOIN audit.decision_readable r USING (seq)";
     assert_eq!(fresh.created.sql(again), "t");
+    assert_eq!(said(&stored(&fresh).await), [""; 0]);
+}
+
+/// A dictionary goes with its day and no sooner, whoever asks: not by an expiry of another day, nor by one of its own while the
+/// records are there.
+#[tokio::test]
+async fn dictionaries_go_with_their_day_alone() {
+    let fresh = Fresh::new().await;
+    fresh.store.sink().await.unwrap().commit(&records(300)).await.unwrap();
+    let day = fresh.created.sql("SELECT DISTINCT day FROM audit.decision");
+    let expiry = |day: &str, then: &str| {
+        format!(
+            "BEGIN; SELECT audit.record_act(decode(repeat('01', 16), 'hex'), 'retention', sha256(''), '');
+             INSERT INTO audit.expiry (day, act, records) VALUES ('{day}', decode(repeat('01', 16), 'hex'), 0); {then} COMMIT"
+        )
+    };
+    for attempt in [
+        "DELETE FROM audit.dictionary".to_owned(),
+        expiry("2020-01-01", "DELETE FROM audit.dictionary;"),
+        expiry(&day, ""),
+        expiry(&day, "DELETE FROM audit.dictionary;"),
+    ] {
+        let refused = fresh.created.try_sql(&attempt);
+        assert!(refused.as_ref().is_err_and(|why| why.contains("is refused")), "{attempt}: {refused:?}");
+        assert_eq!(fresh.created.sql("SELECT count(*) FROM audit.dictionary"), "1");
+    }
+    assert_eq!(said(&stored(&fresh).await), [""; 0]);
+}
+
+/// Of a day that was taken out nothing is kept again, and what still comes of it is shipped as it is.
+#[tokio::test]
+async fn days_that_were_taken_out_get_no_dictionary() {
+    let fresh = Fresh::new().await;
+    let records = records(600);
+    let day = records[0].recorded_at.to_string();
+    fresh.created.sql(&format!(
+        "SET session_replication_role = replica; ALTER TABLE audit.expiry DISABLE TRIGGER ALL;
+         INSERT INTO audit.expiry (day, act, records) VALUES ('{}', substr(sha256('x'), 1, 16), 0)",
+        day.get(..10).unwrap()
+    ));
+    let mut sink = fresh.store.sink().await.unwrap();
+    for batch in records.chunks(300) {
+        sink.commit(batch).await.unwrap();
+    }
+    assert_eq!(fresh.created.sql("SELECT count(*) FROM audit.dictionary"), "0");
+    assert_eq!(fresh.created.sql("SELECT count(*), max(dictionary) FROM audit.decision"), "600|0");
     assert_eq!(said(&stored(&fresh).await), [""; 0]);
 }

@@ -253,6 +253,7 @@ async fn restored_triggers_are_those_remembered() {
         DO $$ DECLARE t record; BEGIN
             FOR t IN SELECT g.tgrelid::regclass AS r, g.tgname, pg_get_triggerdef(g.oid) AS def FROM pg_trigger g
                 JOIN magistrate_guard.trigger k ON k.relation = g.tgrelid AND k.name = g.tgname
+                    WHERE g.tgconstraint = 0
             LOOP
                 EXECUTE replace(t.def, 'CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
                 EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.r, t.tgname);
