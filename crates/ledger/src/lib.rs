@@ -25,6 +25,7 @@ mod sequencer;
 mod sink;
 mod stored;
 mod stream;
+mod told;
 pub mod verify;
 mod writer;
 

@@ -6,10 +6,11 @@ use magistrate_model::{Digest, DurabilityClass, Instant, Question, Verdict};
 use minicbor::decode::{Decoder, Error};
 
 use crate::cbor::{self, Encoded, In, Out, expect_key, parsed, put_instant, refused};
-use crate::decision::{DecisionRecord, Told};
+use crate::decision::DecisionRecord;
 use crate::leaf::leaf;
 use crate::private::{InvalidOpening, OpenedValues, PrivateFields, PrivatePath, Salt, restore, seal_away};
 use crate::stream::{DecisionId, StreamId};
+use crate::told::Told;
 
 /// The newest version of the record format: 2 tells a caller's key and trace, 3 holds commitments to private values. A record
 /// is written in the lowest version that can tell all of it, and a reader refuses versions it does not know.
