@@ -1,8 +1,8 @@
 //! Decisions that are made at the same time, appended together.
 //!
 //! An append is a system call under a lock. A thread that serves has several calls at hand at once, more the more it has to do:
-//! each leaves its record in a round and gives way, once; whichever is polled next appends the whole round. Nobody waits for a clock, and a call that is alone is appended as soon as
-//! the thread has looked for others.
+//! each leaves its record in a round and gives way, once; whichever is polled next appends the whole round. Nobody waits for a
+//! clock, and a call that is alone is appended as soon as the thread has looked for others.
 
 use std::cell::RefCell;
 use std::pin::Pin;
