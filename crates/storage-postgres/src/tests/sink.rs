@@ -37,14 +37,16 @@ fn places(receipts: &[SealedRecord]) -> Vec<u64> {
 
 /// Every acknowledged record is stored exactly once, and nothing else is acknowledged than what is stored.
 fn assert_stored(fresh: &Fresh, acknowledged: &[SealedRecord]) {
-    for receipt in acknowledged {
-        let id = receipt.id;
-        let sql = format!(
-            "SELECT count(*) FROM audit.decision WHERE stream = '\\x{}' AND seq = {} AND leaf = '\\x{}'",
-            id.stream, id.seq, receipt.leaf
-        );
-        assert_eq!(fresh.created.sql(&sql), "1", "{id}");
-    }
+    let row =
+        |it: &SealedRecord| format!("('\\x{}'::bytea, {}::bigint, '\\x{}'::bytea)", it.id.stream, it.id.seq, it.leaf);
+    let rows: Vec<String> = acknowledged.iter().map(row).collect();
+    let otherwise = fresh.created.sql(&format!(
+        "SELECT a.seq, count(d.seq) FROM (VALUES {}) a (stream, seq, leaf)
+            LEFT JOIN audit.decision d ON d.stream = a.stream AND d.seq = a.seq AND d.leaf = a.leaf
+        GROUP BY a.stream, a.seq HAVING count(d.seq) <> 1",
+        rows.join(", ")
+    ));
+    assert_eq!(otherwise, "", "places that are not stored exactly once, and how often they are");
 }
 
 #[tokio::test(flavor = "multi_thread")]
