@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use magistrate_ledger::Asked;
-use magistrate_model::{ActionUid, Caller, Channel, EntityUid};
+use magistrate_model::{ActionUid, Caller, Channel, EntityUid, Instant, Query};
 use magistrate_pdp::{CheckError, Clock, Pdp};
 use magistrate_proto::v1::authorization_service_server::AuthorizationService;
 use magistrate_proto::v1::{CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResponse, Entity};
@@ -61,13 +61,26 @@ impl<C: Clock> Door<C> {
         }
     }
 
-    async fn answer_check(&self, wire: &CheckRequest, known: &Known) -> Result<(CheckResponse, Decided), Refusal> {
+    /// The query of a request, when it came and how long is waited for its answer.
+    fn read(&self, wire: &CheckRequest, known: &Known) -> Result<(Box<Query>, Instant, Duration), Refusal> {
         let now = self.clock.now();
         let patience = patience(known)?;
         let query = query::query(wire, &self.asking(known))?;
+        Ok((Box::new(query), now, patience))
+    }
+
+    async fn answer_check(
+        &self,
+        (query, now, patience): (Box<Query>, Instant, Duration),
+    ) -> Result<(CheckResponse, Decided), Refusal> {
         let explain = query.explain;
         let recorded = self.pdp.check(query, now, patience).await?;
         Ok((reply::check(&recorded, explain), Decided::one(&recorded)))
+    }
+
+    fn refuse(&self, wire: &CheckRequest, known: &Known, why: &Refusal) -> Status {
+        let CheckRequest { principal, action, resource, .. } = wire;
+        refusal(why, known, || self.asked(principal.as_ref(), action, resource.as_ref()))
     }
 
     async fn answer_batch(
@@ -82,23 +95,43 @@ impl<C: Clock> Door<C> {
         Ok((reply::batch(&answer, wire.explain), Decided::batch(&answer)))
     }
 
-    async fn check_or_refuse(&self, wire: &CheckRequest, known: &Known) -> Result<(CheckResponse, Decided), Status> {
-        let CheckRequest { principal, action, resource, .. } = wire;
-        let answered = self.answer_check(wire, known).await;
-        answered.map_err(|why| refusal(&why, known, || self.asked(principal.as_ref(), action, resource.as_ref())))
+    /// What a message asks, with a status for what is no question.
+    fn read_plain(&self, message: Bytes, known: &Known) -> Result<(Box<Query>, Instant, Duration), Status> {
+        let wire: CheckRequest = unary::decode(message)?;
+        self.read(&wire, known).map_err(|why| self.refuse(&wire, known, &why))
+    }
+
+    /// What leaves. Whoever is refused is told of by what the message says, which is decoded again for that: seldom, and so
+    /// nothing of it is kept while the answer is waited for.
+    fn reply_plain(
+        &self,
+        message: Bytes,
+        known: &Known,
+        answered: Result<(CheckResponse, Decided), Refusal>,
+    ) -> http::Response<Outbound> {
+        match answered {
+            Ok((response, decided)) => Outbound::decided(Message::of(&response), decided),
+            Err(why) => {
+                let status = unary::decode(message).map(|wire| self.refuse(&wire, known, &why));
+                Outbound::refused(status.unwrap_or_else(|status| status))
+            }
+        }
     }
 }
 
 impl<C: Clock> CheckUnary for Door<C> {
     fn check(self: Arc<Self>, request: http::Request<Inbound<Arriving<Incoming>>>) -> Checking {
+        let Inbound { known, body } = request.into_body();
         Box::pin(async move {
-            let Inbound { known, body } = request.into_body();
-            let answered = match unary::receive::<CheckRequest, _>(body).await {
-                Ok(wire) => self.check_or_refuse(&wire, &known).await,
+            let read = match unary::receive(body).await {
+                Ok(message) => self.read_plain(message.clone(), &known).map(|asked| (asked, message)),
                 Err(status) => Err(status),
             };
-            match answered {
-                Ok((response, decided)) => Outbound::decided(Message::of(&response), decided),
+            match read {
+                Ok((asked, message)) => {
+                    let answered = self.answer_check(asked).await;
+                    self.reply_plain(message, &known, answered)
+                }
                 Err(status) => Outbound::refused(status),
             }
         })
@@ -108,7 +141,12 @@ impl<C: Clock> CheckUnary for Door<C> {
 #[tonic::async_trait]
 impl<C: Clock> AuthorizationService for Door<C> {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        self.check_or_refuse(request.get_ref(), &known(request.extensions())).await.map(respond)
+        let (wire, known) = (request.get_ref(), known(request.extensions()));
+        let answered = match self.read(wire, &known) {
+            Ok(asked) => self.answer_check(asked).await,
+            Err(why) => Err(why),
+        };
+        answered.map(respond).map_err(|why| self.refuse(wire, &known, &why))
     }
 
     async fn check_batch(&self, request: Request<CheckBatchRequest>) -> Result<Response<CheckBatchResponse>, Status> {

@@ -19,10 +19,9 @@ pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
     headers.get("grpc-encoding").is_none_or(|encoding| encoding == "identity")
 }
 
-/// Reads a body to its end, which is bounded by whoever hands it over, and decodes the one message it holds.
-pub(crate) async fn receive<M, B>(mut body: B) -> Result<M, Status>
+/// Reads a body to its end, which is bounded by whoever hands it over.
+pub(crate) async fn receive<B>(mut body: B) -> Result<Bytes, Status>
 where
-    M: prost::Message + Default,
     B: Body<Data = Bytes, Error = Box<dyn std::error::Error + Send + Sync>> + Unpin,
 {
     let mut arrived = Arrived::default();
@@ -32,7 +31,7 @@ where
             arrived.push(data);
         }
     }
-    decode(arrived.into_bytes())
+    Ok(arrived.into_bytes())
 }
 
 /// Bytes that arrive in pieces, mostly one, which is not copied. Each byte of many is copied a few times at most, however small
@@ -61,7 +60,8 @@ impl Arrived {
     }
 }
 
-fn decode<M: prost::Message + Default>(mut arrived: Bytes) -> Result<M, Status> {
+/// The one message of a body.
+pub(crate) fn decode<M: prost::Message + Default>(mut arrived: Bytes) -> Result<M, Status> {
     if arrived.is_empty() {
         return Err(Status::internal("Missing request message."));
     }
@@ -158,7 +158,8 @@ mod tests {
     fn check(bytes: &[u8], expected: &Result<EntityRef, Code>) {
         for piece in [1, 4, 7, 1_000] {
             let pieces = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
-            let received = futures_util::FutureExt::now_or_never(receive::<EntityRef, _>(Pieces(pieces))).unwrap();
+            let received = futures_util::FutureExt::now_or_never(receive(Pieces(pieces))).unwrap();
+            let received = received.and_then(decode::<EntityRef>);
             assert_eq!(received.map_err(|status| status.code()), *expected, "in pieces of {piece}");
         }
     }

@@ -13,7 +13,7 @@ use crate::comparison::{self, Comparer, Comparison};
 use crate::error::CheckError;
 use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
-use crate::recorder::{Ledger, Recorded};
+use crate::recorder::{Joined, Ledger, Recorded};
 use crate::state::{Readiness, Shared, Staleness, View};
 
 /// How a batch goes on after an answer.
@@ -101,12 +101,34 @@ impl Pdp {
     }
 
     /// Answers a query, or says why it cannot; waits at most `patience`.
-    pub async fn check(&self, query: Query, now: Instant, patience: Duration) -> Result<Recorded<Verdict>, CheckError> {
+    ///
+    /// What is waited with is small: everything large about a question is made and dropped between two waits, since what a
+    /// future holds is moved with it from layer to layer.
+    pub fn check(
+        &self,
+        query: impl Into<Box<Query>>,
+        now: Instant,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Recorded<Verdict>, CheckError>> + Send {
+        self.check_boxed(query.into(), now, patience)
+    }
+
+    async fn check_boxed(
+        &self,
+        query: Box<Query>,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Recorded<Verdict>, CheckError> {
         let now = self.now(now)?;
         let view = self.view(query.at_least_revision, now, patience).await?;
+        self.join(&view, *query, now)?.recorded(now, patience).await
+    }
+
+    /// Decides, and leaves the record with those that this thread has at hand.
+    fn join(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<Joined<'_>, CheckError> {
         let slot = self.ledger.reserve(1)?;
-        let answer = self.answer(&view, query, now)?;
-        slot.record_one(answer, now, patience).await
+        let (question, verdict) = self.answer(view, query, now)?;
+        Ok(slot.join(&question, verdict))
     }
 
     /// Answers the queries of a batch by one state and records the answers in one append.
@@ -245,7 +267,7 @@ impl Pdp {
     async fn view(&self, wanted: Option<Revision>, now: Instant, patience: Duration) -> Result<Arc<View>, CheckError> {
         let view = self.shared.current(now, self.settings.staleness)?;
         match wanted {
-            Some(wanted) if wanted > view.head.revision => self.catch_up(wanted, now, patience).await,
+            Some(wanted) if wanted > view.head.revision => Box::pin(self.catch_up(wanted, now, patience)).await,
             Some(_) | None => Ok(view),
         }
     }

@@ -10,7 +10,7 @@ use magistrate_model::{Instant, Question, Span, Verdict};
 
 use crate::capacity::{Capacity, Taken};
 use crate::error::CheckError;
-use crate::round::{self, Settled};
+use crate::round::{self, Member, Settled};
 
 /// How long a failed append keeps readiness down. Then whoever drains traffic from what is not ready may
 /// try again: the next append decides anew.
@@ -163,33 +163,42 @@ impl Ledger {
     }
 }
 
-impl Slot<'_> {
-    /// Records one answer, with those that this thread has at hand.
+/// An answer whose record waits to be appended, with those of the other calls that its thread has at hand.
+#[derive(Debug)]
+pub(crate) struct Joined<'a> {
+    slot: Slot<'a>,
+    member: Member,
+    verdict: Box<Verdict>,
+}
+
+impl Joined<'_> {
+    /// The answer, when its record is durable.
     ///
-    /// It gives way once, so that they are made. At class `process` nothing else is waited for: the append is one write, made
-    /// here.
-    pub(crate) async fn record_one(
-        self,
-        (question, verdict): (Question, Verdict),
-        now: Instant,
-        patience: Duration,
-    ) -> Result<Recorded<Verdict>, CheckError> {
-        let Self { ledger, place: _place, promise } = self;
-        let member = round::join(&ledger.writer, ledger.writer.draft(&question, &verdict));
-        drop(question);
+    /// It gives way once, so that the other calls leave their records. At class `process` nothing else is waited for: the
+    /// append is one write, made here.
+    pub(crate) async fn recorded(self, now: Instant, patience: Duration) -> Result<Recorded<Verdict>, CheckError> {
+        let Self { slot: Slot { ledger, place: _place, promise }, member, verdict } = self;
         tokio::task::yield_now().await;
         let settled = member.settle(|drafts| ledger.append(drafts, now));
         drop(promise);
         let receipt = match settled? {
             Settled::Durable(receipt) => receipt,
             Settled::Pending(receipts, position) => {
-                let receipts = ledger.wait(receipts, now, patience).await?;
+                let receipts = Box::pin(ledger.wait(receipts, now, patience)).await?;
                 let lost = || CheckError::NotRecorded("the recorder returned no receipt".to_owned());
                 receipts.get(position).cloned().ok_or_else(lost)?
             }
         };
         ledger.health.succeed();
-        Ok(Recorded(verdict, receipt))
+        Ok(Recorded(*verdict, receipt))
+    }
+}
+
+impl<'a> Slot<'a> {
+    /// Makes the record of one answer, and leaves it in the round of this thread.
+    pub(crate) fn join(self, question: &Question, verdict: Verdict) -> Joined<'a> {
+        let member = round::join(&self.ledger.writer, self.ledger.writer.draft(question, &verdict));
+        Joined { slot: self, member, verdict: Box::new(verdict) }
     }
 
     /// Records answers together and returns them with their receipts, in order.
