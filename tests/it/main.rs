@@ -9,6 +9,7 @@ mod bulk;
 mod callers;
 mod crashes;
 mod crates;
+mod differing;
 mod durability;
 mod explaining;
 mod exporting;

@@ -6,6 +6,7 @@ use magistrate_model::{Actor, Digest, Instant};
 use minicbor::decode::{Decoder, Error};
 
 use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, optional, parsed, put_instant, put_optional};
+use crate::difference::{self, DifferingDecision};
 use crate::leaf;
 use crate::record::InvalidRecord;
 use crate::refused::{self, RefusedCall};
@@ -102,6 +103,8 @@ pub enum Act {
         /// Of how many.
         decisions: u64,
     },
+    /// A decision is made otherwise by Cedar's own authorizer, which answers from then on.
+    Difference(Box<DifferingDecision>),
 }
 
 /// An act as it is stored: its bytes are hashed and never encoded again.
@@ -126,6 +129,7 @@ impl Act {
             Self::Hold { .. } => "hold",
             Self::Refused(_) => "refused",
             Self::Erasure { .. } => "erasure",
+            Self::Difference(_) => "difference",
         }
     }
 
@@ -152,6 +156,7 @@ impl Act {
                 of.put(out.array(7)?.u8(5)?)?;
                 out.str(reason)?.u64(*decisions)?;
             }
+            Self::Difference(decision) => decision.put(out.array(difference::LENGTH)?.u8(7)?)?,
         }
         Ok(())
     }
@@ -181,6 +186,7 @@ impl Act {
                 let of = Selection::take(input)?;
                 Ok(Self::Erasure { of, reason: text(input)?, decisions: input.u64()? })
             }
+            (7, Some(difference::LENGTH)) => Ok(Self::Difference(Box::new(DifferingDecision::take(input)?))),
             _ => Err(cbor::refused("an act of a kind that is not known")),
         }
     }
@@ -251,7 +257,9 @@ pub(crate) fn text(input: &mut In<'_>) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::difference::{Answered, Policies};
     use crate::refused::Asked;
+    use crate::stream::{DecisionId, StreamId};
 
     fn record(act: Act) -> ActRecord {
         let at = Instant::from_micros(1_780_315_200_000_001).unwrap();
@@ -267,6 +275,23 @@ mod tests {
             asked,
             trace: address.map(|_| magistrate_model::TraceId::new([3; 16])),
             why: "not ready".to_owned(),
+        }))
+    }
+
+    fn difference(seq: Option<u64>, asked: Asked, count: u64) -> Act {
+        let policies = |count: u64| Policies {
+            first: (0..count.min(16)).map(|n| format!("p{n}").parse().unwrap()).collect(),
+            count,
+        };
+        let said = |cause, determining, errored| Answered { cause, determining, errored };
+        Act::Difference(Box::new(DifferingDecision {
+            decision: seq.map(|seq| DecisionId { stream: StreamId::new([5; 16]), seq }),
+            question: Digest::new([6; 32]),
+            asked,
+            revision: magistrate_model::Revision::new(8),
+            policy_set: Digest::new([7; 32]),
+            answered: said(magistrate_model::Cause::Permitted, policies(count), policies(0)),
+            authorizer: said(magistrate_model::Cause::NoPermit, policies(0), policies(1)),
         }))
     }
 
@@ -287,6 +312,8 @@ mod tests {
             refused(Some("::1"), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }),
             refused(None, Asked::default()),
             Act::Erasure { of: selection(), reason: "ticket 7".to_owned(), decisions: 2 },
+            difference(Some(3), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }, 2),
+            difference(None, Asked::default(), 40),
         ]
     }
 
@@ -346,6 +373,8 @@ mod tests {
             "6cd05e96d0b1",
             "f18dc107534b",
             "e4bb606e9be0",
+            "965918c7a7e1",
+            "1f0a663c1d92",
         ];
         assert_eq!(leaves, expected);
     }

@@ -62,13 +62,18 @@ impl<'a> Told<'a> {
 
     pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
         out.map(if self.private.is_empty() { FIELDS } else { FIELDS + 1 })?;
-        self.put_query(out)?;
-        self.put_facts(out)?;
+        self.put_question(out)?;
         self.put_verdict(out)?;
         match self.private.is_empty() {
             true => Ok(()),
             false => put_all(out.u8(27)?, self.private.iter(), put_committed),
         }
+    }
+
+    /// What was asked and what was known, without what was answered.
+    pub(crate) fn put_question(&self, out: &mut Out<'_>) -> Encoded {
+        self.put_query(out)?;
+        self.put_facts(out)
     }
 
     fn put_query(&self, out: &mut Out<'_>) -> Encoded {

@@ -9,7 +9,7 @@ use magistrate_model::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::comparison::{self, Comparer, Comparison};
+use crate::comparison::{self, Comparer, Comparison, Taken};
 use crate::error::CheckError;
 use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
@@ -71,6 +71,16 @@ type Answer = (Question, Verdict);
 /// How an item of a batch went.
 type Outcome = Result<Decision, Malformed>;
 
+/// What the items of a batch that were evaluated come to.
+#[derive(Debug, Default)]
+struct Evaluated {
+    answers: Vec<Answer>,
+    /// Of all of them, also of those that are no question.
+    outline: Vec<Outcome>,
+    /// Answers that are compared, by place.
+    taken: Vec<(usize, Taken)>,
+}
+
 /// Items of a batch evaluated before other requests get their turn.
 const ITEMS_A_TURN: usize = 16;
 /// Followers are asked for a poll by at most so many waiting requests.
@@ -121,14 +131,19 @@ impl Pdp {
     ) -> Result<Recorded<Verdict>, CheckError> {
         let now = self.now(now)?;
         let view = self.view(query.at_least_revision, now, patience).await?;
-        self.join(&view, *query, now)?.recorded(now, patience).await
+        let (joined, taken) = self.join(&view, *query, now)?;
+        let recorded = joined.recorded(now, patience).await?;
+        if let Some(taken) = taken {
+            taken.recorded(recorded.receipt().id());
+        }
+        Ok(recorded)
     }
 
     /// Decides, and leaves the record with those that this thread has at hand.
-    fn join(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<Joined<'_>, CheckError> {
+    fn join(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Joined<'_>, Option<Taken>), CheckError> {
         let slot = self.ledger.reserve(1)?;
-        let (question, verdict) = self.answer(view, query, now)?;
-        Ok(slot.join(&question, verdict))
+        let ((question, verdict), taken) = self.answer(view, query, now)?;
+        Ok((slot.join(&question, verdict), taken))
     }
 
     /// Answers the queries of a batch by one state and records the answers in one append.
@@ -139,8 +154,14 @@ impl Pdp {
         let evaluated = tokio::time::timeout(patience, self.evaluate(&view, batch, now)).await;
         let late =
             || CheckError::DeadlineExceeded("the batch was not evaluated within the deadline; send fewer items".into());
-        let (answers, outline) = evaluated.map_err(|_| late())??;
-        let mut recorded = slot.record(answers, now, patience).await?.into_iter();
+        let Evaluated { answers, outline, taken } = evaluated.map_err(|_| late())??;
+        let recorded = slot.record(answers, now, patience).await?;
+        for (place, taken) in taken {
+            if let Some(recorded) = recorded.get(place) {
+                taken.recorded(recorded.receipt().id());
+            }
+        }
+        let mut recorded = recorded.into_iter();
         let results = outline.into_iter().map(|outcome| match outcome {
             Ok(_) => recorded.next().map(Ok),
             Err(malformed) => Some(Err(malformed)),
@@ -152,34 +173,30 @@ impl Pdp {
     }
 
     /// Evaluates a batch until it is to stop. Other requests get their turn in between.
-    async fn evaluate(
-        &self,
-        view: &Arc<View>,
-        batch: Batch,
-        now: Instant,
-    ) -> Result<(Vec<Answer>, Vec<Outcome>), CheckError> {
-        let (mut answers, mut outline) = (Vec::new(), Vec::new());
+    async fn evaluate(&self, view: &Arc<View>, batch: Batch, now: Instant) -> Result<Evaluated, CheckError> {
+        let mut evaluated = Evaluated::default();
         for (n, item) in batch.items.into_iter().enumerate() {
             if n > 0 && n.is_multiple_of(ITEMS_A_TURN) {
                 tokio::task::yield_now().await;
             }
             let answer = item.map_err(CheckError::Malformed).and_then(|query| self.answer(view, query, now));
             let outcome = match answer {
-                Ok(answer) => {
+                Ok((answer, taken)) => {
                     let decision = answer.1.decision();
-                    answers.push(answer);
+                    evaluated.taken.extend(taken.map(|taken| (evaluated.answers.len(), taken)));
+                    evaluated.answers.push(answer);
                     Ok(decision)
                 }
                 Err(CheckError::Malformed(malformed)) => Err(malformed),
                 Err(error) => return Err(error),
             };
             let stop = stops(batch.semantics, &outcome);
-            outline.push(outcome);
+            evaluated.outline.push(outcome);
             if stop {
                 break;
             }
         }
-        Ok((answers, outline))
+        Ok(evaluated)
     }
 
     /// How many decisions were compared with Cedar's own authorizer, how many of them differed, and of how many
@@ -252,15 +269,16 @@ impl Pdp {
         }
     }
 
-    fn answer(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<Answer, CheckError> {
+    /// The answer, and the same to be compared if it is.
+    fn answer(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Answer, Option<Taken>), CheckError> {
         let age = self.shared.age(now);
         let (question, mut verdict) = match self.comparison.is_trusted() {
             true => view.answer(query, now, age)?,
             false => view.answer_by_authorizer(query, now, age)?,
         };
-        self.comparison.offer(view, &question, &verdict);
+        let taken = self.comparison.offer(view, &question, &verdict);
         verdict.class = verdict.class.max(self.settings.class);
-        Ok((question, verdict))
+        Ok(((question, verdict), taken))
     }
 
     /// The state to answer from: at least as new as the caller asks.
@@ -298,3 +316,6 @@ fn stops(semantics: BatchSemantics, outcome: &Outcome) -> bool {
         BatchSemantics::StopOnAllow => *outcome == Ok(Decision::Allow),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use magistrate_engine::{self as engine, Evaluator};
+use magistrate_ledger::DecisionId;
 use magistrate_model::{Cause, Question, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,6 +20,15 @@ struct Sample {
     view: Arc<View>,
     question: Question,
     verdict: Verdict,
+    decision: Option<DecisionId>,
+}
+
+/// A decision that was taken to be compared. It is handed over when this goes: with the id of its record if it has one by
+/// then, and without one if it could not be recorded, or nobody waited for that.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    comparison: Arc<Comparison>,
+    sample: Option<Box<Sample>>,
 }
 
 /// What is shared by those who decide and the one who compares.
@@ -43,6 +53,8 @@ pub struct Comparer {
 /// A decision that Cedar's own authorizer makes otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
+    /// The record of the decision, if it has one.
+    pub decision: Option<DecisionId>,
     /// What was asked.
     pub question: Question,
     /// What was answered.
@@ -71,24 +83,39 @@ impl Comparison {
     }
 
     /// Takes a decision to be compared, if one is wanted and the authorizer can be given it.
-    pub(crate) fn offer(&self, view: &Arc<View>, question: &Question, verdict: &Verdict) {
+    pub(crate) fn offer(self: &Arc<Self>, view: &Arc<View>, question: &Question, verdict: &Verdict) -> Option<Taken> {
         // Where no policy was asked there is nothing to compare.
         let asked = question.facts.missing.is_none() && verdict.cause != Cause::ScopeCeiling;
         if !self.wanted.load(Ordering::Relaxed) || !asked || !engine::is_for_authorizer(question) {
-            return;
+            return None;
         }
-        if self.wanted.swap(false, Ordering::Relaxed) {
+        self.wanted.swap(false, Ordering::Relaxed).then(|| {
             let verdict = Verdict { explanation: None, ..verdict.clone() };
-            let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict };
-            // Nobody compares any more, or one is waiting already.
-            let _not_taken = self.samples.try_send(Box::new(sample));
-        }
+            let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict, decision: None };
+            Taken { comparison: Arc::clone(self), sample: Some(Box::new(sample)) }
+        })
     }
 
     /// How many decisions were compared, how many of them differed, and how many could not be compared.
     pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (count(&self.compared), count(&self.differed), count(&self.undecided))
+    }
+}
+
+impl Taken {
+    /// The decision has its record.
+    pub(crate) fn recorded(mut self, id: DecisionId) {
+        self.sample.iter_mut().for_each(|sample| sample.decision = Some(id));
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(sample) = self.sample.take() {
+            // Nobody compares any more, or one is waiting already.
+            let _not_taken = self.comparison.samples.try_send(sample);
+        }
     }
 }
 
@@ -131,11 +158,11 @@ impl Comparer {
 
 impl Sample {
     fn compare(self: Box<Self>) -> Option<Difference> {
-        let Self { view, question, verdict } = *self;
+        let Self { view, question, verdict, decision } = *self;
         let second = engine::respond(&view.snapshot, &question, view.head.revision, || Ok(Evaluator::Authorizer));
         let authorizer = second.map_err(|error| error.to_string());
         let agrees = authorizer.as_ref().is_ok_and(|second| second.says_as(&verdict));
-        (!agrees).then_some(Difference { question, answered: verdict, authorizer })
+        (!agrees).then_some(Difference { decision, question, answered: verdict, authorizer })
     }
 }
 
@@ -187,7 +214,7 @@ mod tests {
         let heard = Arc::clone(&told);
         let mut comparing = JoinSet::new();
         comparing.spawn(comparer.run(move |it| *heard.lock().unwrap() += u32::from(it.authorizer.is_err())));
-        comparison.offer(&view, &question, &verdict);
+        drop(comparison.offer(&view, &question, &verdict));
         while comparison.counts().2 == 0 {
             tokio::task::yield_now().await;
         }
@@ -212,15 +239,16 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        comparison.offer(&view, &question, &verdict);
+        drop(comparison.offer(&view, &question, &verdict));
         reached(1).await;
         assert!(comparison.is_trusted() && told.lock().unwrap().is_empty());
         let wrong = Verdict { cause: Cause::Permitted, ..verdict.clone() };
-        comparison.offer(&view, &question, &wrong);
+        let id = DecisionId { stream: magistrate_ledger::StreamId::new([3; 16]), seq: 4 };
+        comparison.offer(&view, &question, &wrong).unwrap().recorded(id);
         reached(2).await;
         assert_eq!(comparison.counts(), (2, 1, 0));
         assert!(!comparison.is_trusted());
-        let expected = Difference { question, answered: wrong, authorizer: Ok(verdict) };
+        let expected = Difference { decision: Some(id), question, answered: wrong, authorizer: Ok(verdict) };
         assert_eq!(*told.lock().unwrap(), [expected]);
         drop(comparison);
         comparing.join_all().await;

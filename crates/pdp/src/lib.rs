@@ -3,10 +3,12 @@
 //! [`Pdp::check`] is the only public way in, and a reply can only be built from the [`Recorded`] it
 //! returns. No I/O on the path of a Check except the append. Nothing calls back up.
 
+mod acts;
 mod capacity;
 mod check;
 mod clock;
 mod comparison;
+mod differences;
 mod directory;
 pub mod erasing;
 mod error;
@@ -28,6 +30,7 @@ pub use capacity::{Capacity, Taken};
 pub use check::{Batch, BatchAnswer, BatchSemantics, Pdp, Settings};
 pub use clock::Clock;
 pub use comparison::{Comparer, Difference};
+pub use differences::{DifferenceCounts, DifferenceRecorder, Differences};
 pub use directory::Directory;
 pub use error::CheckError;
 pub use follower::{FollowError, Follower, Polled};

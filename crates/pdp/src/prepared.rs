@@ -112,6 +112,17 @@ impl Prepared {
     }
 }
 
+#[cfg(test)]
+impl Prepared {
+    /// Has policies see an entity as if it were another one, and facts as it is.
+    pub(crate) fn mislead(&self, wrong: &EntityData, snapshot: &Snapshot, directory: &Directory) {
+        let (data, version) = directory.entity(&wrong.uid).unwrap();
+        let mut kept = Kept::of(data, version, snapshot, directory.hierarchy(), |uid| self.find(uid, directory));
+        kept.entity = snapshot.prepare(wrong, std::iter::empty()).map(Arc::new);
+        self.kept.insert(wrong.uid.clone(), Arc::new(kept));
+    }
+}
+
 impl Kept {
     /// An entity prepared anew, for a hierarchy in which entities are found by `find`.
     fn of(

@@ -97,6 +97,14 @@ impl View {
     }
 }
 
+#[cfg(test)]
+impl View {
+    /// Has rules, and them alone, see an entity as if it were another one: their answers are wrong.
+    pub(crate) fn mislead(&self, wrong: &magistrate_model::EntityData) {
+        self.prepared.mislead(wrong, &self.snapshot, &self.directory);
+    }
+}
+
 fn answered(question: Question, verdict: Result<Verdict, Unanswerable>) -> Result<(Question, Verdict), CheckError> {
     match verdict {
         Ok(verdict) => Ok((question, verdict)),

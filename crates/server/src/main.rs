@@ -13,13 +13,13 @@ mod notify;
 mod ops;
 mod os;
 mod output;
-mod refusing;
 mod reload;
 mod sequencing;
 mod serve;
 mod signing;
 mod store;
 mod telemetry;
+mod telling;
 mod upkeep;
 mod verbs;
 

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use magistrate_grpc::{Certificates, Door, Health, Services, Settings};
 use magistrate_journal::{Keeper, Sealing, Shipper};
 use magistrate_ledger::StreamId;
-use magistrate_pdp::{Clock as _, Comparer, FollowError, Follower, Pdp, Polled, Refusals};
+use magistrate_pdp::{Clock as _, Comparer, Differences, FollowError, Follower, Pdp, Polled, Refusals};
 use magistrate_storage_postgres::PostgresStore;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -35,12 +35,12 @@ use crate::keys::Keys;
 use crate::lifecycle::Lifecycle;
 use crate::ops::Ops;
 use crate::os::{self, SystemClock};
-use crate::refusing::Refusing;
 use crate::reload::Reload;
 use crate::sequencing::{self, LogWatch, Sequencing};
 use crate::signing::{self, Newest};
 use crate::store::{Store, StoreSink};
 use crate::telemetry::{Telemetry, Timed, start_log};
+use crate::telling::Telling;
 use crate::upkeep::{self, Inspector, Node};
 
 /// How often the policy store is asked for news, and readiness is looked at.
@@ -56,7 +56,8 @@ pub(crate) struct Server {
     shipper: Shipper<Timed<StoreSink>>,
     journal: Watch,
     sequencing: Sequencing,
-    refusing: Refusing,
+    telling: Telling,
+    differences: Arc<Differences>,
     newest: Newest,
     listener: TcpListener,
     keys: Keys<Store, SystemClock>,
@@ -163,7 +164,8 @@ impl Server {
         let watch = LogWatch::default();
         telemetry.watch_log(&watch);
         telemetry.watch_refusals(&refusals);
-        let refusing = Refusing::new(log_store.clone(), refusals, &config.node)?;
+        let differences = Arc::new(Differences::new(config.private.clone()));
+        let telling = Telling::new(log_store.clone(), refusals, Arc::clone(&differences), &config.node)?;
         let sequencing = Sequencing {
             sink: log_store.sink().await.context("cannot open the global log for writing")?,
             store: log_store,
@@ -192,7 +194,8 @@ impl Server {
             shipper,
             journal,
             sequencing,
-            refusing,
+            telling,
+            differences,
             newest,
             listener,
             keys,
@@ -224,7 +227,8 @@ impl Server {
             shipper,
             journal,
             sequencing,
-            refusing,
+            telling,
+            differences,
             newest,
             listener,
             keys,
@@ -242,9 +246,9 @@ impl Server {
         let mut upkeep = upkeep.unwrap_or_default();
         let mut follower_ended = spawn_follower(follower, telemetry.polls())?;
         let (end_shipping, mut shipping) = until_told(|stop| ship(shipper, stop));
-        let (end_refusing, mut refusing) = until_told(|stop| refusing.run(stop));
+        let (end_telling, mut telling) = until_told(|stop| telling.run(stop));
         let (end_sequencing, mut sequencing) = until_told(|stop| sequencing::run(sequencing, stop));
-        let mut comparing = tokio::spawn(comparer.run(tell_difference));
+        let mut comparing = tokio::spawn(comparer.run(move |difference| tell_difference(difference, &differences)));
         let health = Health::not_ready().await;
         let mut watching = tokio::spawn(watch_readiness(lifecycle.clone(), health.clone()));
         let certificates = transport.certificates.clone();
@@ -277,7 +281,7 @@ impl Server {
             ended = &mut administering => ended.context("the administration listener failed"),
             _ = &mut follower_ended => Err(anyhow!("the follower of the policy store has crashed")),
             _ = &mut shipping => Err(anyhow!("the shipping of decisions has crashed")),
-            _ = &mut refusing => Err(anyhow!("the recording of refusals has crashed")),
+            _ = &mut telling => Err(anyhow!("the recording of refusals and differences has crashed")),
             _ = &mut sequencing => Err(anyhow!("the sequencing of the global log has crashed")),
             why = keeper.failed() => Err(anyhow!("{why}")),
             _ = &mut comparing => Err(anyhow!("the comparing of decisions has crashed")),
@@ -302,9 +306,9 @@ impl Server {
         watching.abort();
         join(watching).await;
         settle(follower_ended).await;
-        drop((end_shipping, end_refusing));
+        drop((end_shipping, end_telling));
         join(shipping).await;
-        join(refusing).await;
+        join(telling).await;
         // Behind the last header of the stream, and the last act.
         drop(end_sequencing);
         join(sequencing).await;

@@ -167,6 +167,14 @@ impl Index {
     }
 }
 
+#[cfg(test)]
+impl Index {
+    /// How many keys of resources each column has, and whether they are found by hash.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.columns.iter().map(|column| (column.places.len(), column.by_key.is_some()))
+    }
+}
+
 impl Column {
     /// Of the rules of one row, in order.
     fn of(rules: &[(Key, Key, RuleId)]) -> Self {

@@ -53,7 +53,12 @@ fn told(served: &Served) -> (Vec<RefusedCall>, Vec<String>) {
         match act {
             Act::Refused(call) => alone.push(*call),
             Act::Refusal { cause, source, count, .. } => summed.push(format!("{cause} from {source}: {count}")),
-            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => {
+            Act::Access { .. }
+            | Act::Enrolment { .. }
+            | Act::Retention(_)
+            | Act::Hold { .. }
+            | Act::Erasure { .. }
+            | Act::Difference(_) => {
                 panic!("{act:?}")
             }
         }

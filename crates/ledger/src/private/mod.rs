@@ -44,6 +44,11 @@ pub(crate) fn seal_away(
     Some(OpenedValues(opened))
 }
 
+/// Takes the private values out of a record and puts nothing in their place.
+pub(crate) fn leave_out(record: &mut DecisionRecord, fields: &PrivateFields) {
+    let _left_out = places::take(record, fields);
+}
+
 /// Puts opened values back where they belong, if they are exactly those that the record commits to.
 pub(crate) fn restore(record: &mut DecisionRecord, opening: &OpenedValues) -> Result<(), InvalidOpening> {
     let committed: Vec<Committed> = opening.0.iter().map(Opened::committed).collect();

@@ -63,7 +63,12 @@ impl Erasures {
             }
             Act::Hold { name, released: true, .. } => drop(self.holds.remove(name)),
             Act::Hold { name, first, last, .. } => drop(self.holds.insert(name.clone(), (*first, *last))),
-            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Refusal { .. } | Act::Refused(_) => {}
+            Act::Access { .. }
+            | Act::Enrolment { .. }
+            | Act::Retention(_)
+            | Act::Refusal { .. }
+            | Act::Refused(_)
+            | Act::Difference(_) => {}
         }
     }
 

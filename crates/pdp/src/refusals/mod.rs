@@ -247,9 +247,14 @@ fn count_of(act: &Act) -> u64 {
     match act {
         Act::Refusal { count, .. } => *count,
         Act::Refused(_) => 1,
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => 0,
+        Act::Access { .. }
+        | Act::Enrolment { .. }
+        | Act::Retention(_)
+        | Act::Hold { .. }
+        | Act::Erasure { .. }
+        | Act::Difference(_) => 0,
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

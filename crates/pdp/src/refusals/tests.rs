@@ -47,7 +47,12 @@ fn told(acts: &[(Instant, Act)]) -> BTreeMap<String, u64> {
         let name = match act {
             Act::Refusal { cause, source, .. } => format!("{cause} from {source}"),
             Act::Refused(call) => format!("{} of {}", call.cause, call.caller),
-            Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => {
+            Act::Access { .. }
+            | Act::Enrolment { .. }
+            | Act::Retention(_)
+            | Act::Hold { .. }
+            | Act::Erasure { .. }
+            | Act::Difference(_) => {
                 panic!("{act:?}")
             }
         };
@@ -82,7 +87,8 @@ fn refusals_of_a_caller_stand_alone_up_to_the_quota() {
         | Act::Enrolment { .. }
         | Act::Retention(_)
         | Act::Hold { .. }
-        | Act::Erasure { .. } => None,
+        | Act::Erasure { .. }
+        | Act::Difference(_) => None,
     });
     assert_eq!(summary, Some((at(2), at(4))));
     tell(&lane, Reason::NotReady, Some(&one), 59);
@@ -233,7 +239,7 @@ fn nothing_is_lost_between_those_who_tell_and_the_one_who_takes() {
 
 /// What a store does with an act.
 #[derive(Debug, Clone, Copy)]
-enum Mood {
+pub(crate) enum Mood {
     Takes,
     IsAway,
     /// It takes it, and nobody hears of that.
@@ -243,18 +249,18 @@ enum Mood {
 
 /// A store of acts alone, in a mood.
 #[derive(Debug, Clone)]
-struct Acts(std::sync::Arc<Mutex<(Mood, Vec<SealedAct>)>>);
+pub(crate) struct Acts(std::sync::Arc<Mutex<(Mood, Vec<SealedAct>)>>);
 
 impl Acts {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::sync::Arc::new(Mutex::new((Mood::Takes, Vec::new()))))
     }
 
-    fn is(&self, mood: Mood) {
+    pub(crate) fn is(&self, mood: Mood) {
         self.0.lock().unwrap().0 = mood;
     }
 
-    fn kept(&self) -> Vec<(Instant, Act)> {
+    pub(crate) fn kept(&self) -> Vec<(Instant, Act)> {
         self.0.lock().unwrap().1.iter().map(|act| (act.record.at, act.record.act.clone())).collect()
     }
 }

@@ -93,6 +93,7 @@ pub fn hold_of(act: &SealedAct) -> Result<HoldRow<'_>, LogError> {
         | Act::Retention(_)
         | Act::Refusal { .. }
         | Act::Refused(_)
-        | Act::Erasure { .. } => Err(LogError::Refused("this act holds no days".to_owned())),
+        | Act::Erasure { .. }
+        | Act::Difference(_) => Err(LogError::Refused("this act holds no days".to_owned())),
     }
 }

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod differential;
 mod example;
 mod explanation;
 mod following;

@@ -146,7 +146,7 @@ pub(crate) struct ActsArgs {
     #[arg(short = 'n', long, default_value_t = 50)]
     pub(crate) lines: usize,
     /// Of one kind only
-    #[arg(long, value_parser = ["access", "enrolment", "retention", "hold", "erasure", "refusal", "refused"])]
+    #[arg(long, value_parser = ["access", "enrolment", "retention", "hold", "erasure", "refusal", "refused", "difference"])]
     pub(crate) kind: Option<String>,
     /// Who did it, such as `os:mia`, `key:ID`, or `node/NAME`, which refused
     #[arg(long, value_name = "ACTOR")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magistrate_grpc::{Certificates, Health};
-use magistrate_pdp::{Difference, Readiness};
+use magistrate_pdp::{Difference, Differences, Readiness};
 use tracing::{error, info, warn};
 
 use super::POLL_EVERY;
@@ -69,8 +69,8 @@ fn tell_readiness(readiness: &Readiness, turned: bool) {
 }
 
 /// A decision was made otherwise than Cedar's own authorizer makes it, or it makes none.
-pub(super) fn tell_difference(difference: &Difference) {
-    let Difference { question, answered, authorizer } = difference;
+pub(super) fn tell_difference(difference: &Difference, lane: &Differences) {
+    let Difference { decision, question, answered, authorizer } = difference;
     if let Err(why) = authorizer {
         warn!(why, action = %question.query.action, "a decision could not be made a second time; look at what is stored");
         return;
@@ -78,7 +78,10 @@ pub(super) fn tell_difference(difference: &Difference) {
     let says = |verdict: &magistrate_model::Verdict| {
         format!("{:?}, determining {:?}, errored {:?}", verdict.cause, verdict.determining, verdict.errored)
     };
+    let recorded = lane.tell(difference);
     error!(
+        decision = decision.map(|id| id.to_string()),
+        will_be_recorded = recorded,
         principal = %question.query.principal.uid(),
         action = %question.query.action,
         resource = %question.query.resource.uid(),

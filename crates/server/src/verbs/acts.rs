@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use anyhow::Context as _;
-use magistrate_ledger::{Act, ActRecord, Asked, RefusedCall, Selection, SignedExpiry, StoredAct};
+use magistrate_ledger::{
+    Act, ActRecord, Answered, Asked, DifferingDecision, Policies, RefusedCall, Selection, SignedExpiry, StoredAct,
+};
 use magistrate_model::Instant;
 use magistrate_pdp::Unlogged as _;
 use serde_json::{Value as Json, json};
@@ -78,7 +80,12 @@ fn cause_of(act: &Act) -> Option<&str> {
     match act {
         Act::Refusal { cause, .. } => Some(cause),
         Act::Refused(call) => Some(&call.cause),
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => None,
+        Act::Access { .. }
+        | Act::Enrolment { .. }
+        | Act::Retention(_)
+        | Act::Hold { .. }
+        | Act::Erasure { .. }
+        | Act::Difference(_) => None,
     }
 }
 
@@ -86,7 +93,12 @@ fn caller_of(act: &Act) -> Option<&str> {
     match act {
         Act::Refusal { source, .. } => source.strip_prefix("key:"),
         Act::Refused(call) => Some(call.caller.as_str()),
-        Act::Access { .. } | Act::Enrolment { .. } | Act::Retention(_) | Act::Hold { .. } | Act::Erasure { .. } => None,
+        Act::Access { .. }
+        | Act::Enrolment { .. }
+        | Act::Retention(_)
+        | Act::Hold { .. }
+        | Act::Erasure { .. }
+        | Act::Difference(_) => None,
     }
 }
 
@@ -120,14 +132,40 @@ fn what(act: &Act) -> String {
         Act::Erasure { of, reason, decisions } => {
             format!("the private values of {decisions} decisions were erased, {}: {reason}", words(of))
         }
+        Act::Difference(decision) => differing(decision),
     }
 }
 
+/// The parts of a question that are known.
+fn parts(Asked { principal, action, resource }: &Asked) -> String {
+    [principal, action, resource].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Of a decision that the two ways of deciding make differently.
+fn differing(it: &DifferingDecision) -> String {
+    let which = it.decision.map_or_else(|| format!("question {}", it.question), |id| format!("decision {id}"));
+    let said = |it: &Answered| {
+        let (determining, errored) = (named(&it.determining), named(&it.errored));
+        let errored = if errored.is_empty() { errored } else { format!(", failing {errored}") };
+        let by = if determining.is_empty() { determining } else { format!(" by {determining}") };
+        format!("{}{by}{errored}", it.cause)
+    };
+    let asked = parts(&it.asked);
+    format!("{which} ({asked}) was {}; to Cedar's own authorizer it is {}", said(&it.answered), said(&it.authorizer))
+}
+
+/// Policies, as far as they are named.
+fn named(policies: &Policies) -> String {
+    let ids: Vec<&str> = policies.first.iter().map(magistrate_model::PolicyId::as_str).collect();
+    let more = policies.count.saturating_sub(ids.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", ids.join(", "))
+}
+
 fn refused(call: &RefusedCall) -> String {
-    let Asked { principal, action, resource } = &call.asked;
-    let asked: Vec<&str> = [principal, action, resource].into_iter().flatten().map(String::as_str).collect();
+    let asked = parts(&call.asked);
     let from = call.address.map_or_else(|| "here".to_owned(), |address| address.to_string());
-    let asked = if asked.is_empty() { String::new() } else { format!(" ({})", asked.join(", ")) };
+    let asked = if asked.is_empty() { asked } else { format!(" ({asked})") };
     format!("{} to key:{} at {from} for {}{asked}: {}", call.cause, call.caller, call.method, call.why)
 }
 
@@ -175,6 +213,17 @@ fn details(act: &Act) -> Json {
             "principal": of.principal, "resource": of.resource, "since": of.since.map(|it| it.to_string()),
             "until": of.until.map(|it| it.to_string()), "reason": reason, "decisions": decisions,
         }),
+        Act::Difference(it) => json!({
+            "decision_id": it.decision.map(|id| id.to_string()),
+            "question_digest": it.question.to_string(),
+            "principal": it.asked.principal,
+            "action": it.asked.action,
+            "resource": it.asked.resource,
+            "revision": it.revision.number(),
+            "policy_set_digest": it.policy_set.to_string(),
+            "answered": said(&it.answered),
+            "authorizer": said(&it.authorizer),
+        }),
         Act::Refused(call) => json!({
             "cause": call.cause,
             "caller": call.caller.as_str(),
@@ -187,4 +236,16 @@ fn details(act: &Act) -> Json {
             "why": call.why,
         }),
     }
+}
+
+fn said(it: &Answered) -> Json {
+    let policies = |policies: &Policies| -> Vec<String> { policies.first.iter().map(ToString::to_string).collect() };
+    json!({
+        "decision": it.cause.decision().name(),
+        "cause": it.cause.name(),
+        "determining": policies(&it.determining),
+        "determining_count": it.determining.count,
+        "errored": policies(&it.errored),
+        "errored_count": it.errored.count,
+    })
 }

@@ -1,10 +1,11 @@
 //! The global log: one appends to it, nothing in it changes, and what it lacks is found.
 
 use magistrate_ledger::{
-    Act, ActId, ActRecord, Asked, Checkpoint, Entry, LogBatch, LogId, NoteSigner, Opening, RefusedCall, Run, SealedAct,
-    SealedHeader, Sealer, Sequencer, SignedCheckpoint, Sink, StreamId, Tree,
+    Act, ActId, ActRecord, Answered, Asked, Checkpoint, DecisionId, DifferingDecision, Entry, LogBatch, LogId,
+    NoteSigner, Opening, Policies, RefusedCall, Run, SealedAct, SealedHeader, Sealer, Sequencer, SignedCheckpoint,
+    Sink, StreamId, Tree,
 };
-use magistrate_model::{Digest, Span};
+use magistrate_model::{Cause, Digest, Revision, Span};
 use magistrate_pdp::{GlobalLog, LogError, Sequencing, Unlogged};
 
 use super::StoreUnderTest;
@@ -161,13 +162,36 @@ pub async fn acts_are_kept_once_and_in_order<S: StoreUnderTest>() {
     assert_eq!(names, [(1, act(5, "q")), (2, act(3, "q")), (3, act(4, "q"))]);
     assert_eq!(store.acts(Some("access"), 1, 1).await.unwrap(), kept[1..2]);
     assert_eq!(store.acts(Some("enrolment"), 0, 10).await.unwrap(), []);
-    for refused in [refusal(), refused()] {
+    for refused in [refusal(), refused(), difference()] {
         let sealed = ActRecord { act: refused, ..act(9, "q").record };
         let sealed = ActRecord { id: ActId(crate::memory::nonce()), ..sealed }.seal().unwrap();
         store.record_act(&sealed).await.unwrap();
         let [kept] = &store.acts(Some(sealed.record.act.kind()), 0, 10).await.unwrap()[..] else { panic!("one") };
         assert_eq!(kept.decode().unwrap(), sealed);
     }
+}
+
+/// An act of a node that found a difference, as long as one can be.
+pub fn sealed_difference() -> SealedAct {
+    let at = instant("2026-01-01T00:00:00Z");
+    let record = ActRecord { id: ActId([11; 16]), at, actor: "node/n".parse().unwrap(), act: difference() };
+    record.seal().unwrap()
+}
+
+fn difference() -> Act {
+    let longest = |n: u64| format!("p{n}{}", "x".repeat(120)).parse().unwrap();
+    let policies = || Policies { first: (0..16).map(longest).collect(), count: 10_000 };
+    let said = |cause| Answered { cause, determining: policies(), errored: policies() };
+    let part = || Some("é".repeat(256));
+    Act::Difference(Box::new(DifferingDecision {
+        decision: Some(DecisionId { stream: StreamId::new([4; 16]), seq: u64::MAX }),
+        question: Digest::new([5; 32]),
+        asked: Asked { principal: part(), action: part(), resource: part() },
+        revision: Revision::new(i64::MAX as u64),
+        policy_set: Digest::new([6; 32]),
+        answered: said(Cause::Permitted),
+        authorizer: said(Cause::ForbidErrored),
+    }))
 }
 
 fn refusal() -> Act {

@@ -20,11 +20,8 @@ fn history() -> impl Strategy<Value = (World, Vec<Vec<Given>>, Index)> {
 fn rules_taken_over_answer_as_rules_prepared_anew() {
     let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&history(), |(world, steps, stranger)| {
-        let gone = Given {
-            text: format!(r#"permit(principal == User::"gone-{}", action, resource);"#, stranger.index(9)),
-            principal: None,
-            resource: None,
-        };
+        let gone = format!(r#"permit(principal == User::"gone-{}", action, resource);"#, stranger.index(9));
+        let gone = Given::policy(gone);
         let worlds: Vec<World> = steps
             .into_iter()
             .map(|mut policies| {
@@ -51,11 +48,7 @@ fn rules_taken_over_answer_as_rules_prepared_anew() {
 #[test]
 fn names_of_rules_that_are_gone_are_forgotten() {
     let named = |n: usize| World {
-        policies: vec![Given {
-            text: format!(r#"permit(principal == User::"u{n}", action, resource);"#),
-            principal: None,
-            resource: None,
-        }],
+        policies: vec![Given::policy(format!(r#"permit(principal == User::"u{n}", action, resource);"#))],
         entities: std::collections::BTreeMap::new(),
         requests: Vec::new(),
     };

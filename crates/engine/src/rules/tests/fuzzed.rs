@@ -29,8 +29,7 @@ fn entities_and_requests() -> &'static World {
 
 /// Asks whatever policies there are both ways.
 pub(crate) fn same_answers(set: &PolicySet) {
-    let given = |text: String| Given { text, principal: None, resource: None };
-    let policies = set.policies().map(|policy| given(policy.to_string())).collect();
+    let policies = set.policies().map(|policy| Given::policy(policy.to_string())).collect();
     let world = World { policies, ..entities_and_requests().clone() };
     let asking = Asking::of(&world);
     for request in &world.requests {

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use cedar_policy::{
     Authorizer, Context, Decision, Entities, Entity as CedarEntity, EntityId, Policy, PolicySet, SlotId, Template,
 };
+#[cfg(test)]
+use cedar_policy_core::ast::Expr;
 use magistrate_model::{EntityUid, Record, TypeName, Value};
 
 #[cfg(test)]
-use super::differential::Condition;
-use super::generate::{ACTIONS, GROUPS, Request, TYPES, World};
+use super::coverage::Condition;
+use super::generate::{ACTIONS, GROUPS, Request, SCOPE, TYPES, World};
 use crate::cedar::{self, Types};
+#[cfg(test)]
+use crate::rules::Examination;
 use crate::rules::{Ask, Entity, Given, Parts, RuleId, Rules};
 
 /// What both ways come to.
@@ -22,6 +26,7 @@ pub(super) struct Answer {
     pub(super) errored: BTreeSet<String>,
 }
 
+/// One set of policies, and how both ways are asked.
 pub(super) struct Asking<'a> {
     world: &'a World,
     set: PolicySet,
@@ -73,6 +78,12 @@ impl<'a> Asking<'a> {
         self.rules.names.count()
     }
 
+    /// How many keys of resources each column of its index has, and whether they are found by hash.
+    #[cfg(test)]
+    pub(super) fn columns(&self) -> impl Iterator<Item = (usize, bool)> {
+        self.rules.index.columns()
+    }
+
     #[cfg(test)]
     pub(super) fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
         self.set.as_ref().policies().map(|policy| {
@@ -84,11 +95,12 @@ impl<'a> Asking<'a> {
         })
     }
 
-    /// By rules.
-    pub(super) fn rules(&self, request: &Request) -> Answer {
+    /// What is asked, as it is for rules: parties apart from what else is known, and what is held among that.
+    fn with_asked<T>(&self, request: &Request, then: impl FnOnce(Ask<'_>, Given<'_>) -> T) -> T {
         let (principal, resource) = (self.entity(&request.principal), self.entity(&request.resource));
         let held: Vec<_> = held(self.world, request).iter().map(|uid| self.entity(uid)).collect();
-        let others: Vec<_> = self.known.values().cloned().collect();
+        let is_party = |it: &Arc<Entity>| Arc::ptr_eq(it, &principal) || Arc::ptr_eq(it, &resource);
+        let others = self.known.values().filter(|it| !is_party(it)).chain(&held).cloned().collect::<Vec<_>>();
         let action = action(request.action).as_ref().clone();
         let ask = Ask { principal: &principal, action: &action, resource: &resource, known: &others, held: &held };
         // As facts are: one record comes from elsewhere than the rest.
@@ -101,8 +113,22 @@ impl<'a> Asking<'a> {
             }
             None => None,
         };
-        let given = Given::new(&context, facts.as_ref().map(|facts| ("rec", facts)), &self.types);
-        let response = self.rules.respond(&ask, given, magistrate_model::Instant::EPOCH);
+        then(ask, Given::new(&context, facts.as_ref().map(|facts| ("rec", facts)), &self.types))
+    }
+
+    /// A request, to be looked at rule by rule.
+    #[cfg(test)]
+    pub(super) fn examined<T>(&self, request: &Request, look: impl FnOnce(&Examined<'_>) -> T) -> T {
+        self.with_asked(request, |ask, given| {
+            let examination = self.rules.examine(ask, given);
+            look(&Examined { rules: &self.rules, set: &self.set, ids: &self.ids, ask, examination })
+        })
+    }
+
+    /// By rules.
+    pub(super) fn rules(&self, request: &Request) -> Answer {
+        let response =
+            self.with_asked(request, |ask, given| self.rules.respond(&ask, given, magistrate_model::Instant::EPOCH));
         let ids = |rules: &[RuleId]| rules.iter().map(|rule| self.ids[rule.place()].clone()).collect::<BTreeSet<_>>();
         let once = |rules: &[RuleId]| rules.windows(2).all(|pair| pair[0] < pair[1]);
         assert!(once(&response.permits) && once(&response.forbids), "each once, and in order: {response:?}");
@@ -119,7 +145,9 @@ impl<'a> Asking<'a> {
             self.stored.clone()
         } else {
             let principal = entity(self.world, &request.principal, &held);
-            self.stored.clone().upsert_entities([principal], None).unwrap()
+            let scopes = held.iter().filter(|uid| uid.type_name().as_str() == SCOPE);
+            let scopes = scopes.map(|uid| CedarEntity::new_no_attrs(cedar::uid(uid).unwrap(), HashSet::new()));
+            self.stored.clone().upsert_entities(scopes.chain([principal]), None).unwrap()
         };
         let uid = |uid| cedar::uid(uid).unwrap();
         let context = Context::from_pairs(pairs(&request.context)).unwrap();
@@ -149,9 +177,64 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// Roles that count: those of a principal that is known. One that is a role itself might become a member of itself.
+/// A request of rules, as they see it.
+#[cfg(test)]
+pub(super) struct Examined<'a> {
+    rules: &'a Rules,
+    set: &'a PolicySet,
+    ids: &'a [String],
+    pub(super) ask: Ask<'a>,
+    examination: Examination<'a>,
+}
+
+#[cfg(test)]
+impl Examined<'_> {
+    /// The numbers of the sets of actions of the rules whose scope is true.
+    pub(super) fn action_sets(&self) -> impl Iterator<Item = u32> {
+        self.examination.candidates().into_iter().map(|id| self.rules.all[id.place()].actions)
+    }
+
+    /// The conditions of rules whose scope is true.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &Expr> {
+        self.examination.candidates().into_iter().filter_map(|id| self.condition(id))
+    }
+
+    /// Those of them that fail.
+    pub(super) fn failing(&self) -> impl Iterator<Item = &Expr> {
+        let failing = self.examination.candidates().into_iter().filter(|id| self.examination.condition(*id).is_err());
+        failing.filter_map(|id| self.condition(id))
+    }
+
+    fn condition(&self, id: RuleId) -> Option<&Expr> {
+        let id = cedar_policy_core::ast::PolicyID::from_string(&self.ids[id.place()]);
+        self.set.as_ref().get(&id)?.non_scope_constraints()
+    }
+
+    /// The types of what the principal holds for the request.
+    pub(super) fn held(&self) -> impl Iterator<Item = String> {
+        self.ask.held.iter().map(|held| held.uid.entity_type().to_string())
+    }
+
+    /// Whether principal and resource are one entity.
+    pub(super) fn resource_is_principal(&self) -> bool {
+        std::ptr::eq(self.ask.principal, self.ask.resource)
+    }
+
+    /// What an expression comes to, if it comes to anything.
+    pub(super) fn value(&self, expr: &Expr) -> Option<cedar_policy_core::ast::Value> {
+        self.examination.value(&self.examination.prepare(expr)).ok()
+    }
+
+    /// Whether the principal's roles and scopes count for the resource.
+    pub(super) fn resource_is_overlaid(&self) -> bool {
+        !self.ask.held.is_empty() && self.ask.resource.is_in(&self.ask.principal.uid)
+    }
+}
+
+/// Roles and scopes that count: those of a principal that is known. One that is a role itself might become a member of itself.
 fn held(world: &World, request: &Request) -> Vec<EntityUid> {
-    let may = world.entities.contains_key(&request.principal) && request.principal.type_name().as_str() != "Role";
+    let is_role = ["Role", SCOPE].contains(&request.principal.type_name().as_str());
+    let may = world.entities.contains_key(&request.principal) && !is_role;
     if may { request.held.clone() } else { Vec::new() }
 }
 
@@ -184,15 +267,19 @@ fn action(id: &str) -> cedar_policy::EntityUid {
     cedar_policy::EntityUid::from_type_name_and_id("Action".parse().unwrap(), EntityId::new(id))
 }
 
-/// `edit` is in both groups, `read` in one that is in the other, `drop` in none.
+/// `edit` is in both groups, `read` in one that is in the other, `deep` at the end of a chain, `drop` in none.
 fn actions() -> impl Iterator<Item = CedarEntity> {
     let parents = |of: &str| match of {
-        "edit" => vec!["writes"],
-        "writes" | "read" => vec!["all"],
-        _ => vec![],
+        "edit" => vec!["writes".to_owned()],
+        "writes" | "read" | "g6" => vec!["all".to_owned()],
+        "deep" => vec!["g0".to_owned()],
+        _ => {
+            of.strip_prefix('g').map(|number| format!("g{}", number.parse::<u32>().unwrap() + 1)).into_iter().collect()
+        }
     };
     let all = [&ACTIONS[..], &GROUPS[..]].concat();
-    all.into_iter().map(move |id| CedarEntity::new_no_attrs(action(id), parents(id).into_iter().map(action).collect()))
+    all.into_iter()
+        .map(move |id| CedarEntity::new_no_attrs(action(id), parents(id).iter().map(|id| action(id)).collect()))
 }
 
 fn entity(world: &World, uid: &EntityUid, overlay: &[EntityUid]) -> CedarEntity {
