@@ -239,11 +239,8 @@ async fn read_only_disk_refuses_and_recovers() {
 async fn sync_that_fails_ends_the_process_and_acknowledges_nothing() {
     let store = Store::example();
     let (library, fault) = (failing_sync(&store), store.home().join("the-disk-fails"));
-    let environment = [
-        (CLASS, "disk"),
-        ("LD_PRELOAD", library.to_str().unwrap()),
-        ("FAILING_SYNC_ONCE", fault.to_str().unwrap()),
-    ];
+    let environment =
+        [(CLASS, "disk"), ("LD_PRELOAD", library.to_str().unwrap()), ("FAILING_SYNC_ONCE", fault.to_str().unwrap())];
     let mut running = Running::with(&store, &environment);
     let client = running.client().await;
     let load = Load::start(&running, 4).await;
