@@ -150,7 +150,7 @@ async fn decisions_are_followed_as_they_are_made() {
     let mut client = auditor(&node).await;
     let find = GetDecisionRequest { decision_id: before.clone() };
     while client.get_decision(find.clone()).await.is_err() {}
-    let wanted = TailDecisionsRequest { filter: Some(of("Company::User::ana")), newest: 1 };
+    let wanted = TailDecisionsRequest { filter: Some(of("Company::User::ana")), newest: 1, ..Default::default() };
     let mut tail = client.tail_decisions(wanted).await.unwrap().into_inner();
     assert_eq!(tail.message().await.unwrap().unwrap().decision_id, before);
     for _ in 0..3 {
@@ -160,6 +160,88 @@ async fn decisions_are_followed_as_they_are_made() {
     assert_eq!(node.terminate(), 0, "{}", node.logged());
     let ended = tail.message().await;
     assert!(matches!(&ended, Err(status) if status.code() == Code::Unavailable), "{ended:?}");
+}
+
+/// A feed that broke off goes on behind what was told, on the next run of the server as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn followed_decisions_go_on_where_the_feed_broke_off() {
+    let store = Store::example();
+    let environment = [(ADMIN, "127.0.0.1:0")];
+    let mut node = Running::with(&store, &environment);
+    let (_old, before) = (ask(&node, "ana").await, ask(&node, "ana").await);
+    let mut client = auditor(&node).await;
+    let wanted = |resume_token: &str, told: &[String]| TailDecisionsRequest {
+        filter: Some(of("Company::User::ana")),
+        resumable: true,
+        resume_token: resume_token.to_owned(),
+        told: told.to_vec(),
+        newest: u32::from(resume_token.is_empty()),
+    };
+    let mut tail = client.tail_decisions(wanted("", &[])).await.unwrap().into_inner();
+    let begun = tail.message().await.unwrap().unwrap();
+    assert_eq!(begun.decision_id, before);
+    let (_other, second) = (ask(&node, "ben").await, ask(&node, "ana").await);
+    assert_eq!(tail.message().await.unwrap().unwrap().decision_id, second);
+    drop(tail);
+    let mut missed = vec![ask(&node, "ana").await, ask(&node, "ana").await];
+    // From the token alone what was told behind it is told again; who says what that was is told the rest.
+    let mut again = client.tail_decisions(wanted(&begun.tail_token, &[])).await.unwrap().into_inner();
+    assert_eq!(again.message().await.unwrap().unwrap().decision_id, "", "where it is");
+    assert_eq!(again.message().await.unwrap().unwrap().decision_id, second);
+    assert_eq!(node.terminate(), 0, "{}", node.logged());
+
+    let mut node = Running::with(&store, &environment);
+    missed.push(ask(&node, "ana").await);
+    let mut client = auditor(&node).await;
+    let mut tail = client.tail_decisions(wanted(&begun.tail_token, &[second])).await.unwrap().into_inner();
+    let (mut told, mut token) = (Vec::new(), String::new());
+    while told.len() < missed.len() {
+        let message = tail.message().await.unwrap().unwrap();
+        told.extend(Some(message.decision_id).filter(|id| !id.is_empty()));
+        token = Some(message.tail_token).filter(|it| !it.is_empty()).unwrap_or(token);
+    }
+    assert_eq!(told, missed);
+    let next = ask(&node, "ana").await;
+    assert_eq!(tail.message().await.unwrap().unwrap().decision_id, next, "and then as they are made");
+    let elsewhere = format!("t1,{}-1", "0".repeat(32));
+    for (bad, says) in [(elsewhere.as_str(), "another history"), ("nonsense", "no place in a feed")] {
+        let refused = client.tail_decisions(wanted(bad, &[])).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.get_details_bad_request().unwrap().field_violations[0].description.contains(says), "{refused}");
+    }
+    assert!(token.starts_with("t1,"), "{token}");
+    assert_eq!(node.terminate(), 0, "{}", node.logged());
+}
+
+/// What the command line tells is kept as told, and the next run tells what arrived since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tail_of_the_command_line_goes_on_where_it_ended() {
+    let store = Store::example();
+    let node = Running::start(&store);
+    let file = store.home().join("feed").to_str().unwrap().to_owned();
+    let tail = |more: &[&str]| {
+        let told = store.run(&[&["-o", "json", "audit", "tail", "--resume-from", &file], more].concat()).code(0).out;
+        let id = |line: &str| serde_json::from_str::<Json>(line).unwrap()["id"].as_str().unwrap().to_owned();
+        told.lines().map(id).collect::<Vec<_>>()
+    };
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        made.push(ask(&node, "ana").await);
+    }
+    assert_eq!(tail(&["-n", "2"]), made[1..]);
+    assert_eq!(tail(&[]), [""; 0]);
+    let (first, other) = (ask(&node, "ana").await, ask(&node, "ben").await);
+    assert_eq!(tail(&[]), [first, other]);
+    let (_unwanted, wanted) = (ask(&node, "ben").await, ask(&node, "ana").await);
+    assert_eq!(tail(&["--principal", "Company::User::ana"]), [wanted], "and only what is wanted");
+    assert_eq!(tail(&[]), [""; 0], "what was not wanted was passed over");
+    std::fs::write(&file, "t1,x").unwrap();
+    let _told = store.run(&["audit", "tail", "--resume-from", &file]).code(1).says(&["feed", "begin again"]);
+    let elsewhere = Store::example();
+    let _made = ask(&Running::start(&elsewhere), "ana").await;
+    std::fs::remove_file(&file).unwrap();
+    let _told = elsewhere.run(&["audit", "tail", "--resume-from", &file]).code(0);
+    let _told = store.run(&["audit", "tail", "--resume-from", &file]).code(1).says(&["another history"]);
 }
 
 /// Checkpoints are told as they are stored, page by page.

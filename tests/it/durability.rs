@@ -1,9 +1,10 @@
 //! No answer without its record, on the real program.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use magistrate_client::v1::DurabilityClass;
+use magistrate_tests::postgres::Load;
 use magistrate_tests::{CLASS, Running, Store, request};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -230,6 +231,58 @@ async fn read_only_disk_refuses_and_recovers() {
     assert_eq!(running.terminate(), 0, "{}", running.logged());
     let recorded: Vec<String> = store.history().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(recorded, answered, "exactly the answered decisions are recorded");
+}
+
+/// A disk that takes writes and fails to sync: nothing is acknowledged from then on, the process ends, and what it had
+/// acknowledged is in the history of the next run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sync_that_fails_ends_the_process_and_acknowledges_nothing() {
+    let store = Store::example();
+    let (library, fault) = (failing_sync(&store), store.home().join("the-disk-fails"));
+    let environment =
+        [(CLASS, "disk"), ("LD_PRELOAD", library.to_str().unwrap()), ("FAILING_SYNC_ONCE", fault.to_str().unwrap())];
+    let mut running = Running::with(&store, &environment);
+    let client = running.client().await;
+    let load = Load::start(&running, 4).await;
+    load.answers(200).await;
+    std::fs::write(&fault, "").unwrap();
+    // Whoever asks now needs a sync that begins now.
+    for _ in 0..100 {
+        let asked = client.check(request(("User", "ana"), "readMessage", ("Message", "m-1001")), PATIENCE).await;
+        assert!(asked.is_err(), "acknowledged by a disk that has failed: {asked:?}");
+    }
+    assert_eq!(running.ended(), 1, "{}", running.logged());
+    let said = running.logged().lines().last().unwrap_or_default().to_owned();
+    assert!(said.contains("the journal could not be brought to the disk") && said.contains("os error 5"), "{said}");
+    let told = load.stop().await;
+    told.expect_nothing_wrong();
+    let refused = |it: &magistrate_tests::postgres::Refused| it.text.contains("could not be brought to the disk");
+    assert!(told.refused.iter().any(refused), "whoever waited for the sync is told: {:?}", told.refused.first());
+
+    let mut next = Running::with(&store, &[(CLASS, "disk")]);
+    next.wait_for("\"ready\"");
+    assert_eq!(next.terminate(), 0, "{}", next.logged());
+    let history = store.history();
+    let recorded: BTreeMap<&str, &str> =
+        history.iter().map(|row| (row["id"].as_str().unwrap(), row["leaf"].as_str().unwrap())).collect();
+    assert_eq!(recorded.len(), history.len(), "each once");
+    assert!(told.acknowledged.len() >= 200);
+    for told in &told.acknowledged {
+        assert_eq!(recorded.get(told.id.as_str()), Some(&told.leaf.as_str()), "{} was acknowledged", told.id);
+    }
+    let key = store.run(&["audit", "key"]).code(0).out.trim().to_owned();
+    let verified = store.run(&["-o", "json", "audit", "verify", "--key", &key]).code(0).json();
+    assert_eq!(verified.pointer("/counts/lost_in_crash"), Some(&0.into()), "{verified}");
+}
+
+/// A library that stands before the system's, built by the linker that Rust needs anyway.
+fn failing_sync(store: &Store) -> std::path::PathBuf {
+    let source = magistrate_tests::workspace().join("tests/it/durability/failing_sync.c");
+    let library = store.home().join("failing_sync.so");
+    let mut compiler = std::process::Command::new("cc");
+    let built = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    library
 }
 
 /// Writes until nothing more fits.

@@ -113,6 +113,17 @@ impl Running {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
+    /// Waits until the process has ended by itself and returns its exit code; what it said is in [`Running::logged`].
+    pub fn ended(&mut self) -> i32 {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.logged.extend([&line, "\n"]),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.wait(),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the server goes on: {}", self.logged),
+            }
+        }
+    }
+
     /// Waits for a log line that holds `text`.
     pub fn wait_for(&mut self, text: &str) -> String {
         loop {

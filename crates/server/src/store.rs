@@ -183,6 +183,20 @@ impl DecisionHistory for Store {
     async fn count(&self, filter: &DecisionFilter, stretch: Span) -> Result<Vec<Counted>, HistoryError> {
         on_either!(self, Self, store => Box::pin(store.count(filter, stretch)).await)
     }
+
+    async fn places(&self) -> Result<Vec<(StreamId, u64)>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.places()).await)
+    }
+
+    async fn behind(
+        &self,
+        filter: &DecisionFilter,
+        stream: StreamId,
+        places: (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<RecordedDecision>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.behind(filter, stream, places, limit)).await)
+    }
 }
 
 impl Evidence for Store {

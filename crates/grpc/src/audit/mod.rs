@@ -3,13 +3,10 @@
 mod page;
 mod reply;
 mod request;
+mod tail;
 
-use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::stream::{self, Stream};
 use magistrate_ledger::proof::Proof;
 use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
 use magistrate_model::Malformed;
@@ -22,11 +19,12 @@ use magistrate_pdp::{
 use magistrate_proto::v1::audit_service_server::AuditService;
 use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tonic::{Extensions, Request, Response, Status};
 
 use crate::service::known;
 use crate::status::{Refusal, status};
+use tail::{Begin, Following, LOOK_EVERY, Tailing};
 
 /// Everything that is read of a store.
 pub trait Archive: DecisionHistory + Evidence + GlobalLog + PastStates + PolicySource + Sequencing + Clone {}
@@ -39,10 +37,6 @@ const ROWS: u32 = 20_000;
 const COUNTED: u32 = 1_000_000;
 /// Bytes of decisions in one answer, about: callers take 4 MiB unless they say otherwise.
 const ANSWER_BYTES: usize = 3 << 20;
-/// How often a tail looks for new decisions.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Decisions that a tail begins with at most.
-const NEWEST: u32 = 1_000;
 /// Tails at a time; each reads the newest stretch again and again.
 const TAILS: usize = 16;
 /// States that are kept between replays.
@@ -171,21 +165,24 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
     async fn tail(&self, wire: &v1::TailDecisionsRequest, who: &Extensions) -> Result<Tailing, Refusal> {
         let words = request::words(wire.filter.as_ref())?;
         let filter = words.filter(&self.default_namespace)?;
-        if wire.newest > NEWEST {
-            return Err(Malformed::at("newest", format_args!("is {}; the most is {NEWEST}", wire.newest)).into());
-        }
+        let begin = tail::begin(wire)?;
         let overloaded = |_| CheckError::Overloaded { retry_after: LOOK_EVERY };
         let place = Arc::clone(&self.tails).try_acquire_owned().map_err(overloaded)?;
-        let (tail, begin) = Tail::begin(&self.archive, filter, wire.newest, self.clock.now()).await?;
-        self.note(who, "TailDecisions", words.line(), begin.len() as u64).await?;
-        let following = Following {
-            archive: self.archive.clone(),
-            clock: self.clock.clone(),
-            tail,
-            new: begin.into(),
-            _place: place,
+        let (tail, begin) = match begin {
+            Begin::Newest(decisions) => Tail::begin(&self.archive, filter, decisions).await?,
+            Begin::Behind(cursor) => match Tail::resume(&self.archive, filter, cursor).await? {
+                Some(tail) => (tail, Vec::new()),
+                None => {
+                    return Err(Malformed::at("resume_token", "is of another history; begin again without one").into());
+                }
+            },
         };
-        Ok(Box::pin(stream::unfold(Some(following), next)))
+        if wire.resumable {
+            tail.cursor().check().map_err(|why| Malformed::at("resumable", why))?;
+        }
+        self.note(who, "TailDecisions", words.line(), begin.len() as u64).await?;
+        let of = (self.archive.clone(), self.clock.clone());
+        Ok(Following::new(of, (tail, begin), wire.resumable, place).stream())
     }
 
     async fn checkpoints(&self, wire: &v1::ListCheckpointsRequest) -> Result<v1::ListCheckpointsResponse, Refusal> {
@@ -220,35 +217,6 @@ fn fitting(found: &Found) -> (Vec<v1::RecordedDecision>, Option<Position>) {
         told.push(wire);
     }
     (told, found.next)
-}
-
-type Tailing = Pin<Box<dyn Stream<Item = Result<v1::RecordedDecision, Status>> + Send>>;
-
-/// A tail under way.
-struct Following<S, C> {
-    archive: S,
-    clock: C,
-    tail: Tail,
-    new: VecDeque<RecordedDecision>,
-    /// Among the tails that there may be at a time.
-    _place: OwnedSemaphorePermit,
-}
-
-/// The next decision, once there is one. A history that cannot be read ends the stream.
-async fn next<S: Archive, C: Clock>(
-    following: Option<Following<S, C>>,
-) -> Option<(Result<v1::RecordedDecision, Status>, Option<Following<S, C>>)> {
-    let mut following = following?;
-    loop {
-        if let Some(decision) = following.new.pop_front() {
-            return Some((Ok(reply::decision(&decision)), Some(following)));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        match following.tail.next(&following.archive, following.clock.now()).await {
-            Ok(new) => following.new.extend(new),
-            Err(error) => return Some((Err(status(&Refusal::History(error))), None)),
-        }
-    }
 }
 
 #[tonic::async_trait]

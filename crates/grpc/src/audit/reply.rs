@@ -53,6 +53,7 @@ pub(super) fn decision(decision: &RecordedDecision) -> v1::RecordedDecision {
         principal_parents,
         resource_parents,
         erased: texts(&decision.erased),
+        tail_token: String::new(),
     }
 }
 

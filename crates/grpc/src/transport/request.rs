@@ -43,11 +43,11 @@ impl<B> Arriving<B> {
     pub(super) fn new(body: B, method: Method, limits: &Limits, share: Arc<Share>) -> Self {
         let most = match method {
             Method::Check => limits.check_bytes,
-            Method::CheckBatch => limits.batch_bytes,
+            // A place in a feed names every stream there is.
+            Method::CheckBatch | Method::TailDecisions => limits.batch_bytes,
             Method::SearchDecisions
             | Method::CountDecisions
             | Method::GetDecision
-            | Method::TailDecisions
             | Method::ReplayDecision
             | Method::Prove
             | Method::ListCheckpoints

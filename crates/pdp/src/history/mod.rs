@@ -5,6 +5,7 @@
 
 mod access;
 mod by_place;
+mod cursor;
 mod filter;
 mod prove;
 pub mod replay;
@@ -23,11 +24,12 @@ use magistrate_model::{Cause, Digest, Instant, Span};
 
 pub use access::{Access, record_access};
 pub use by_place::by_place;
+pub use cursor::{Cursor, InvalidCursor};
 pub use filter::{DecisionFilter, Wanted};
 pub use prove::{Proving, in_log, newest_checkpoint, prove};
 pub use review::Usage;
 pub use search::{Found, Reading, search};
-pub use tail::Tail;
+pub use tail::{Tail, Told};
 pub use tally::{ALL_TIME, Bucket, Tally, check_stretches, tally};
 pub use words::SearchWords;
 
@@ -155,4 +157,17 @@ pub trait DecisionHistory: Send + Sync + 'static {
         filter: &DecisionFilter,
         stretch: Span,
     ) -> impl Future<Output = Result<Vec<Counted>, HistoryError>> + Send;
+
+    /// The last place of every stream that has records, in no order. Whatever is committed later lies behind these places,
+    /// or in another stream.
+    fn places(&self) -> impl Future<Output = Result<Vec<(StreamId, u64)>, HistoryError>> + Send;
+
+    /// At most `limit` decisions of a stream behind the first place and up to the last, by place, whose columns match.
+    fn behind(
+        &self,
+        filter: &DecisionFilter,
+        stream: StreamId,
+        places: (u64, u64),
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<RecordedDecision>, HistoryError>> + Send;
 }

@@ -7,16 +7,7 @@ use clap::{ArgGroup, Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditVerb {
     /// Show the newest decisions, and new ones as they are made
-    Tail {
-        /// How many to begin with
-        #[arg(short = 'n', long, default_value_t = 10)]
-        lines: u32,
-        /// Go on until interrupted
-        #[arg(short, long)]
-        follow: bool,
-        #[command(flatten)]
-        wanted: Box<WantedArgs>,
-    },
+    Tail(Box<TailArgs>),
     /// Find decisions: values of one option are alternatives, options narrow each other
     #[command(after_help = SEARCH_HELP)]
     Search(Box<SearchArgs>),
@@ -292,6 +283,22 @@ pub(crate) struct ReplayArgs {
     /// Tell at most so many decisions that come out otherwise; all are counted
     #[arg(long, default_value_t = 50)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// How many to begin with
+    #[arg(short = 'n', long, default_value_t = 10)]
+    pub(crate) lines: u32,
+    /// Go on until interrupted
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Tell what arrived since an earlier run ended, which FILE says, and keep there where this one ends. Where there is no
+    /// FILE yet, begins with --lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume_from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArgs,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ pub(crate) use admin::{
     Authored, BulkImport, EntityVerb, GrantArgs, GrantFilterArgs, GrantVerb, Import, PolicyVerb, RoleVerb, ScopeVerb,
 };
 pub(crate) use audit::{
-    ActsArgs, AuditVerb, CheckProofArgs, EraseArgs, ExpireArgs, HoldArgs, ProveArgs, ReplayArgs, SearchArgs,
+    ActsArgs, AuditVerb, CheckProofArgs, EraseArgs, ExpireArgs, HoldArgs, ProveArgs, ReplayArgs, SearchArgs, TailArgs,
     VerifyArgs, WantedArgs,
 };
 pub(crate) use caller::{CallerVerb, KeyVerb, NewKeyArgs};

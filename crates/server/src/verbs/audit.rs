@@ -6,11 +6,11 @@ use anyhow::Context as _;
 use magistrate_ledger::{DecisionId, NoteVerifier, RecordedDecision};
 use magistrate_model::{Authorship, Instant, LoggedChange, Revision, Span};
 use magistrate_pap::{Changes as _, Records as _};
-use magistrate_pdp::history::{self, Reading, SearchWords, Tail, check_stretches};
+use magistrate_pdp::history::{self, Reading, SearchWords, check_stretches};
 use magistrate_pdp::{Clock as _, DecisionFilter, DecisionHistory, Page, Position, Sequencing as _};
 use serde_json::Value as Json;
 
-use super::{acts, decision, erase, export, input, prove, replay, retention, review, store, tally, verify};
+use super::{acts, decision, erase, export, input, prove, replay, retention, review, store, tail, tally, verify};
 use crate::cli::{AuditVerb, SearchArgs, WantedArgs};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -20,8 +20,6 @@ use crate::sequencing::{enrolment, key_of};
 use crate::signing;
 use crate::store::Store;
 
-/// How often `tail --follow` looks for new decisions.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often, and how many times, one is looked for that may still be on its way.
 const LOOK_FOR_ONE_EVERY: Duration = Duration::from_millis(20);
 const SOON: u32 = 75;
@@ -33,7 +31,7 @@ pub(crate) async fn run(config: &Config, out: Out, verb: AuditVerb, now: Instant
         AuditVerb::Hold(args) => retention::hold(&store, out, &args, now).await?,
         AuditVerb::Export { dir, with_private } => export::run(&store, out, &dir, with_private).await?,
         AuditVerb::Erase(args) => return erase::run(&store, out, &args, now).await,
-        AuditVerb::Tail { lines, follow, wanted } => tail(&store, config, out, (lines, follow), &wanted, now).await?,
+        AuditVerb::Tail(args) => tail::run(&store, config, out, &args, now).await?,
         AuditVerb::Search(args) => search(&store, config, out, &args, now).await?,
         AuditVerb::Changes { revisions, after } => changes(&store, out, revisions, after).await?,
         AuditVerb::Acts(args) => acts::run(&store, out, &args, now).await?,
@@ -123,32 +121,6 @@ async fn count(
     Ok(())
 }
 
-async fn tail(
-    store: &Store,
-    config: &Config,
-    out: Out,
-    (lines, follow): (u32, bool),
-    wanted: &WantedArgs,
-    now: Instant,
-) -> anyhow::Result<()> {
-    let filter = filter(config, wanted, now)?;
-    let (mut tail, newest) = Tail::begin(store, filter, lines, now).await?;
-    let verb = if follow { "tail --follow" } else { "tail" };
-    note(store, verb, words(wanted, now)?.line(), newest.len() as u64).await?;
-    newest.iter().try_for_each(|found| line(out, found))?;
-    if !follow {
-        return Ok(());
-    }
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
-        }
-        let new = tail.next(store, SystemClock.now()).await?;
-        new.iter().try_for_each(|found| line(out, found))?;
-    }
-}
-
 async fn changes(store: &Store, out: Out, revisions: u32, after: Option<u64>) -> anyhow::Result<()> {
     let newest = store.base().await?.revision.number();
     let after = after.unwrap_or_else(|| newest.saturating_sub(revisions.into()));
@@ -162,10 +134,6 @@ async fn changes(store: &Store, out: Out, revisions: u32, after: Option<u64>) ->
     let json = || Json::Array(log.iter().map(decision::change).collect());
     out.rows(&["revision", "at", "actor", "change", "of", "reason"], &rows, json)?;
     Ok(())
-}
-
-fn line(out: Out, found: &RecordedDecision) -> std::io::Result<()> {
-    out.either(|| decision::row(found).join("  "), || decision::json(found))
 }
 
 pub(super) async fn find(store: &Store, id: DecisionId) -> anyhow::Result<RecordedDecision> {

@@ -26,6 +26,7 @@ mod review;
 mod role;
 mod scope;
 mod store;
+mod tail;
 mod tally;
 mod verify;
 

@@ -1,6 +1,6 @@
 //! Finding recorded decisions again.
 
-use magistrate_ledger::{DecisionId, RecordedDecision};
+use magistrate_ledger::{DecisionId, RecordedDecision, StreamId};
 use magistrate_model::{Instant, RequestId, Span};
 use magistrate_pdp::history::Counted;
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page};
@@ -11,8 +11,8 @@ use sqlx::{FromRow, Postgres};
 use super::letters;
 use super::row::{self, Row};
 use super::statements::{
-    COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST,
-    OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
+    BEHIND, COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE,
+    OLDEST, OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE, PLACES,
 };
 use crate::connect::{Purpose, Session, within};
 use crate::fault::Fault;
@@ -79,6 +79,61 @@ impl DecisionHistory for PostgresStore {
             rows.into_iter().map(|(start, cause, count)| (start, letters::cause(cause), count)).collect(),
         )
     }
+
+    async fn places(&self) -> Result<Vec<(StreamId, u64)>, HistoryError> {
+        let read = async {
+            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let places = sqlx::query_as(PLACES).persistent(transaction.prepares);
+            let rows: Vec<(Vec<u8>, i64)> =
+                places.fetch_all(&mut transaction.connection).await.map_err(|error| Fault::of(&error))?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
+        let place = |(stream, seq): (Vec<u8>, i64)| Some((StreamId::from_column(&stream)?, u64::try_from(seq).ok()?));
+        Ok(rows.into_iter().filter_map(place).collect())
+    }
+
+    async fn behind(
+        &self,
+        filter: &DecisionFilter,
+        stream: StreamId,
+        places: (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<RecordedDecision>, HistoryError> {
+        let read = async {
+            let mut transaction = self.administration().begin(Purpose::Read).await?;
+            let rows = behind(&mut transaction, filter, (stream, places), limit).await?;
+            let rows = row::stored(&mut transaction, rows).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        };
+        let rows = within(Purpose::Read.limit(), read).await.map_err(unreached)?;
+        rows.iter().map(row::decode).collect()
+    }
+}
+
+async fn behind(
+    session: &mut Session,
+    filter: &DecisionFilter,
+    (stream, (after, last)): (StreamId, (u64, u64)),
+    limit: u32,
+) -> Result<Vec<Row>, Fault> {
+    chosen::<Row>(BEHIND, filter, days(filter, Page::OldestFirst(None)))
+        .bind(stream.as_bytes().to_vec())
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(i64::try_from(last).unwrap_or(i64::MAX))
+        .bind(None::<i64>)
+        .bind(i64::from(limit))
+        .bind(list(&filter.principals.none, String::as_str))
+        .bind(list(&filter.actions.none, String::as_str))
+        .bind(list(&filter.resources.none, String::as_str))
+        .bind(None::<i32>)
+        .bind(None::<i32>)
+        .persistent(session.prepares)
+        .fetch_all(&mut session.connection)
+        .await
+        .map_err(|error| Fault::of(&error))
 }
 
 async fn find(session: &mut Session, id: DecisionId, seq: i64) -> Result<Option<Row>, Fault> {

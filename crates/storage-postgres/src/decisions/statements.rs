@@ -242,6 +242,24 @@ statements! {
                 SELECT * FROM audit.decision c WHERE c.day = of.day::date AND c.stream = $1 AND c.seq = $2 OFFSET 0) d
             LIMIT 1"
     );
+    /// The last place of every stream.
+    PLACES = "SELECT stream, last_seq FROM audit.stream WHERE last_seq > 0";
+    /// Records of a stream $11 behind the place $12 and up to $13, by place: the next ones of each day from $7 to $8, by its
+    /// primary key, and of these the first; $14, $19 and $20 say nothing.
+    BEHIND = concat!(
+        "SELECT ", columns!(), " FROM generate_series(
+                (SELECT min(f.day) FROM audit.decision f WHERE f.day >= date '1970-01-01' + $7::integer)::timestamp,
+                (SELECT max(l.day) FROM audit.decision l WHERE l.day <= date '1970-01-01' + $8::integer)::timestamp,
+                interval '1 day') AS of (day)
+            CROSS JOIN LATERAL (
+                SELECT * FROM audit.decision d
+                WHERE d.day = of.day::date AND d.stream = $11::bytea AND d.seq > $12::bigint AND d.seq <= $13::bigint
+                AND $14::bigint IS NULL AND $19::integer IS NULL AND $20::integer IS NULL
+                AND d.recorded_at >= $9 AND d.recorded_at < $10
+                AND ($1::text[] IS NULL OR d.principal = ANY ($1)) AND ($3::text[] IS NULL OR d.resource = ANY ($3)) AND ",
+        wanted!(), " ORDER BY d.seq LIMIT $15) d
+            ORDER BY d.seq, d.day LIMIT $15"
+    );
     /// Counts, whoever asked.
     COUNT = counting!("$1::text[] IS NULL AND $3::text[] IS NULL", by_instant!(), 1);
     /// Counts of some principals.

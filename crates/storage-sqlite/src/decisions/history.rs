@@ -1,6 +1,6 @@
 //! Recorded decisions, found again.
 
-use magistrate_ledger::{DecisionId, RecordedDecision};
+use magistrate_ledger::{DecisionId, RecordedDecision, StreamId};
 use magistrate_model::{Instant, RequestId, Span};
 use magistrate_pdp::history::Counted;
 use magistrate_pdp::{DecisionFilter, DecisionHistory, HistoryError, Page};
@@ -11,8 +11,8 @@ use sqlx::{FromRow, Sqlite};
 
 use super::row::{self, Row};
 use super::statements::{
-    COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE, OLDEST,
-    OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE,
+    BEHIND, COUNT, COUNT_BY_PRINCIPAL, COUNT_BY_RESOURCE, FIND, NEWEST, NEWEST_BY_PRINCIPAL, NEWEST_BY_RESOURCE,
+    OLDEST, OLDEST_BY_PRINCIPAL, OLDEST_BY_RESOURCE, PLACES,
 };
 use crate::fault::Fault;
 use crate::store::SqliteStore;
@@ -75,6 +75,34 @@ impl DecisionHistory for SqliteStore {
             .await
             .map_err(|error| unreached(&error))?;
         Counted::of_columns(rows)
+    }
+
+    async fn places(&self) -> Result<Vec<(StreamId, u64)>, HistoryError> {
+        let rows: Vec<(Vec<u8>, i64)> =
+            sqlx::query_as(PLACES).fetch_all(&self.decisions).await.map_err(|error| unreached(&error))?;
+        let place = |(stream, seq): (Vec<u8>, i64)| Some((StreamId::from_column(&stream)?, u64::try_from(seq).ok()?));
+        Ok(rows.into_iter().filter_map(place).collect())
+    }
+
+    async fn behind(
+        &self,
+        filter: &DecisionFilter,
+        stream: StreamId,
+        (after, last): (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<RecordedDecision>, HistoryError> {
+        let rows: Vec<Row> = chosen(BEHIND, filter)
+            .bind(stream.as_bytes().to_vec())
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(i64::try_from(last).unwrap_or(i64::MAX))
+            .bind(i64::from(limit))
+            .bind(list(&filter.principals.none, String::as_str))
+            .bind(list(&filter.actions.none, String::as_str))
+            .bind(list(&filter.resources.none, String::as_str))
+            .fetch_all(&self.decisions)
+            .await
+            .map_err(|error| unreached(&error))?;
+        rows.into_iter().map(row::decode).collect()
     }
 }
 

@@ -208,6 +208,21 @@ statements! {
     FIND = concat!(
         "SELECT ", opened!(), " FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2"
     );
+    /// The last place of every stream: from one stream to the next by the index, which has all of their places.
+    PLACES = "WITH RECURSIVE known (stream) AS (
+            SELECT min(stream) FROM decision INDEXED BY decision_by_place
+            UNION ALL
+            SELECT (SELECT min(d.stream) FROM decision d INDEXED BY decision_by_place WHERE d.stream > known.stream)
+            FROM known WHERE known.stream IS NOT NULL)
+        SELECT stream, (SELECT max(d.seq) FROM decision d INDEXED BY decision_by_place WHERE d.stream = known.stream)
+        FROM known WHERE stream IS NOT NULL";
+    /// Records of a stream ?9 behind the place ?10 and up to ?11, by place.
+    BEHIND = concat!(
+        "SELECT ", opened!(), " FROM decision INDEXED BY decision_by_place
+            WHERE stream = ?9 AND seq > ?10 AND seq <= ?11 AND ",
+        one_of!("principal", "?1"), " AND ", one_of!("resource", "?3"), " AND ", wanted!(),
+        " ORDER BY seq LIMIT ?12"
+    );
     /// Counts, whoever asked.
     COUNT = counting!("decision_by_time WHERE ?1 IS NULL AND ?3 IS NULL");
     /// Counts of some principals.

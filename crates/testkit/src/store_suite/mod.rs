@@ -16,6 +16,7 @@ pub mod retention;
 pub mod revisions;
 pub mod sample;
 pub mod sinks;
+pub mod tailing;
 
 use std::future::Future;
 
@@ -163,7 +164,13 @@ macro_rules! store_suite {
                 pages_go_both_ways_and_miss_nothing
                 pages_are_stable_under_inserts
                 pages_by_policy_read_on_until_they_are_full
+            }
+            tailing {
                 a_tail_tells_what_is_new_and_nothing_else
+                a_tail_tells_what_arrives_late
+                a_tail_goes_on_where_it_was
+                a_tail_of_another_history_does_not_go_on
+                the_last_place_of_every_stream_is_told
             }
         }
     };

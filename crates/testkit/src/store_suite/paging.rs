@@ -2,7 +2,7 @@
 
 use magistrate_ledger::{DecisionId, RecordedDecision, Sink};
 use magistrate_model::{PolicyId, Span};
-use magistrate_pdp::history::{Reading, Tail, Wanted, search};
+use magistrate_pdp::history::{Reading, Wanted, search};
 use magistrate_pdp::{DecisionFilter, DecisionHistory, Page, Position};
 
 use super::StoreUnderTest;
@@ -117,29 +117,4 @@ pub async fn pages_by_policy_read_on_until_they_are_full<S: StoreUnderTest>() {
     assert_eq!(found(Page::OldestFirst(six), 4).await, [700, 800, 900, 1_000]);
     assert_eq!(found(Page::NewestFirst(six), 4).await, [500, 400, 300, 200]);
     assert_eq!(found(Page::NewestFirst(None), 100).await.len(), 10);
-}
-
-/// Whatever is wanted, and however long ago there was any of it.
-pub async fn a_tail_tells_what_is_new_and_nothing_else<S: StoreUnderTest>() {
-    let subject = S::fresh().await;
-    let now = instant("2026-06-01T12:00:00Z");
-    let rare = |at| Decided { policies: &["rare"], ..Decided::at(at) };
-    let old = [rare(now.plus(Span::hours(-1))), Decided::at(now)];
-    subject.sink().await.commit(&sealed(stream(1), &old)).await.unwrap();
-    let filter = DecisionFilter { policies: Wanted::any(["rare".parse().unwrap()]), ..DecisionFilter::default() };
-    let (mut tail, begin) = Tail::begin(subject.store(), filter.clone(), 0, now).await.unwrap();
-    assert!(begin.is_empty());
-    assert!(tail.next(subject.store(), now).await.unwrap().is_empty(), "what is old is not told");
-    let (mut other, begin) = Tail::begin(subject.store(), filter, 5, now).await.unwrap();
-    assert_eq!(begin.len(), 1);
-    // Committed later, and decided a little earlier than the newest there was.
-    let new = [rare(now.plus(Span::seconds(-9))), rare(now.plus(Span::seconds(1))), Decided::at(now)];
-    subject.sink().await.commit(&sealed(stream(2), &new)).await.unwrap();
-    for tail in [&mut tail, &mut other] {
-        let told: Vec<_> = tail.next(subject.store(), now).await.unwrap().iter().map(|it| it.id).collect();
-        assert_eq!(told, [id(2, 1), id(2, 2)]);
-        let later = now.plus(Span::seconds(60));
-        assert!(tail.next(subject.store(), later).await.unwrap().is_empty(), "nothing is told twice");
-        assert!(tail.next(subject.store(), later).await.unwrap().is_empty());
-    }
 }
