@@ -56,7 +56,7 @@ pub(super) fn begin(wire: &v1::TailDecisionsRequest) -> Result<Begin, Malformed>
     }
     let mut cursor: Cursor = wire.resume_token.parse().map_err(|why| Malformed::at("resume_token", why))?;
     for (at, id) in wire.told.iter().enumerate() {
-        let id: DecisionId = id.parse().map_err(|why| Malformed::at(&format!("told[{at}]"), why))?;
+        let id: DecisionId = id.parse().map_err(|why| Malformed::at(format!("told[{at}]"), why))?;
         cursor.reach(id);
     }
     Ok(Begin::Behind(cursor))

@@ -96,7 +96,7 @@ pub async fn a_tail_goes_on_where_it_was<S: StoreUnderTest>() {
         let principal = if number % 3 == 0 { "User::bob" } else { "User::ana" };
         let (policies, cause): (&[&str], _) =
             if number % 4 == 1 { (&["rare"], Cause::Forbidden) } else { (&["docs.read"], Cause::Permitted) };
-        Decided { principal, policies, cause, ..Decided::at(at) }
+        Decided { principal, cause, policies, ..Decided::at(at) }
     };
     add(&subject, &sealed(stream(9), &[Decided::at(noon())])).await;
     let (start, _) = Tail::begin(subject.store(), DecisionFilter::default(), 0).await.unwrap();

@@ -175,7 +175,7 @@ pub(super) fn literal(kind: Kind) -> Text {
             "{x: 1}",
             r#"{x: 1, y: {z: "a"}}"#,
             r#"{y: {z: "a"}, x: 1}"#,
-            r#"{x: 1, y: {z: 1}}"#,
+            r"{x: 1, y: {z: 1}}",
             "{x: true, n: 2}",
             r#"{x: [1, "a"], who: User::"a"}"#,
         ]),
