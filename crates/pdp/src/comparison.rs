@@ -184,16 +184,16 @@ impl Sample {
                 return Compared { reused: Some(false), difference: Some(Box::new(difference)), authorizer: None };
             }
         }
-        let agreed = Compared { reused: reused.map(|_| true), ..Compared::default() };
+        let so_far = Compared { reused: reused.map(|_| true), ..Compared::default() };
         if !is_comparable(&question, &verdict) {
-            return agreed;
+            return so_far;
         }
         let second = engine::respond(&view.snapshot, &question, view.head.revision, || Ok(Evaluator::Authorizer));
         let authorizer = second.map(|second| second.verdict).map_err(|error| error.to_string());
         let agrees = authorizer.as_ref().ok().map(|second| second.says_as(&verdict));
         let told = (agrees != Some(true))
             .then(|| Box::new(Difference { question, answered: verdict, second: Second::Authorizer(authorizer) }));
-        Compared { authorizer: agrees, difference: told, ..agreed }
+        Compared { authorizer: agrees, difference: told, ..so_far }
     }
 }
 

@@ -153,6 +153,14 @@ fn earlier_instant_is_not_answered_from_a_later_one() {
     assert_eq!([at(10), at(10), at(9), at(10), at(11)], [false, false, false, true, true]);
 }
 
+/// A request that began before a change is answered by the state it began with.
+#[test]
+fn earlier_state_is_not_answered_from_a_later_one() {
+    let (reuse, before, after) = (on(), view(1, false), view(2, true));
+    assert_eq!([&after, &after, &after].map(|view| ask(&reuse, view, &buy(50))), [false, false, true]);
+    assert!(!ask(&reuse, &before, &buy(50)));
+}
+
 /// An answer that would be another is told, and none is used from then on.
 #[tokio::test]
 async fn answer_that_is_no_longer_right_ends_the_use() {
