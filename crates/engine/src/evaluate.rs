@@ -38,6 +38,16 @@ pub fn is_for_authorizer(question: &Question) -> bool {
     entity_count(question) <= MAX_AUTHORIZER_ENTITIES
 }
 
+/// A verdict, and whether it can be another for the same question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What was answered.
+    pub verdict: Verdict,
+    /// Whether a policy that was evaluated reads facts that may be others when the same is asked again: the time, the age of
+    /// the data, an address. Cedar's authorizer does not tell, and counts as reading them.
+    pub reads_passing: bool,
+}
+
 /// Answers a question whose query was admitted by this snapshot.
 ///
 /// Before policy: a missing entity and the scope ceiling deny; `known` is not asked for then. Otherwise Cedar's
@@ -47,15 +57,16 @@ pub fn respond<'a>(
     question: &Question,
     revision: Revision,
     evaluator: impl FnOnce() -> Result<Evaluator<'a>, Unanswerable>,
-) -> Result<Verdict, Unanswerable> {
+) -> Result<Answer, Unanswerable> {
     let parts = Parts::of(snapshot, question)?;
+    let unasked = |cause| Answer { verdict: parts.verdict(revision, cause, &[], &[], None), reads_passing: false };
     if let Some(missing) = &question.facts.missing {
-        return Ok(parts.verdict(revision, unknown(missing), &[], &[], None));
+        return Ok(unasked(unknown(missing)));
     }
     if parts.above_ceiling() {
-        return Ok(parts.verdict(revision, Cause::ScopeCeiling, &[], &[], None));
+        return Ok(unasked(Cause::ScopeCeiling));
     }
-    let Satisfied { permits, forbids, errored, next_change } = match evaluator()? {
+    let Satisfied { permits, forbids, errored, next_change, reads_passing } = match evaluator()? {
         Evaluator::Rules(known) => parts.ask_rules(known)?,
         Evaluator::Authorizer => parts.ask_authorizer()?,
     };
@@ -69,7 +80,7 @@ pub fn respond<'a>(
             (_, true) => (Cause::NoPermit, Vec::new()),
         },
     };
-    Ok(parts.verdict(revision, cause, &determining, &errored, next_change))
+    Ok(Answer { verdict: parts.verdict(revision, cause, &determining, &errored, next_change), reads_passing })
 }
 
 const fn unknown(missing: &Missing) -> Cause {
@@ -88,6 +99,8 @@ pub(crate) struct Satisfied<'a> {
     pub(crate) errored: Vec<&'a PolicyInfo>,
     /// When time alone can first change this, with everything else as it is.
     pub(crate) next_change: Option<Instant>,
+    /// Whether it may have been read from facts that pass.
+    pub(crate) reads_passing: bool,
 }
 
 pub(crate) struct Parts<'a> {
@@ -157,9 +170,10 @@ impl<'a> Parts<'a> {
         let policies = |rules: &[RuleId]| rules.iter().filter_map(|rule| snapshot.policy_of(*rule)).collect::<Vec<_>>();
         let permits = if response.forbids.is_empty() { policies(&response.permits) } else { Vec::new() };
         let errored = response.failed.iter().filter_map(|(rule, _)| snapshot.policy_of(*rule)).collect();
-        // Where an action declares no facts, none of its policies can read the time.
+        // Where an action declares no facts, none of its policies can read them, the time among them.
         let next_change = response.next_change.filter(|_| self.action.declares_facts);
-        Ok(Satisfied { permits, forbids: policies(&response.forbids), errored, next_change })
+        let reads_passing = response.reads_passing && self.action.declares_facts;
+        Ok(Satisfied { permits, forbids: policies(&response.forbids), errored, next_change, reads_passing })
     }
 
     fn verdict(

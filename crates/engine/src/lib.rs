@@ -31,7 +31,7 @@ mod typed;
 mod validate;
 
 pub use entity_types::{ActionInfo, EntitySource, EntityTypeInfo, Vocabulary};
-pub use evaluate::{Evaluator, Unanswerable, is_for_authorizer, respond};
+pub use evaluate::{Answer, Evaluator, Unanswerable, is_for_authorizer, respond};
 pub use explain::explain;
 pub use finding::{Finding, Findings, Rule};
 pub use guard::{MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES, MAX_SOURCE_BYTES};

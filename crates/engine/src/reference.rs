@@ -40,12 +40,13 @@ impl<'a> Parts<'a> {
         let reasons = self.named(response.diagnostics().reason())?;
         let next_change = self.next_change_of_action();
         let is_forbid = |policy: &&PolicyInfo| policy.effect == Effect::Forbid;
+        let said = Satisfied { errored, next_change, reads_passing: true, ..Satisfied::default() };
         Ok(match response.decision() {
             cedar_policy::Decision::Deny if !reasons.is_empty() && !reasons.iter().all(is_forbid) => {
                 return Err(Unanswerable::new("Cedar denies by what is no forbid".to_owned()));
             }
-            cedar_policy::Decision::Deny => Satisfied { permits: Vec::new(), forbids: reasons, errored, next_change },
-            cedar_policy::Decision::Allow => Satisfied { permits: reasons, forbids: Vec::new(), errored, next_change },
+            cedar_policy::Decision::Deny => Satisfied { forbids: reasons, ..said },
+            cedar_policy::Decision::Allow => Satisfied { permits: reasons, ..said },
         })
     }
 

@@ -14,6 +14,7 @@ use crate::error::CheckError;
 use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
 use crate::recorder::{Joined, Ledger, Recorded};
+use crate::reuse::{Answered, Reuse, ReuseSettings};
 use crate::state::{Readiness, Shared, Staleness, View};
 
 /// How a batch goes on after an answer.
@@ -58,11 +59,18 @@ pub struct Settings {
     pub ledger_capacity: usize,
     /// The lowest durability class of any record.
     pub class: DurabilityClass,
+    /// How earlier answers are used again.
+    pub reuse: ReuseSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { staleness: Staleness::default(), ledger_capacity: 16_384, class: DurabilityClass::Process }
+        Self {
+            staleness: Staleness::default(),
+            ledger_capacity: 16_384,
+            class: DurabilityClass::Process,
+            reuse: ReuseSettings::default(),
+        }
     }
 }
 
@@ -94,6 +102,7 @@ pub struct Pdp {
     shared: Arc<Shared>,
     ledger: Ledger,
     wakes: mpsc::Sender<Wake>,
+    reuse: Arc<Reuse>,
     comparison: Arc<Comparison>,
     settings: Settings,
 }
@@ -105,9 +114,10 @@ impl Pdp {
         let shared = Arc::new(Shared::default());
         let ledger = Ledger::new(writer, settings.ledger_capacity);
         let (wakes, waking) = mpsc::channel(MAX_WAITING);
-        let follower = Follower::new(source, Arc::clone(&shared), waking);
-        let (comparison, comparer) = comparison::comparison();
-        (Self { shared, ledger, wakes, comparison, settings }, follower, comparer)
+        let follower = Follower::new(source, Arc::clone(&shared), waking, settings.reuse.most_touched);
+        let reuse = Arc::new(Reuse::new(settings.reuse));
+        let (comparison, comparer) = comparison::comparison(Arc::clone(&reuse));
+        (Self { shared, ledger, wakes, reuse, comparison, settings }, follower, comparer)
     }
 
     /// Answers a query, or says why it cannot; waits at most `patience`.
@@ -205,6 +215,11 @@ impl Pdp {
         self.comparison.counts()
     }
 
+    /// Earlier answers.
+    pub(crate) fn reuse(&self) -> &Reuse {
+        &self.reuse
+    }
+
     /// Whether decisions can be made now.
     pub fn readiness(&self, now: Instant) -> Readiness {
         let now = self.shared.tick(now);
@@ -221,6 +236,12 @@ impl Pdp {
         if !self.comparison.is_trusted() {
             remarks.push(
                 "a decision differed from Cedar's own authorizer, which answers since then, slowly; look at the log, and tell the makers"
+                    .to_owned(),
+            );
+        }
+        if !self.reuse.is_trusted() {
+            remarks.push(
+                "an earlier answer that was used again was no longer right, and none is used again since then; look at the log, and tell the makers"
                     .to_owned(),
             );
         }
@@ -272,11 +293,14 @@ impl Pdp {
     /// The answer, and the same to be compared if it is.
     fn answer(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Answer, Option<Taken>), CheckError> {
         let age = self.shared.age(now);
-        let (question, mut verdict) = match self.comparison.is_trusted() {
-            true => view.answer(query, now, age)?,
-            false => view.answer_by_authorizer(query, now, age)?,
+        let Answered { question, mut verdict, is_reused } = match self.comparison.is_trusted() {
+            true => self.reuse.answer(view, query, now, age)?,
+            false => {
+                let (question, verdict) = view.answer_by_authorizer(query, now, age)?;
+                Answered { question, verdict, is_reused: false }
+            }
         };
-        let taken = self.comparison.offer(view, &question, &verdict);
+        let taken = self.comparison.offer(view, &question, &verdict, is_reused.then_some(age));
         verdict.class = verdict.class.max(self.settings.class);
         Ok(((question, verdict), taken))
     }

@@ -1,14 +1,16 @@
-//! Decisions of production made a second time, by Cedar's own authorizer: if the two ever differ, it takes over.
+//! Decisions of production made a second time, by Cedar's own authorizer: if the two ever differ, it takes over. Earlier answers
+//! that were used again are evaluated before that: if that ever differs, none is used again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use magistrate_engine::{self as engine, Evaluator};
 use magistrate_ledger::DecisionId;
-use magistrate_model::{Cause, Question, Verdict};
+use magistrate_model::{Cause, Question, Span, Verdict};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::reuse::Reuse;
 use crate::state::View;
 
 /// Of the time of one core, at most one part in so many goes into comparing.
@@ -21,6 +23,8 @@ struct Sample {
     question: Question,
     verdict: Verdict,
     decision: Option<DecisionId>,
+    /// Where it is an earlier answer, how old the data was.
+    reused: Option<Span>,
 }
 
 /// A decision that was taken to be compared. It is handed over when this goes: with the id of its record if it has one by
@@ -41,6 +45,7 @@ pub(crate) struct Comparison {
     differed: AtomicU64,
     /// Of which Cedar's authorizer did not say anything.
     undecided: AtomicU64,
+    reuse: Arc<Reuse>,
 }
 
 /// Compares decisions as they are made; runs beside serving, on at most one part in a hundred of a core.
@@ -50,7 +55,7 @@ pub struct Comparer {
     samples: mpsc::Receiver<Box<Sample>>,
 }
 
-/// A decision that Cedar's own authorizer makes otherwise.
+/// A decision that is made otherwise the second time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The record of the decision, if it has one.
@@ -59,11 +64,30 @@ pub struct Difference {
     pub question: Question,
     /// What was answered.
     pub answered: Verdict,
-    /// What Cedar's authorizer says, or why it says nothing.
-    pub authorizer: Result<Verdict, String>,
+    /// What is said the second time.
+    pub second: Second,
 }
 
-pub(crate) fn comparison() -> (Arc<Comparison>, Comparer) {
+/// Who was asked a second time, and what was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Second {
+    /// Cedar's authorizer, or why it says nothing.
+    Authorizer(Result<Verdict, String>),
+    /// The same question was evaluated, where an earlier answer was used: what is known of it now, and what follows.
+    Anew(Result<Box<(Question, Verdict)>, String>),
+}
+
+/// How a comparison went.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Whether an earlier answer is what evaluation comes to; `None` of others.
+    reused: Option<bool>,
+    /// Whether Cedar's authorizer says the same, where it was asked and said anything.
+    authorizer: Option<bool>,
+    difference: Option<Box<Difference>>,
+}
+
+pub(crate) fn comparison(reuse: Arc<Reuse>) -> (Arc<Comparison>, Comparer) {
     let (sender, samples) = mpsc::channel(1);
     let comparison = Comparison {
         wanted: AtomicBool::new(true),
@@ -71,6 +95,7 @@ pub(crate) fn comparison() -> (Arc<Comparison>, Comparer) {
         compared: AtomicU64::new(0),
         differed: AtomicU64::new(0),
         undecided: AtomicU64::new(0),
+        reuse,
     };
     let comparison = Arc::new(comparison);
     (Arc::clone(&comparison), Comparer { comparison, samples })
@@ -82,18 +107,44 @@ impl Comparison {
         self.differed.load(Ordering::Relaxed) == 0
     }
 
-    /// Takes a decision to be compared, if one is wanted and the authorizer can be given it.
-    pub(crate) fn offer(self: &Arc<Self>, view: &Arc<View>, question: &Question, verdict: &Verdict) -> Option<Taken> {
-        // Where no policy was asked there is nothing to compare.
-        let asked = question.facts.missing.is_none() && verdict.cause != Cause::ScopeCeiling;
-        if !self.wanted.load(Ordering::Relaxed) || !asked || !engine::is_for_authorizer(question) {
+    /// Takes a decision to be compared, if one is wanted and there is something to compare it with. `reused` is how old the
+    /// data was, where it is an earlier answer.
+    pub(crate) fn offer(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        question: &Question,
+        verdict: &Verdict,
+        reused: Option<Span>,
+    ) -> Option<Taken> {
+        if !self.wanted.load(Ordering::Relaxed) || !(reused.is_some() || is_comparable(question, verdict)) {
             return None;
         }
         self.wanted.swap(false, Ordering::Relaxed).then(|| {
             let verdict = Verdict { explanation: None, ..verdict.clone() };
-            let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict, decision: None };
+            let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict, decision: None, reused };
             Taken { comparison: Arc::clone(self), sample: Some(Box::new(sample)) }
         })
+    }
+
+    /// Whether the next decision would be taken.
+    #[cfg(test)]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, compared: &Compared) {
+        compared.reused.into_iter().for_each(|agrees| self.reuse.compared(agrees));
+        // That it cannot say anything is told, and no other answer.
+        let is_undecided =
+            matches!(compared.difference.as_deref(), Some(Difference { second: Second::Authorizer(Err(_)), .. }));
+        let counts = [
+            (&self.compared, compared.authorizer.is_some()),
+            (&self.differed, compared.authorizer == Some(false)),
+            (&self.undecided, is_undecided),
+        ];
+        counts.into_iter().filter(|(_, is_so)| *is_so).for_each(|(counter, _)| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
     }
 
     /// How many decisions were compared, how many of them differed, and how many could not be compared.
@@ -120,8 +171,8 @@ impl Drop for Taken {
 }
 
 impl Comparer {
-    /// Compares until the decision point is dropped. `tell` hears of every difference; from the first one on the
-    /// authorizer answers every request, at its price.
+    /// Compares until the decision point is dropped. `tell` hears of every difference; from the first one with the
+    /// authorizer on it answers every request, at its price, and from the first one of an earlier answer on none is used again.
     pub async fn run(self, mut tell: impl FnMut(&Difference)) {
         let Self { comparison, mut samples } = self;
         // Held weakly: the decision point ends this by being dropped.
@@ -133,17 +184,9 @@ impl Comparer {
             let taken = begun.elapsed();
             let Some(comparison) = shared.upgrade() else { return };
             match compared {
-                Ok(None) => drop(comparison.compared.fetch_add(1, Ordering::Relaxed)),
-                Ok(Some(difference)) => {
-                    // That it cannot say anything is told, and no other answer.
-                    let counter = if difference.authorizer.is_ok() {
-                        comparison.compared.fetch_add(1, Ordering::Relaxed);
-                        &comparison.differed
-                    } else {
-                        &comparison.undecided
-                    };
-                    counter.fetch_add(1, Ordering::Relaxed);
-                    tell(&difference);
+                Ok(compared) => {
+                    comparison.note(&compared);
+                    compared.difference.iter().for_each(|difference| tell(difference));
                 }
                 // The comparison did not come to an end; whatever panicked has said so.
                 Err(_) => drop(comparison.undecided.fetch_add(1, Ordering::Relaxed)),
@@ -156,13 +199,35 @@ impl Comparer {
     }
 }
 
+/// Whether Cedar's authorizer can be asked the same. Where no policy was asked there is nothing to compare.
+fn is_comparable(question: &Question, verdict: &Verdict) -> bool {
+    let asked = question.facts.missing.is_none() && verdict.cause != Cause::ScopeCeiling;
+    asked && engine::is_for_authorizer(question)
+}
+
 impl Sample {
-    fn compare(self: Box<Self>) -> Option<Difference> {
-        let Self { view, question, verdict, decision } = *self;
+    fn compare(self: Box<Self>) -> Compared {
+        let Self { view, question, verdict, decision, reused } = *self;
+        if let Some(age) = reused {
+            let anew = view.answer(question.query.clone(), question.facts.instant, age);
+            let agrees = anew.as_ref().is_ok_and(|(of, says)| *of == question && *says == verdict);
+            if !agrees {
+                let second = Second::Anew(anew.map(Box::new).map_err(|error| error.to_string()));
+                let difference = Difference { decision, question, answered: verdict, second };
+                return Compared { reused: Some(false), difference: Some(Box::new(difference)), authorizer: None };
+            }
+        }
+        let so_far = Compared { reused: reused.map(|_| true), ..Compared::default() };
+        if !is_comparable(&question, &verdict) {
+            return so_far;
+        }
         let second = engine::respond(&view.snapshot, &question, view.head.revision, || Ok(Evaluator::Authorizer));
-        let authorizer = second.map_err(|error| error.to_string());
-        let agrees = authorizer.as_ref().is_ok_and(|second| second.says_as(&verdict));
-        (!agrees).then_some(Difference { decision, question, answered: verdict, authorizer })
+        let authorizer = second.map(|second| second.verdict).map_err(|error| error.to_string());
+        let agrees = authorizer.as_ref().ok().map(|second| second.says_as(&verdict));
+        let told = (agrees != Some(true)).then(|| {
+            Box::new(Difference { decision, question, answered: verdict, second: Second::Authorizer(authorizer) })
+        });
+        Compared { authorizer: agrees, difference: told, ..so_far }
     }
 }
 
@@ -177,6 +242,12 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::reuse::ReuseSettings;
+
+    /// Where no answer is used again.
+    fn comparison() -> (Arc<Comparison>, Comparer) {
+        super::comparison(Arc::new(Reuse::new(ReuseSettings::OFF)))
+    }
 
     /// A state, a question and the answer to it.
     fn decided() -> (Arc<View>, Question, Verdict) {
@@ -213,8 +284,11 @@ mod tests {
         let told = Arc::new(Mutex::new(0));
         let heard = Arc::clone(&told);
         let mut comparing = JoinSet::new();
-        comparing.spawn(comparer.run(move |it| *heard.lock().unwrap() += u32::from(it.authorizer.is_err())));
-        drop(comparison.offer(&view, &question, &verdict));
+        comparing.spawn(
+            comparer
+                .run(move |it| *heard.lock().unwrap() += u32::from(matches!(it.second, Second::Authorizer(Err(_))))),
+        );
+        drop(comparison.offer(&view, &question, &verdict, None));
         while comparison.counts().2 == 0 {
             tokio::task::yield_now().await;
         }
@@ -235,20 +309,21 @@ mod tests {
         let mut comparing = JoinSet::new();
         comparing.spawn(comparer.run(move |it| heard.lock().unwrap().push(it.clone())));
         let reached = async |times| {
-            while comparison.counts().0 < times || !comparison.wanted.load(Ordering::Relaxed) {
+            while comparison.counts().0 < times || !comparison.is_wanted() {
                 tokio::task::yield_now().await;
             }
         };
-        drop(comparison.offer(&view, &question, &verdict));
+        drop(comparison.offer(&view, &question, &verdict, None));
         reached(1).await;
         assert!(comparison.is_trusted() && told.lock().unwrap().is_empty());
         let wrong = Verdict { cause: Cause::Permitted, ..verdict.clone() };
         let id = DecisionId { stream: magistrate_ledger::StreamId::new([3; 16]), seq: 4 };
-        comparison.offer(&view, &question, &wrong).unwrap().recorded(id);
+        comparison.offer(&view, &question, &wrong, None).unwrap().recorded(id);
         reached(2).await;
         assert_eq!(comparison.counts(), (2, 1, 0));
         assert!(!comparison.is_trusted());
-        let expected = Difference { decision: Some(id), question, answered: wrong, authorizer: Ok(verdict) };
+        let expected =
+            Difference { decision: Some(id), question, answered: wrong, second: Second::Authorizer(Ok(verdict)) };
         assert_eq!(*told.lock().unwrap(), [expected]);
         drop(comparison);
         comparing.join_all().await;

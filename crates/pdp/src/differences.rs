@@ -10,7 +10,7 @@ use magistrate_ledger::{Act, Answered, Asked, DifferingDecision, PrivateFields, 
 use magistrate_model::{Actor, Instant, Verdict};
 
 use crate::acts::{Became, Outbox};
-use crate::comparison::Difference;
+use crate::comparison::{Difference, Second};
 use crate::log::{LogError, Sequencing};
 
 /// Bytes of each uid.
@@ -55,9 +55,10 @@ impl Differences {
         Self { private, ..Self::default() }
     }
 
-    /// Takes a difference to be recorded; returns whether it will be. That Cedar's authorizer said nothing is none.
+    /// Takes a difference to be recorded; returns whether it will be. That Cedar's authorizer said nothing is none, and an
+    /// earlier answer that was used again is no matter of evaluators.
     pub fn tell(&self, difference: &Difference) -> bool {
-        let Ok(authorizer) = &difference.authorizer else { return false };
+        let Second::Authorizer(Ok(authorizer)) = &difference.second else { return false };
         if self.told.fetch_add(1, Ordering::Relaxed) >= Self::MOST {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return false;

@@ -13,8 +13,16 @@ use magistrate_model::{
 use crate::directory::{Confers, Directory, GrantView};
 use crate::prepared::{Kept, Prepared};
 
-/// Facts, and the same as policies see it; `None` where an entity is missing, so that no policy is asked.
-pub(crate) type Gathered = (Facts, Option<Result<Known, Unanswerable>>);
+/// What was found for a query.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    /// Facts.
+    pub(crate) facts: Facts,
+    /// The same as policies see it; `None` where an entity is missing, so that no policy is asked.
+    pub(crate) known: Option<Result<Known, Unanswerable>>,
+    /// What was looked for and is not stored, where that is no reason to deny.
+    pub(crate) absent: Vec<EntityUid>,
+}
 
 /// Where facts are gathered from.
 #[derive(Debug, Clone, Copy)]
@@ -46,16 +54,23 @@ pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Spa
     };
     let parties = (slice.find(query.principal.uid()).cloned(), slice.find(query.resource.uid()).cloned());
     let (Some(principal), Some(resource), None) = (parties.0, parties.1, &facts.missing) else {
-        return (facts, None);
+        return Gathered { facts, known: None, absent: Vec::new() };
     };
     let may_hold = snapshot.vocabulary().entity_type(query.principal.uid().type_name()).map(|info| &info.may_hold);
     if slice.is_cut_short() {
         let why =
             format!("more than {MAX_REACHED} entities are within reach of its policies: have them make fewer hops");
-        return (facts, Some(Err(Unanswerable::new(why))));
+        return Gathered { facts, known: Some(Err(Unanswerable::new(why))), absent: Vec::new() };
     }
-    let mut assignments =
-        Assignments { sources, now, roles: BTreeMap::new(), held: Vec::new(), may_hold, missing: None };
+    let mut assignments = Assignments {
+        sources,
+        now,
+        may_hold,
+        roles: BTreeMap::new(),
+        held: Vec::new(),
+        missing: None,
+        absent: slice.absent(),
+    };
     let places: Vec<_> =
         std::iter::once(&resource.data).chain(resource.above()).map(|entity| directory.place(&entity.uid)).collect();
     for holder in std::iter::once(&principal.data).chain(principal.above()) {
@@ -68,11 +83,11 @@ pub(crate) fn gather(query: &Query, sources: Sources<'_>, now: Instant, age: Spa
     facts.grants.sort_by(|a, b| a.id.cmp(&b.id));
     if let Some(role) = assignments.missing {
         facts.missing = Some(Missing::Other(role));
-        return (facts, None);
+        return Gathered { facts, known: None, absent: Vec::new() };
     }
     let known = known(&principal, &resource, slice.loaded, &assignments);
     facts.roles = assignments.roles.into_values().map(|kept| Arc::clone(&kept.data)).collect();
-    (facts, Some(known))
+    Gathered { facts, known: Some(known), absent: assignments.absent }
 }
 
 fn known(
@@ -203,6 +218,11 @@ impl<'a> Slice<'a> {
         }
     }
 
+    /// What is above it by a declaration alone: it would be otherwise if it were stored.
+    fn absent(&self) -> Vec<EntityUid> {
+        self.loaded.iter().flat_map(|kept| &kept.missing).cloned().collect()
+    }
+
     /// All of it with all that is above it, in the order of uids and each once.
     fn entities(&self) -> Vec<Arc<KnownEntity>> {
         let loaded = || self.loaded.iter().filter(|kept| !kept.declared);
@@ -225,6 +245,8 @@ struct Assignments<'a> {
     held: Vec<Arc<Kept>>,
     /// A role that one in force includes, and that is not stored.
     missing: Option<EntityUid>,
+    /// Roles that are granted and not stored, beside what else is absent.
+    absent: Vec<EntityUid>,
 }
 
 impl<'a> Assignments<'a> {
@@ -264,7 +286,10 @@ impl<'a> Assignments<'a> {
     }
 
     fn add_role(&mut self, role: &EntityUid, facts: &mut Facts) -> BTreeSet<EntityUid> {
-        let Some(kept) = self.load_role(role) else { return BTreeSet::new() };
+        let Some(kept) = self.load_role(role) else {
+            self.absent.push(role.clone());
+            return BTreeSet::new();
+        };
         if facts.direct_roles.insert(role.clone()) {
             self.held.push(Arc::clone(&kept));
             for above in kept.above() {
@@ -303,7 +328,7 @@ impl<'a> Assignments<'a> {
 }
 
 /// `context.facts` for actions that declare it.
-fn supplied(query: &Query, snapshot: &Snapshot, now: Instant, age: Span) -> Option<Record> {
+pub(crate) fn supplied(query: &Query, snapshot: &Snapshot, now: Instant, age: Span) -> Option<Record> {
     snapshot.vocabulary().action(&query.action).filter(|action| action.declares_facts)?;
     let address = query.environment.source_ip.or(query.caller.address);
     let known = [

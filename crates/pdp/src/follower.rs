@@ -79,11 +79,13 @@ pub struct Follower<S> {
     source: S,
     shared: Arc<Shared>,
     wakes: mpsc::Receiver<Wake>,
+    /// Entities whose changes are told apart.
+    most_touched: usize,
 }
 
 impl<S: PolicySource> Follower<S> {
-    pub(crate) fn new(source: S, shared: Arc<Shared>, wakes: mpsc::Receiver<Wake>) -> Self {
-        Self { source, shared, wakes }
+    pub(crate) fn new(source: S, shared: Arc<Shared>, wakes: mpsc::Receiver<Wake>, most_touched: usize) -> Self {
+        Self { source, shared, wakes, most_touched }
     }
 
     /// Asks the store where it stands and serves what is new.
@@ -197,11 +199,13 @@ impl<S: PolicySource> Follower<S> {
             let why = "its text did not come with the change that applied it".to_owned();
             return Err(FollowError::Unusable { digest: digest.to_string(), why });
         }
+        let touched = served.touched.followed(&effects, head.revision, self.most_touched);
         let mut directory = served.directory.clone();
         for effect in effects {
             directory.apply(effect);
         }
-        self.shared.publish(View::new(head, snapshot, directory.tidied(), Some(served)), now);
+        let view = View::new(head, snapshot, directory.tidied(), Some(served));
+        self.shared.publish(view.touching(touched), now);
         Ok(Polled::Advanced(head.revision))
     }
 

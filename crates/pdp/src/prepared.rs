@@ -182,16 +182,16 @@ impl Kept {
 }
 
 /// Bytes, about, that an unpacked entity takes, encoded once more.
-fn weight_of(data: &EntityData) -> u32 {
+pub(crate) fn weight_of(data: &EntityData) -> u32 {
     const BASE: usize = 400;
     u32::try_from(BASE + of_record(&data.attributes) + data.parents.len() * 2 * LINK).unwrap_or(u32::MAX)
 }
 
 /// Bytes, about, of an entry of a map or a link, with what belongs to it.
-const LINK: usize = 104;
+pub(crate) const LINK: usize = 104;
 
 /// Values are kept as ours and as Cedar's, and encoded in the digest of every record that they are seen for.
-fn of_record(record: &Record) -> usize {
+pub(crate) fn of_record(record: &Record) -> usize {
     record.values().map(|value| LINK + of_value(value)).sum()
 }
 

@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use magistrate_engine::{self as engine, Evaluator, Known, Snapshot, Unanswerable};
-use magistrate_model::{Dataset, Head, Instant, Query, Question, Revision, Span, Verdict};
+use magistrate_engine::{self as engine, Answer, Evaluator, Snapshot, Unanswerable};
+use magistrate_model::{Dataset, EntityUid, Head, Instant, Query, Question, Revision, Span, Verdict};
 
 use crate::directory::Directory;
 use crate::error::CheckError;
 use crate::explanation;
-use crate::facts::{self, Sources};
+use crate::facts::{self, Gathered, Sources};
 use crate::prepared::Prepared;
+use crate::reuse::Touched;
 
 /// How old data may be, counted from the last time the store confirmed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,19 @@ pub struct View {
     pub directory: Directory,
     /// Entities as the policies see them; shared with other states of the same policies.
     prepared: Arc<Prepared>,
+    /// What changed on the way here.
+    pub(crate) touched: Touched,
+}
+
+/// A decision, and what its answer hangs on beside what it was made from.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) question: Question,
+    pub(crate) verdict: Verdict,
+    /// Whether the same question may be answered otherwise at any time, though nothing changed.
+    pub(crate) reads_passing: bool,
+    /// What was looked for and is not stored, where that is no reason to deny.
+    pub(crate) absent: Vec<EntityUid>,
 }
 
 impl View {
@@ -48,28 +62,39 @@ impl View {
         Self::new(dataset.head, snapshot, Directory::of(dataset), None)
     }
 
-    /// The state that follows another, if there is one.
+    /// The state that follows another, if there is one. What changed in between is not told apart.
     pub(crate) fn new(head: Head, snapshot: Arc<Snapshot>, directory: Directory, before: Option<&Self>) -> Self {
         let same = before.filter(|before| Arc::ptr_eq(&before.snapshot, &snapshot));
         let prepared = same.map_or_else(Arc::default, |before| Arc::clone(&before.prepared));
-        Self { head, snapshot, directory, prepared }
+        Self { head, snapshot, directory, prepared, touched: Touched::everything(head.revision) }
+    }
+
+    /// The same, where it is known what changed.
+    pub(crate) fn touching(self, touched: Touched) -> Self {
+        Self { touched, ..self }
     }
 
     /// Answers a query by this state, without recording it: for whoever is asked nothing by a PEP.
     pub fn answer(&self, query: Query, now: Instant, age: Span) -> Result<(Question, Verdict), CheckError> {
-        let (question, known) = self.question(query, now, age)?;
+        self.decide(query, now, age).map(|decided| (decided.question, decided.verdict))
+    }
+
+    /// The same, with what the answer hangs on.
+    pub(crate) fn decide(&self, query: Query, now: Instant, age: Span) -> Result<Decided, CheckError> {
+        let (query, Gathered { facts, known, absent }) = self.gather(query, now, age)?;
+        let question = Question { query, facts };
         let rules = || match &known {
             Some(Ok(known)) => Ok(Evaluator::Rules(known)),
             Some(Err(unanswerable)) => Err(unanswerable.clone()),
             None => Err(Unanswerable::new("it is not known what is asked about".to_owned())),
         };
-        let verdict = engine::respond(&self.snapshot, &question, self.head.revision, rules);
-        let (question, mut verdict) = answered(question, verdict)?;
+        let answer = engine::respond(&self.snapshot, &question, self.head.revision, rules);
+        let Answer { mut verdict, reads_passing } = answered(answer)?;
         if question.query.explain {
             let explanation = explanation::explain(self, &question, known.and_then(Result::ok).as_ref(), &verdict)?;
             verdict.explanation = Some(Box::new(explanation));
         }
-        Ok((question, verdict))
+        Ok(Decided { question, verdict, reads_passing, absent })
     }
 
     /// The same by Cedar's own authorizer, which visits every policy.
@@ -79,21 +104,18 @@ impl View {
         now: Instant,
         age: Span,
     ) -> Result<(Question, Verdict), CheckError> {
-        let (question, _) = self.question(query, now, age)?;
-        let verdict = engine::respond(&self.snapshot, &question, self.head.revision, || Ok(Evaluator::Authorizer));
-        answered(question, verdict)
+        let (query, Gathered { facts, .. }) = self.gather(query, now, age)?;
+        let question = Question { query, facts };
+        let answer = engine::respond(&self.snapshot, &question, self.head.revision, || Ok(Evaluator::Authorizer));
+        Ok((question, answered(answer)?.verdict))
     }
 
-    fn question(
-        &self,
-        query: Query,
-        now: Instant,
-        age: Span,
-    ) -> Result<(Question, Option<Result<Known, Unanswerable>>), CheckError> {
+    /// The query as it is admitted, and what is known about it.
+    fn gather(&self, query: Query, now: Instant, age: Span) -> Result<(Query, Gathered), CheckError> {
         let query = self.snapshot.admit(query)?;
         let sources = Sources { snapshot: &self.snapshot, directory: &self.directory, prepared: &self.prepared };
-        let (facts, known) = facts::gather(&query, sources, now, age);
-        Ok((Question { query, facts }, known))
+        let gathered = facts::gather(&query, sources, now, age);
+        Ok((query, gathered))
     }
 }
 
@@ -105,11 +127,8 @@ impl View {
     }
 }
 
-fn answered(question: Question, verdict: Result<Verdict, Unanswerable>) -> Result<(Question, Verdict), CheckError> {
-    match verdict {
-        Ok(verdict) => Ok((question, verdict)),
-        Err(unanswerable) => Err(CheckError::NotReady(unanswerable.to_string())),
-    }
+fn answered(answer: Result<Answer, Unanswerable>) -> Result<Answer, CheckError> {
+    answer.map_err(|unanswerable| CheckError::NotReady(unanswerable.to_string()))
 }
 
 /// Whether decisions can be made now, and if not, why, in words.

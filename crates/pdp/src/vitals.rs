@@ -3,6 +3,7 @@
 use magistrate_model::{Digest, Instant, Revision, Span};
 
 use crate::check::Pdp;
+use crate::reuse::ReuseVitals;
 use crate::state::Readiness;
 
 /// What can be measured of a decision point at an instant.
@@ -22,6 +23,8 @@ pub struct Vitals {
     pub append_lag: Span,
     /// Decisions compared with Cedar's own authorizer, how many of them differed, and of how many it said nothing.
     pub compared: (u64, u64, u64),
+    /// What became of earlier answers.
+    pub reuse: ReuseVitals,
 }
 
 /// What is served.
@@ -55,6 +58,7 @@ impl Pdp {
             capacity: self.capacity(),
             append_lag,
             compared: self.comparisons(),
+            reuse: self.reuse().vitals(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod failure;
 mod index;
 mod names;
 mod node;
+mod passing;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -77,6 +78,8 @@ struct Rule {
     condition: Option<Node>,
     /// When time alone can change what they come to.
     clock: Clock,
+    /// Whether they read what may be another for the next question of the same words.
+    reads_passing: bool,
 }
 
 impl Rule {
@@ -89,6 +92,7 @@ impl Rule {
             principal: Constraint::of(policy.principal_constraint().as_inner(), names)?,
             resource: Constraint::of(policy.resource_constraint().as_inner(), names)?,
             clock: Clock::of(condition.as_ref()),
+            reads_passing: condition.as_ref().is_some_and(passing::reads_passing),
             condition,
         })
     }
@@ -114,6 +118,8 @@ pub(crate) struct Response {
     pub(crate) failed: Vec<(RuleId, Failure)>,
     /// When time alone can first change this, with everything else as it is.
     pub(crate) next_change: Option<Instant>,
+    /// Whether any rule whose scope is true of the request reads what may be another for the next one of the same words.
+    pub(crate) reads_passing: bool,
 }
 
 impl Rules {
@@ -203,6 +209,7 @@ impl Rules {
         for (id, rule) in self.candidates(ask, &asked) {
             let next_change = rule.clock.next_change(now);
             response.next_change = response.next_change.into_iter().chain(next_change).min();
+            response.reads_passing |= rule.reads_passing;
             match rule.condition.as_ref().map_or(Ok(true), |condition| evaluation.truth(condition)) {
                 Ok(true) if rule.effect == Effect::Permit => response.permits.push(id),
                 Ok(true) => response.forbids.push(id),

@@ -13,7 +13,7 @@ use magistrate_model::{
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::comparison::Difference;
+use crate::comparison::{Difference, Second};
 use crate::differences::{DifferenceCounts, DifferenceRecorder, Differences};
 use crate::log::LogError;
 use crate::ports::{Intake, LoadError, Since, Standing};
@@ -205,8 +205,8 @@ async fn differences_are_bounded_and_those_that_are_not_recorded_are_counted() {
     let (question, answered) = view.answer(query("ann"), now(), Span::ZERO).unwrap();
     let second = view.answer_by_authorizer(query("ann"), now(), Span::ZERO).unwrap().1;
     drop(view);
-    let difference = Difference { decision: None, question, answered, authorizer: Ok(second) };
-    let silent = Difference { authorizer: Err("nothing".to_owned()), ..difference.clone() };
+    let difference = Difference { decision: None, question, answered, second: Second::Authorizer(Ok(second)) };
+    let silent = Difference { second: Second::Authorizer(Err("nothing".to_owned())), ..difference.clone() };
     assert!(!misled.lane.tell(&silent) && misled.lane.counts().told == 0, "no answer is no difference");
     let taken = (0..Differences::MOST + 5).filter(|_| misled.lane.tell(&difference)).count() as u64;
     assert_eq!((taken, misled.lane.counts().waiting()), (Differences::MOST, Differences::MOST));

@@ -47,9 +47,11 @@ pub struct Directory {
     hierarchy: Version,
 }
 
-type Map<K, V> = HashTrieMapSync<K, V, RandomState>;
+/// A map that shares what did not change with the one it was made of.
+pub(crate) type Map<K, V> = HashTrieMapSync<K, V, RandomState>;
 
-fn map<K: Eq + std::hash::Hash, V>() -> Map<K, V> {
+/// An empty one.
+pub(crate) fn map<K: Eq + std::hash::Hash, V>() -> Map<K, V> {
     HashTrieMapSync::new_with_hasher_and_ptr_kind(RandomState::default())
 }
 

@@ -18,6 +18,7 @@ mod properties;
 mod records;
 mod refusals;
 mod replaying;
+mod reuse;
 mod small_world;
 mod strict;
 mod traps;

@@ -141,6 +141,10 @@ pub(crate) struct ServeArgs {
     /// Threads that serve; 0 is one a core [default: 0]
     #[arg(long, env = "MAGISTRATE_WORKERS", value_name = "COUNT")]
     pub(crate) workers: Option<usize>,
+    /// Bytes that earlier answers may take, to be used again where nothing that they came from is another; 0 evaluates every
+    /// question [default: 67108864]
+    #[arg(long, env = "MAGISTRATE_DECISION_REUSE_BYTES", value_name = "BYTES")]
+    pub(crate) decision_reuse_bytes: Option<u64>,
     /// When told to stop, go on serving for so long while saying that it is not ready, so that balancers look
     /// elsewhere first [default: 0]
     #[arg(long, env = "MAGISTRATE_DRAIN_DELAY", value_name = "SECONDS")]

@@ -18,6 +18,7 @@ mod admin;
 mod database;
 mod ops;
 mod refusals;
+mod reuse;
 mod telemetry;
 mod transport;
 
@@ -33,7 +34,7 @@ const FILE: &str = "magistrate.toml";
 /// Where files lie unless another place is named.
 const DATA: &str = ".magistrate";
 /// Environment variables that are read; any other with the prefix is an error.
-const VARIABLES: [&str; 29] = [
+const VARIABLES: [&str; 30] = [
     "MAGISTRATE_DATA",
     "MAGISTRATE_DATABASE_URL",
     "MAGISTRATE_DATABASE_URL_FILE",
@@ -60,6 +61,7 @@ const VARIABLES: [&str; 29] = [
     "MAGISTRATE_TLS_CERTIFICATE_FILE",
     "MAGISTRATE_TLS_KEY_FILE",
     "MAGISTRATE_WORKERS",
+    "MAGISTRATE_DECISION_REUSE_BYTES",
     "MAGISTRATE_REQUIRE_KEY",
     "MAGISTRATE_API_KEY_FILE",
     "MAGISTRATE_CA_FILE",
@@ -136,6 +138,7 @@ struct File {
     default_namespace: Option<String>,
     staleness: StalenessFile,
     ledger: LedgerFile,
+    decision_reuse: reuse::ReuseFile,
     workers: Option<usize>,
     callers: transport::CallersFile,
     tls: transport::TlsFile,
@@ -209,7 +212,12 @@ impl Config {
             node: global.node.clone().or(file.node).unwrap_or_else(os::host),
             listen,
             default_namespace: global.default_namespace.clone().or(file.default_namespace).unwrap_or_default(),
-            settings: Settings { staleness, ledger_capacity: capacity, class: class.unwrap_or(defaults.class) },
+            settings: Settings {
+                staleness,
+                ledger_capacity: capacity,
+                class: class.unwrap_or(defaults.class),
+                reuse: reuse::resolve(&file.decision_reuse, serve.and_then(|it| it.decision_reuse_bytes))?,
+            },
             transport: Transport {
                 require_key: transport::require_key(&file.callers, variable("MAGISTRATE_REQUIRE_KEY"), listen)?,
                 tls: transport::tls(file.tls, variable)?,

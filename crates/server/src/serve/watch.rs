@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magistrate_grpc::{Certificates, Health};
-use magistrate_pdp::{Difference, Differences, Readiness};
+use magistrate_model::Verdict;
+use magistrate_pdp::{Difference, Differences, Readiness, Second};
 use tracing::{error, info, warn};
 
 use super::POLL_EVERY;
@@ -68,15 +69,25 @@ fn tell_readiness(readiness: &Readiness, turned: bool) {
     }
 }
 
-/// A decision was made otherwise than Cedar's own authorizer makes it, or it makes none.
+/// A decision is made otherwise the second time, or not at all.
 pub(super) fn tell_difference(difference: &Difference, lane: &Differences) {
-    let Difference { decision, question, answered, authorizer } = difference;
-    if let Err(why) = authorizer {
-        warn!(why, action = %question.query.action, "a decision could not be made a second time; look at what is stored");
-        return;
-    }
-    let says = |verdict: &magistrate_model::Verdict| {
+    let Difference { decision, question, answered, second } = difference;
+    let says = |verdict: &Verdict| {
         format!("{:?}, determining {:?}, errored {:?}", verdict.cause, verdict.determining, verdict.errored)
+    };
+    let (now_says, told) = match second {
+        Second::Authorizer(Err(why)) => {
+            warn!(why, action = %question.query.action, "a decision could not be made a second time; look at what is stored");
+            return;
+        }
+        Second::Authorizer(Ok(verdict)) => (
+            says(verdict),
+            "a decision differs from Cedar's own authorizer, which answers every request from now on; please report it",
+        ),
+        Second::Anew(anew) => (
+            anew.as_ref().map_or_else(Clone::clone, |anew| says(&anew.1)),
+            "an earlier answer was used again and is no longer right; none is used again from now on; please report it",
+        ),
     };
     let recorded = lane.tell(difference);
     error!(
@@ -89,7 +100,7 @@ pub(super) fn tell_difference(difference: &Difference, lane: &Differences) {
         policy_set = %answered.policy_set_digest,
         instant = question.facts.instant.micros(),
         answered = says(answered),
-        authorizer = authorizer.as_ref().map_or_else(Clone::clone, says),
-        "a decision differs from Cedar's own authorizer, which answers every request from now on; please report it"
+        second = now_says,
+        "{told}"
     );
 }

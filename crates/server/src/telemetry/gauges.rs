@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use magistrate_grpc::{CallerStats, Certificates, Denied, Ended, TransportStats};
 use magistrate_model::{Instant, Span};
-use magistrate_pdp::{Clock as _, Pdp, Readiness, Served, Vitals};
+use magistrate_pdp::{Clock as _, Pdp, Readiness, ReuseVitals, Served, Vitals};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
@@ -55,6 +55,7 @@ pub(super) fn register(meter: &Meter, pdp: &Arc<Pdp>) {
     }
     policy_set(meter, Arc::downgrade(pdp));
     comparisons(meter, pdp);
+    reuse(meter, pdp);
 }
 
 /// A figure of a journal.
@@ -148,6 +149,47 @@ fn comparisons(meter: &Meter, pdp: &Arc<Pdp>) {
                 }
             })
             .build();
+    }
+}
+
+/// What becomes of earlier answers.
+fn reuse(meter: &Meter, pdp: &Arc<Pdp>) {
+    type Figure = fn(&ReuseVitals) -> u64;
+    let counters: [(&'static str, &'static str, Figure); 3] = [
+        ("magistrate.reuse.used", "Decisions that are earlier answers, used again", |it| it.used),
+        ("magistrate.reuse.compared", "Answers used again that were evaluated all the same, to compare", |it| {
+            it.compared
+        }),
+        ("magistrate.reuse.differed", "Answers used again that evaluation did not come to", |it| it.differed),
+    ];
+    for (name, says, figure) in counters {
+        let pdp = Arc::downgrade(pdp);
+        let counter = meter.u64_observable_counter(name).with_description(says);
+        let observe = move |pdp: &Weak<Pdp>| vitals(pdp).map(|it| figure(&it.reuse));
+        let _counter =
+            counter.with_callback(move |to| observe(&pdp).into_iter().for_each(|it| to.observe(it, &[]))).build();
+    }
+    let missed = Arc::downgrade(pdp);
+    let _missed = meter
+        .u64_observable_counter("magistrate.reuse.missed")
+        .with_description("Questions for which no earlier answer could be used, by reason")
+        .with_callback(move |counter| {
+            let Some(Vitals { reuse, .. }) = vitals(&missed) else { return };
+            for (reason, count) in [("absent", reuse.absent), ("changed", reuse.changed), ("expired", reuse.expired)] {
+                counter.observe(count, &[KeyValue::new("reason", reason)]);
+            }
+        })
+        .build();
+    let gauges: [(&'static str, &'static str, &'static str, Figure); 2] = [
+        ("magistrate.reuse.entries", "", "Answers that are kept to be used again", |it| it.entries),
+        ("magistrate.reuse.size", "By", "Bytes that they take, about", |it| it.bytes),
+    ];
+    for (name, unit, says, figure) in gauges {
+        let pdp = Arc::downgrade(pdp);
+        let gauge = meter.u64_observable_gauge(name).with_unit(unit).with_description(says);
+        let observe = move |pdp: &Weak<Pdp>| vitals(pdp).map(|it| figure(&it.reuse));
+        let _gauge =
+            gauge.with_callback(move |to| observe(&pdp).into_iter().for_each(|it| to.observe(it, &[]))).build();
     }
 }
 

@@ -136,7 +136,7 @@ fn both(view: &View, world: &World, query: &Query) -> (Question, Verdict, Verdic
     }
     let whole = everything.question(&question);
     let second = engine::respond(&view.snapshot, &whole, view.head.revision, || Ok(Evaluator::Authorizer));
-    (question, answered, second.unwrap_or_else(|error| panic!("{error}")))
+    (question, answered, second.unwrap_or_else(|error| panic!("{error}")).verdict)
 }
 
 fn cases() -> u32 {
