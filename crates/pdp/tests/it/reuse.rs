@@ -47,6 +47,7 @@ fn world() -> World {
         .with("roles", "{\"role\":\"reader\"}\n{\"role\":\"writer\",\"parents\":[\"reader\"]}")
         .with("entities", &lines(&|of| of != "Role"))
         .with("scopes", r#"{"scope":"docs:read","action_group":"Action::\"docs:read\""}"#)
+        .with("grants", r#"{"holder":"Partner::\"shop\"","scope":"docs:*","expires_at":"+1h","reason":"x"}"#)
 }
 
 /// One of three policy sets.

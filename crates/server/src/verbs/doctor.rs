@@ -81,7 +81,7 @@ pub(crate) async fn run(config: &Config, out: Out) -> anyhow::Result<Exit> {
 
 /// Every key that has a value, as it would count. No value here is secret.
 fn configured(report: &mut Report, config: &Config) {
-    let Settings { staleness, ledger_capacity, class } = config.settings;
+    let Settings { staleness, ledger_capacity, class, reuse } = config.settings;
     let telemetry = &config.telemetry;
     let namespace = match config.default_namespace.as_str() {
         "" => "the root".to_owned(),
@@ -96,6 +96,11 @@ fn configured(report: &mut Report, config: &Config) {
     let key = if config.transport.require_key { "an API key is required" } else { "no API key is required here" };
     report.add("callers", State::Ok, key);
     report.add("ledger", State::Ok, format!("capacity {ledger_capacity} records, class {}", class.name()));
+    let reused = match reuse.max_bytes {
+        0 => "off: every question is evaluated".to_owned(),
+        bytes => format!("earlier answers take at most {bytes} bytes"),
+    };
+    report.add("decision_reuse", State::Ok, reused);
     let RefusalSettings { alone_per_minute, summary } = config.refusals;
     let seconds = summary.whole_seconds();
     report.add(
