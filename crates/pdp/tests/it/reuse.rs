@@ -279,8 +279,8 @@ impl Twins {
         assert_eq!(records(&reusing.0), records(&evaluating.0));
         let mut replayer = Replayer::new(reusing.2);
         for decision in &reusing.0 {
-            let replayed = replayer.replay(decision).await.unwrap();
-            assert!(replayed.is_same(), "{:?}", replayed.departures);
+            let again = replayer.replay(decision).await.unwrap();
+            assert!(again.is_same(), "{:?}", again.departures);
         }
         assert_eq!(evaluating.1, ReuseVitals::default());
         reusing.1

@@ -82,7 +82,7 @@ fn deeper(below: &Level) -> Level {
         let compound = match kind {
             Kind::Bool => boolean(below),
             Kind::Long => prop_oneof![
-                2 => infix(&["+", "-", "*"], of(Kind::Long), of(Kind::Long)),
+                5 => infix(&["+", "-", "*"], of(Kind::Long), of(Kind::Long)),
                 2 => of(Kind::Long).prop_map(|it| format!("(-{it})")),
                 3 => tests(&["toMilliseconds", "toSeconds", "toMinutes", "toHours", "toDays"], of(Kind::Duration)),
             ]
