@@ -213,7 +213,7 @@ struct Twins {
     model: Dataset,
     now: Instant,
     asked: Vec<Query>,
-    twins: [Running; 2],
+    points: [Running; 2],
 }
 
 impl Twins {
@@ -222,8 +222,8 @@ impl Twins {
         let start =
             async |reuse| Running::start(served(&world), Settings { reuse, ..Settings::default() }, world.now()).await;
         let on = ReuseSettings { most_touched: 4, ..ReuseSettings::default() };
-        let twins = [start(on).await, start(ReuseSettings::OFF).await];
-        Self { model: served(&world), now: world.now(), asked: questions(&world), twins, world }
+        let points = [start(on).await, start(ReuseSettings::OFF).await];
+        Self { model: served(&world), now: world.now(), asked: questions(&world), points, world }
     }
 
     async fn take(&mut self, step: Step) {
@@ -241,14 +241,14 @@ impl Twins {
             Step::Change(number) => vec![change(&self.model, &self.world, number, self.now)],
         };
         self.model.apply(changes.clone());
-        for twin in &self.twins {
+        for twin in &self.points {
             twin.store.commit(&changes, &authorship(&self.world));
         }
         self.poll().await;
     }
 
     async fn poll(&mut self) {
-        for twin in &mut self.twins {
+        for twin in &mut self.points {
             twin.follower.poll(&self.now).await.unwrap();
         }
     }
@@ -261,7 +261,7 @@ impl Twins {
             let address = ["127.0.0.1", "10.0.0.1"].get((round + n) % 3);
             query.environment.source_ip = address.map(|it| it.parse().unwrap());
             let mut answers = Vec::new();
-            for twin in &self.twins {
+            for twin in &self.points {
                 let answer = twin.pdp.check(query.clone(), self.now, PATIENCE).await;
                 answers.push(answer.map(|recorded| recorded.answer().clone()));
             }
@@ -271,7 +271,7 @@ impl Twins {
 
     /// Everything was recorded alike, and comes out so when it is decided again. Returns what became of earlier answers.
     async fn end(self) -> ReuseVitals {
-        let [reusing, evaluating] = self.twins.map(|twin| {
+        let [reusing, evaluating] = self.points.map(|twin| {
             let vitals = twin.pdp.vitals(self.now).reuse;
             (recorded(&twin.sink), vitals, twin.store)
         });
@@ -295,15 +295,15 @@ fn with_reuse_and_without_it_all_is_answered_alike() {
     let sequences = prop::collection::vec(step(), 4..16);
     let outcome = TestRunner::new(config).run(&sequences, |steps| {
         let vitals = runtime.block_on(async {
-            let mut twins = Twins::start().await;
+            let mut points = Twins::start().await;
             for round in 0..2 {
-                twins.ask(round).await;
+                points.ask(round).await;
             }
             for (round, step) in (2..).zip(steps) {
-                twins.take(step).await;
-                twins.ask(round).await;
+                points.take(step).await;
+                points.ask(round).await;
             }
-            twins.end().await
+            points.end().await
         });
         let mut total = total.borrow_mut();
         total.used += vitals.used;
