@@ -43,7 +43,7 @@ fn worlds(crowded: u32, count: usize) -> impl Iterator<Item = World> {
 /// Every outcome in a good share, every operator and function, failure in every place, and entities of every kind.
 #[test]
 fn what_is_generated_covers_outcomes_and_operators() {
-    const WORLDS: usize = 800;
+    const WORLDS: usize = 1_000;
     let (mut outcomes, mut operators, mut failing, mut forms) =
         (Seen::default(), Seen::default(), Seen::default(), Seen::default());
     for world in worlds(CROWDED, WORLDS) {

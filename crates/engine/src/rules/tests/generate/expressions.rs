@@ -82,9 +82,9 @@ fn deeper(below: &Level) -> Level {
         let compound = match kind {
             Kind::Bool => boolean(below),
             Kind::Long => prop_oneof![
-                5 => infix(&["+", "-", "*"], of(Kind::Long), of(Kind::Long)),
+                4 => infix(&["+", "-", "*"], of(Kind::Long), of(Kind::Long)),
                 2 => of(Kind::Long).prop_map(|it| format!("(-{it})")),
-                3 => tests(&["toMilliseconds", "toSeconds", "toMinutes", "toHours", "toDays"], of(Kind::Duration)),
+                5 => tests(&["toMilliseconds", "toSeconds", "toMinutes", "toHours", "toDays"], of(Kind::Duration)),
             ]
             .boxed(),
             Kind::Set => prop_oneof![3 => set(of(Kind::Long)), 1 => set(below.any())].boxed(),
