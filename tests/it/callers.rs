@@ -237,11 +237,11 @@ async fn certificate_is_replaced_under_open_connections() {
     };
     std::fs::write(secured.directory().join("tls_key"), "no key").unwrap();
     node.signal("HUP");
-    node.wait_for("the old one is shown on");
+    node.wait_for("the old one is shown on to callers");
     assert_eq!(refused(&node), "1");
     ask(&secured.connect(&node, Some(&key)).await.unwrap()).await.unwrap();
     secured.certify();
-    node.wait_for("a new certificate is shown");
+    node.wait_for("a new certificate is shown to callers");
     assert_eq!(refused(&node), "0");
     ask(&before).await.unwrap();
     ask(&secured.connect(&node, Some(&key)).await.unwrap()).await.unwrap();

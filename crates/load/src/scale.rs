@@ -166,7 +166,8 @@ fn how(rate: f64) -> How<'static> {
         within: Duration::from_secs(2),
         warm_up: 0,
         connections: 4,
-        streams: 256,
+        // No more than a server takes: with more, those before its settings are read are refused.
+        streams: 128,
         threads: 1,
         pace: Some(Pace { per_second: rate, spacing: Spacing::Poisson }),
         seed: 1,

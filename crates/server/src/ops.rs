@@ -92,7 +92,7 @@ impl Ops {
             tasks.spawn(accept(listener, router.clone(), guard, Arc::clone(&places)));
         }
         if let Some(certificates) = self.guard.certificates {
-            tasks.spawn(crate::serve::watch_certificates(certificates));
+            tasks.spawn(crate::serve::watch_certificates(certificates, "operations"));
         }
         tasks
     }

@@ -32,7 +32,7 @@ impl Reload {
     pub(crate) async fn run(mut self, certificates: Option<Arc<Certificates>>) {
         while self.hangups.recv().await.is_some() {
             notify::reloading();
-            certificates.iter().for_each(|it| refresh(it));
+            certificates.iter().for_each(|it| refresh(it, "callers"));
             match self.reload() {
                 Ok(()) => info!("reloaded"),
                 Err(error) => warn!(error = format!("{error:#}"), "cannot reload; what was loaded before stays"),

@@ -254,7 +254,7 @@ impl Server {
         let certificates = transport.certificates.clone();
         let mut shown = tokio::spawn(async {
             match certificates {
-                Some(certificates) => watch_certificates(certificates).await,
+                Some(certificates) => watch_certificates(certificates, "callers").await,
                 None => std::future::pending().await,
             }
         });

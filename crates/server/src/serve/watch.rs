@@ -16,19 +16,20 @@ use crate::notify;
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(2);
 
 /// Reads certificate and key again when their files change. New connections are shown the new one, and old ones live on.
-pub(crate) async fn watch_certificates(certificates: Arc<Certificates>) {
+/// `whom` they are shown to goes into the log: listeners that speak different protocols each have their own.
+pub(crate) async fn watch_certificates(certificates: Arc<Certificates>, whom: &str) {
     loop {
         tokio::time::sleep(CERTIFICATES_EVERY).await;
-        refresh(&certificates);
+        refresh(&certificates, whom);
     }
 }
 
 /// Reads certificate and key again if their files have changed.
-pub(crate) fn refresh(certificates: &Certificates) {
+pub(crate) fn refresh(certificates: &Certificates, whom: &str) {
     match certificates.refresh() {
         Ok(false) => {}
-        Ok(true) => info!(not_after = %certificates.not_after(), "a new certificate is shown"),
-        Err(error) => warn!(%error, "the new certificate cannot be used; the old one is shown on"),
+        Ok(true) => info!(not_after = %certificates.not_after(), "a new certificate is shown to {whom}"),
+        Err(error) => warn!(%error, "the new certificate cannot be used; the old one is shown on to {whom}"),
     }
 }
 

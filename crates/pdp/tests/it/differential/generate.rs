@@ -113,6 +113,8 @@ fn asked(Way { guards, path, of }: &Way, parties: Parties, choice: Index, group:
             format!("{path}.level > {n}"),
             format!("{path}.level + {n} > 0"),
             format!("{path}.level * {path}.level <= {n}"),
+            format!("{path}.level + 9223372036854775807 > {n}"),
+            format!("{path}.level - 9223372036854775807 - 2 < {n}"),
             format!("{path} in {group}"),
             format!("{path} in [Group::\"group1\", {group}]"),
             format!("{path} in [{path}.team, {group}]"),
@@ -220,7 +222,7 @@ fn policy() -> impl Strategy<Value = String> {
             vec!["", "", "in Action::\"docs\"", "in [Action::\"write\", Action::\"docs:read\"]"]
         };
         let head = prop_oneof![
-            3 => proptest::strategy::Union::new(holding).prop_map(|it| ("permit", it)),
+            2 => proptest::strategy::Union::new(holding).prop_map(|it| ("permit", it)),
             1 => proptest::strategy::Union::new(principals).prop_map(|it| ("forbid", it)),
         ];
         let parties = Parties { principal, resource, reads };
