@@ -9,12 +9,12 @@ use magistrate_model::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::comparison::{self, Comparer, Comparison, Taken};
+use crate::comparison::{self, Comparer, Comparison, Sampled};
 use crate::error::CheckError;
 use crate::follower::{Follower, MAX_SKEW, Wake};
 use crate::ports::PolicySource;
 use crate::recorder::{Joined, Ledger, Recorded};
-use crate::reuse::{Answered, Reuse, ReuseSettings};
+use crate::reuse::{MaybeReused, Reuse, ReuseSettings};
 use crate::state::{Readiness, Shared, Staleness, View};
 
 /// How a batch goes on after an answer.
@@ -86,7 +86,7 @@ struct Evaluated {
     /// Of all of them, also of those that are no question.
     outline: Vec<Outcome>,
     /// Answers that are compared, by place.
-    taken: Vec<(usize, Taken)>,
+    taken: Vec<(usize, Sampled)>,
 }
 
 /// Items of a batch evaluated before other requests get their turn.
@@ -150,7 +150,7 @@ impl Pdp {
     }
 
     /// Decides, and leaves the record with those that this thread has at hand.
-    fn join(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Joined<'_>, Option<Taken>), CheckError> {
+    fn join(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Joined<'_>, Option<Sampled>), CheckError> {
         let slot = self.ledger.reserve(1)?;
         let ((question, verdict), taken) = self.answer(view, query, now)?;
         Ok((slot.join(&question, verdict), taken))
@@ -291,13 +291,13 @@ impl Pdp {
     }
 
     /// The answer, and the same to be compared if it is.
-    fn answer(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Answer, Option<Taken>), CheckError> {
+    fn answer(&self, view: &Arc<View>, query: Query, now: Instant) -> Result<(Answer, Option<Sampled>), CheckError> {
         let age = self.shared.age(now);
-        let Answered { question, mut verdict, is_reused } = match self.comparison.is_trusted() {
+        let MaybeReused { question, mut verdict, is_reused } = match self.comparison.is_trusted() {
             true => self.reuse.answer(view, query, now, age)?,
             false => {
                 let (question, verdict) = view.answer_by_authorizer(query, now, age)?;
-                Answered { question, verdict, is_reused: false }
+                MaybeReused { question, verdict, is_reused: false }
             }
         };
         let taken = self.comparison.offer(view, &question, &verdict, is_reused.then_some(age));

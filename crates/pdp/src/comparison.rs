@@ -30,7 +30,7 @@ struct Sample {
 /// A decision that was taken to be compared. It is handed over when this goes: with the id of its record if it has one by
 /// then, and without one if it could not be recorded, or nobody waited for that.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Sampled {
     comparison: Arc<Comparison>,
     sample: Option<Box<Sample>>,
 }
@@ -115,14 +115,14 @@ impl Comparison {
         question: &Question,
         verdict: &Verdict,
         reused: Option<Span>,
-    ) -> Option<Taken> {
+    ) -> Option<Sampled> {
         if !self.wanted.load(Ordering::Relaxed) || !(reused.is_some() || is_comparable(question, verdict)) {
             return None;
         }
         self.wanted.swap(false, Ordering::Relaxed).then(|| {
             let verdict = Verdict { explanation: None, ..verdict.clone() };
             let sample = Sample { view: Arc::clone(view), question: question.clone(), verdict, decision: None, reused };
-            Taken { comparison: Arc::clone(self), sample: Some(Box::new(sample)) }
+            Sampled { comparison: Arc::clone(self), sample: Some(Box::new(sample)) }
         })
     }
 
@@ -154,14 +154,14 @@ impl Comparison {
     }
 }
 
-impl Taken {
+impl Sampled {
     /// The decision has its record.
     pub(crate) fn recorded(mut self, id: DecisionId) {
         self.sample.iter_mut().for_each(|sample| sample.decision = Some(id));
     }
 }
 
-impl Drop for Taken {
+impl Drop for Sampled {
     fn drop(&mut self) {
         if let Some(sample) = self.sample.take() {
             // Nobody compares any more, or one is waiting already.

@@ -40,6 +40,6 @@ pub use log::{GlobalLog, Lease, LogError, Sequencing, Unlogged};
 pub use ports::{Intake, LoadError, PastStates, PolicySource, Since, Standing};
 pub use recorder::Recorded;
 pub use refusals::{Reason, RefusalCounts, RefusalRecorder, RefusalSettings, Refusals, Refused};
-pub use reuse::{Answered, Reuse, ReuseSettings, ReuseVitals};
+pub use reuse::{MaybeReused, Reuse, ReuseSettings, ReuseVitals};
 pub use state::{Readiness, Staleness, View};
 pub use vitals::{Served, Vitals};

@@ -37,7 +37,7 @@ const ROWS: u32 = 20_000;
 const COUNTED: u32 = 1_000_000;
 /// Bytes of decisions in one answer, about: callers take 4 MiB unless they say otherwise.
 const ANSWER_BYTES: usize = 3 << 20;
-/// Tails at a time; each reads the newest stretch again and again.
+/// Tails at a time; each asks the store four times a second.
 const TAILS: usize = 16;
 /// States that are kept between replays.
 const STATES: usize = 2;

@@ -110,7 +110,7 @@ pub struct ReuseVitals {
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct MaybeReused {
     /// What was asked, and what is known.
     pub question: Question,
     /// What is answered.
@@ -136,9 +136,9 @@ impl Reuse {
 
     /// The answer of a state to a query at an instant: an earlier one where that is the same. `age` is how long ago the data
     /// was last confirmed.
-    pub fn answer(&self, view: &View, query: Query, now: Instant, age: Span) -> Result<Answered, CheckError> {
+    pub fn answer(&self, view: &View, query: Query, now: Instant, age: Span) -> Result<MaybeReused, CheckError> {
         let Some(kept) = self.kept.as_ref().filter(|_| !query.explain && self.is_trusted()) else {
-            return view.decide(query, now, age).map(Answered::anew);
+            return view.decide(query, now, age).map(MaybeReused::anew);
         };
         let hash = kept.hasher.hash_one(Words::of(&query));
         let found = kept.entries.get(&hash).filter(|entry| entry.is_of(&query));
@@ -146,21 +146,21 @@ impl Reuse {
             Some(Ok(entry)) => {
                 self.counts.used.fetch_add(1, Ordering::Relaxed);
                 let (question, verdict) = entry.answer(query, view, now, age);
-                return Ok(Answered { question, verdict, is_reused: true });
+                return Ok(MaybeReused { question, verdict, is_reused: true });
             }
             Some(Err(miss)) => miss,
             None => Miss::Absent,
         };
         self.counts.of(miss).fetch_add(1, Ordering::Relaxed);
         if !kept.seen.again(hash) {
-            return view.decide(query, now, age).map(Answered::anew);
+            return view.decide(query, now, age).map(MaybeReused::anew);
         }
         let asked = Asked::of(&query);
         let decided = view.decide(query, now, age)?;
         if let Some(entry) = Entry::of(asked, &decided) {
             kept.entries.insert(hash, Arc::new(entry));
         }
-        Ok(Answered::anew(decided))
+        Ok(MaybeReused::anew(decided))
     }
 
     /// Whether no answer that was used was found to be another.
@@ -208,7 +208,7 @@ impl Counts {
     }
 }
 
-impl Answered {
+impl MaybeReused {
     fn anew(decided: Decided) -> Self {
         Self { question: decided.question, verdict: decided.verdict, is_reused: false }
     }
