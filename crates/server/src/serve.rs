@@ -21,7 +21,7 @@ use tracing::{info, warn};
 pub(crate) use ending::interrupted;
 pub(crate) use watch::{refresh, watch_certificates};
 
-use ending::{drain, join, leave, settle, until_told};
+use ending::{DRAIN, LAST_REFUSALS, drain, join, leave, settle, until_told};
 use follow::spawn_follower;
 use watch::{tell_difference, watch_readiness};
 
@@ -283,7 +283,12 @@ impl Server {
             _ = &mut shipping => Err(anyhow!("the shipping of decisions has crashed")),
             _ = &mut telling => Err(anyhow!("the recording of refusals and differences has crashed")),
             _ = &mut sequencing => Err(anyhow!("the sequencing of the global log has crashed")),
-            why = keeper.failed() => Err(anyhow!("{why}")),
+            why = keeper.failed() => {
+                // Nothing is acknowledged any more, and whoever waits for that is to learn why.
+                let _ended = (stopping.send(()), stop_administering.send(()));
+                let _drained = drain(&mut serving, &mut administering, LAST_REFUSALS).await;
+                Err(anyhow!("{why}"))
+            }
             _ = &mut comparing => Err(anyhow!("the comparing of decisions has crashed")),
             _ = &mut watching => Err(anyhow!("the watch over readiness has crashed")),
             _ = &mut known => Err(anyhow!("the watch over keys has crashed")),
@@ -292,8 +297,7 @@ impl Server {
             Some(_) = upkeep.join_next() => Err(anyhow!("the upkeep of the shared database has crashed")),
             () = stop => {
                 let _ended = (stopping.send(()), stop_administering.send(()));
-                let (served, administered) = tokio::join!(drain(&mut serving), drain(&mut administering));
-                served.and(administered)
+                drain(&mut serving, &mut administering, DRAIN).await
             }
         };
         drop(serving);

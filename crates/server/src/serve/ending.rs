@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use magistrate_grpc::Health;
+use magistrate_grpc::{Health, ServeError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -14,7 +14,10 @@ use crate::lifecycle::Lifecycle;
 use crate::notify;
 
 /// How long calls in flight may take once the server was told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a process that must not survive goes on for those who wait for an answer: each is refused at once.
+pub(super) const LAST_REFUSALS: Duration = Duration::from_secs(1);
 
 /// Completes once it is time to stop: when told to, and after balancers had time to look elsewhere.
 pub(super) async fn leave(stop: impl Future<Output = ()>, lifecycle: Lifecycle, health: Health, delay: Duration) {
@@ -31,14 +34,21 @@ pub(super) async fn leave(stop: impl Future<Output = ()>, lifecycle: Lifecycle, 
     }
 }
 
-/// Waits for calls in flight, but not for clients that never hang up.
+/// Waits for calls in flight of both doors, but not for clients that never hang up.
 pub(super) async fn drain(
-    serving: impl Future<Output = Result<(), magistrate_grpc::ServeError>>,
+    serving: impl Future<Output = Result<(), ServeError>>,
+    administering: impl Future<Output = Result<(), ServeError>>,
+    within: Duration,
 ) -> anyhow::Result<()> {
-    match tokio::time::timeout(DRAIN, serving).await {
+    let (served, administered) = tokio::join!(drained(serving, within), drained(administering, within));
+    served.and(administered)
+}
+
+async fn drained(serving: impl Future<Output = Result<(), ServeError>>, within: Duration) -> anyhow::Result<()> {
+    match tokio::time::timeout(within, serving).await {
         Ok(ended) => ended.context("the gRPC door failed while it was closing"),
         Err(_) => {
-            warn!("some connections did not close within {DRAIN:?}; closing them");
+            warn!("some connections did not close within {within:?}; closing them");
             Ok(())
         }
     }
