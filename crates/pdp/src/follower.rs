@@ -251,7 +251,7 @@ impl Intake for Loading {
     }
 
     fn entity(&mut self, entity: EntityData) {
-        self.directory.entity(&entity);
+        self.directory.entity(entity);
     }
 
     fn grant(&mut self, grant: &GrantRef<'_>) {

@@ -1,12 +1,11 @@
 //! A state of all entities and grants as it was loaded, in few bytes. Immutable.
 
-use magistrate_model::{
-    Conferred, ConferredRef, EntityData, EntityUid, Grant, GrantId, GrantRef, Instant, ScopePattern, Term, UidRef,
-};
+use magistrate_model::{Conferred, EntityData, EntityUid, Grant, GrantId, Instant, ScopePattern, Term};
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::batch::{self, Batch};
 use super::packed::{Names, Packing, Unpacking};
 use super::uids::{Ids, UidNumber, Uids};
 use super::version::Version;
@@ -220,7 +219,7 @@ impl<'a> PackedGrant<'a> {
     }
 }
 
-/// Takes entities and grants one by one.
+/// Packs entities and grants, batch by batch.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     uids: Uids,
@@ -233,6 +232,8 @@ pub(super) struct Builder {
     conferred_numbers: HashMap<Confers, u32, RandomState>,
     /// The same of roles, by their uids.
     roles: HashMap<UidNumber, u32, RandomState>,
+    /// Of the uids of the batch at hand.
+    numbers: Vec<UidNumber>,
     /// Something did not fit: more than four billion of it.
     overflowed: bool,
 }
@@ -243,11 +244,22 @@ impl Builder {
         !self.overflowed
     }
 
-    pub(super) fn entity(&mut self, entity: &EntityData) {
-        self.overflowed |= self.try_entity(entity).is_none();
+    /// Takes everything of a batch.
+    pub(super) fn take(&mut self, batch: &Batch) {
+        self.overflowed |= self.try_take(batch).is_none();
     }
 
-    fn try_entity(&mut self, entity: &EntityData) -> Option<()> {
+    fn try_take(&mut self, batch: &Batch) -> Option<()> {
+        batch.entities().iter().try_for_each(|entity| self.entity(entity))?;
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
+        self.uids.add_all(batch.types(), batch.uids(), &mut numbers)?;
+        batch.grants().iter().try_for_each(|grant| self.grant(batch, grant, &numbers))?;
+        self.numbers = numbers;
+        Some(())
+    }
+
+    fn entity(&mut self, entity: &EntityData) -> Option<()> {
         let number = self.uids.add(entity.uid.borrowed())?;
         let start = u32::try_from(self.bytes.len()).ok().filter(|start| *start != NONE)?;
         Packing { uids: &mut self.uids, names: &mut self.names, bytes: &mut self.bytes }.entity(entity)?;
@@ -256,25 +268,23 @@ impl Builder {
         Some(())
     }
 
-    pub(super) fn grant(&mut self, grant: &GrantRef<'_>) {
-        self.overflowed |= self.try_grant(grant).is_none();
-    }
-
-    fn try_grant(&mut self, grant: &GrantRef<'_>) -> Option<()> {
-        let (confers, resource) = match grant.conferred() {
-            ConferredRef::Role { role, resource } => (self.role(*role)?, *resource),
-            ConferredRef::Scope(pattern) => (self.confers(Confers::Scopes(pattern.clone()))?, None),
+    /// Takes a grant whose uids have these numbers.
+    fn grant(&mut self, batch: &Batch, grant: &batch::Grant, numbers: &[UidNumber]) -> Option<()> {
+        let (confers, resource) = match &grant.confers {
+            batch::Confers::Role { role, resource } => {
+                let resource = match resource {
+                    Some(resource) => Where::On(*numbers.get(*resource)?),
+                    None => Where::Everywhere,
+                };
+                (self.role(*numbers.get(*role)?)?, resource)
+            }
+            batch::Confers::Scopes(pattern) => (self.confers(Confers::Scopes(pattern.clone()))?, Where::Everywhere),
         };
-        let holder = self.uids.add(grant.holder())?;
-        let resource = match resource {
-            Some(resource) => Where::On(self.uids.add(resource)?).packed(),
-            None => Where::Everywhere.packed(),
-        };
-        let id = self.grant_ids.add(grant.id())?;
-        let (not_before, end) = (grant.term().not_before(), grant.term().expires_at());
+        let id = self.grant_ids.add(batch.get(grant.id))?;
+        let (not_before, end) = (grant.term.not_before(), grant.term.expires_at());
         self.grants.push(Packed {
-            holder,
-            resource,
+            holder: *numbers.get(grant.holder)?,
+            resource: resource.packed(),
             confers,
             id,
             not_before: not_before.map_or(i64::MIN, Instant::micros),
@@ -284,16 +294,13 @@ impl Builder {
     }
 
     /// The number of what a role's grant confers.
-    fn role(&mut self, role: UidRef<'_>) -> Option<u32> {
-        let uid = self.uids.add(role)?;
-        match self.roles.get(&uid) {
-            Some(number) => Some(*number),
-            None => {
-                let number = self.confers(Confers::Role(role.to_uid()))?;
-                self.roles.insert(uid, number);
-                Some(number)
-            }
+    fn role(&mut self, role: UidNumber) -> Option<u32> {
+        if let Some(number) = self.roles.get(&role) {
+            return Some(*number);
         }
+        let number = self.confers(Confers::Role(self.uids.get(role)?))?;
+        self.roles.insert(role, number);
+        Some(number)
     }
 
     fn confers(&mut self, confers: Confers) -> Option<u32> {

@@ -5,8 +5,10 @@
 
 mod above;
 mod base;
+mod batch;
 mod grants;
 mod packed;
+mod packer;
 mod uids;
 mod version;
 
@@ -27,6 +29,7 @@ pub(crate) use version::{Version, VersionCell};
 
 use base::{Base, PackedGrant, Position};
 use grants::Added;
+use packer::Packer;
 
 /// What is stored about principals, resources and their grants. Immutable; what is next shares with it
 /// everything that did not change, so a small change to a large directory costs little.
@@ -74,7 +77,7 @@ type GrantContent = (Option<EntityUid>, Option<EntityUid>, Option<Confers>, Opti
 /// Packs what a store holds, piece by piece.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
-    base: base::Builder,
+    packer: Packer,
     scopes: Vec<ScopeDeclaration>,
 }
 
@@ -83,17 +86,17 @@ impl Builder {
         self.scopes.push(scope);
     }
 
-    pub(crate) fn entity(&mut self, entity: &EntityData) {
-        self.base.entity(entity);
+    pub(crate) fn entity(&mut self, entity: EntityData) {
+        self.packer.entity(entity);
     }
 
     pub(crate) fn grant(&mut self, grant: &GrantRef<'_>) {
-        self.base.grant(grant);
+        self.packer.grant(grant);
     }
 
     /// The directory of what was taken; `None` where that was more than can be numbered.
     pub(crate) fn finish(self) -> Option<Directory> {
-        self.base.is_whole().then(|| Directory::on(self.base.finish(), self.scopes))
+        Some(Directory::on(self.packer.finish()?, self.scopes))
     }
 }
 
@@ -101,12 +104,12 @@ impl Builder {
 const MOST_CHANGES: usize = 20_000;
 
 impl Directory {
-    /// The directory of a dataset.
+    /// The directory of a dataset; of nothing where it holds more than can be numbered.
     pub fn of(dataset: Dataset) -> Self {
-        let mut base = base::Builder::default();
-        dataset.entities.iter().for_each(|entity| base.entity(entity));
-        dataset.grants.iter().for_each(|grant| base.grant(&grant.borrowed()));
-        Self::on(base.finish(), dataset.scopes)
+        let mut packer = Packer::default();
+        dataset.entities.into_iter().for_each(|entity| packer.entity(entity));
+        dataset.grants.iter().for_each(|grant| packer.grant(&grant.borrowed()));
+        Self::on(packer.finish().unwrap_or_default(), dataset.scopes)
     }
 
     fn on(base: Base, scopes: Vec<ScopeDeclaration>) -> Self {
@@ -153,12 +156,13 @@ impl Directory {
 
     /// `None` where that is more than can be numbered.
     fn packed_anew(&self) -> Option<Self> {
-        let mut base = base::Builder::default();
+        let mut packer = Packer::default();
         let kept = |entity: &EntityData| !self.entities.contains_key(&entity.uid);
-        self.base.entities().filter(kept).for_each(|entity| base.entity(&entity));
-        self.entities.values().filter_map(|it| it.data.as_ref()).for_each(|entity| base.entity(entity));
-        self.all_grants().filter_map(GrantView::owned).for_each(|grant| base.grant(&grant.borrowed()));
-        base.is_whole().then(|| Self::on(base.finish(), self.scopes.to_vec()))
+        self.base.entities().filter(kept).for_each(|entity| packer.entity(entity));
+        let changed = self.entities.values().filter_map(|it| it.data.as_ref());
+        changed.for_each(|entity| packer.entity(EntityData::clone(entity)));
+        self.all_grants().filter_map(GrantView::owned).for_each(|grant| packer.grant(&grant.borrowed()));
+        Some(Self::on(packer.finish()?, self.scopes.to_vec()))
     }
 
     /// How many entities and grants it holds.

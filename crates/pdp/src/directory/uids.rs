@@ -26,6 +26,9 @@ impl UidNumber {
     }
 }
 
+/// Uids that are looked up together.
+const STRETCH: usize = 32;
+
 /// Uids in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Uids {
@@ -88,21 +91,57 @@ impl Ids {
 impl Uids {
     /// The number of a uid, given to it if it has none; `None` where there are too many.
     pub(super) fn add(&mut self, uid: UidRef<'_>) -> Option<UidNumber> {
-        let type_number = match self.type_numbers.get(uid.type_name()) {
-            Some(number) => *number,
-            None => {
-                let number = u32::try_from(self.types.len()).ok()?;
-                self.types.push(uid.type_name().clone());
-                self.type_numbers.insert(uid.type_name().clone(), number);
-                number
-            }
-        };
+        let type_number = self.type_number(uid.type_name())?;
         let hash = hash(&self.hasher, type_number, uid.id());
-        if let Some(number) = self.numbered(hash, type_number, uid.id()) {
-            return Some(number);
+        self.numbered(hash, type_number, uid.id()).or_else(|| self.append(hash, type_number, uid.id()))
+    }
+
+    /// The numbers of uids, given to those that have none: for each the place of its type among `types`, and its id.
+    /// `None` where there are too many.
+    ///
+    /// Each is at two places elsewhere in memory, its entry and its text. All entries of a stretch are asked for before
+    /// the first text is, and all texts before the first is needed, so that the processor waits for many at once.
+    pub(super) fn add_all<'a>(
+        &mut self,
+        types: &[TypeName],
+        uids: impl Iterator<Item = (usize, &'a str)>,
+        numbers: &mut Vec<UidNumber>,
+    ) -> Option<()> {
+        let types = types.iter().map(|type_name| self.type_number(type_name)).collect::<Option<Vec<_>>>()?;
+        let mut uids = uids.peekable();
+        let mut wanted: Vec<(u64, u32, &str)> = Vec::with_capacity(STRETCH);
+        let mut entries: Vec<Option<Found>> = Vec::with_capacity(STRETCH);
+        while uids.peek().is_some() {
+            wanted.clear();
+            for (type_at, id) in uids.by_ref().take(STRETCH) {
+                let type_number = *types.get(type_at)?;
+                wanted.push((hash(&self.hasher, type_number, id), type_number, id));
+            }
+            entries.clear();
+            entries.extend(wanted.iter().map(|(hash, ..)| self.table.iter_hash(*hash).next().copied()));
+            for (&(hash, type_number, id), entry) in wanted.iter().zip(&entries) {
+                let likely = entry.filter(|it| self.is(it, type_number, id)).map(|it| UidNumber(it.number));
+                let found = likely.or_else(|| self.numbered(hash, type_number, id));
+                numbers.push(found.or_else(|| self.append(hash, type_number, id))?);
+            }
         }
+        Some(())
+    }
+
+    fn type_number(&mut self, type_name: &TypeName) -> Option<u32> {
+        if let Some(number) = self.type_numbers.get(type_name) {
+            return Some(*number);
+        }
+        let number = u32::try_from(self.types.len()).ok()?;
+        self.types.push(type_name.clone());
+        self.type_numbers.insert(type_name.clone(), number);
+        Some(number)
+    }
+
+    /// Numbers a uid that has no number.
+    fn append(&mut self, hash: u64, type_number: u32, id: &str) -> Option<UidNumber> {
         let start = u32::try_from(self.ids.text.len()).ok()?;
-        let number = self.ids.add(uid.id())?;
+        let number = self.ids.add(id)?;
         let end = u32::try_from(self.ids.text.len()).ok()?;
         self.type_of.push(type_number);
         let Self { ids, hasher, .. } = self;
@@ -119,8 +158,11 @@ impl Uids {
     }
 
     fn numbered(&self, hash: u64, type_number: u32, id: &str) -> Option<UidNumber> {
-        let is_it = |it: &Found| it.type_number == type_number && self.ids.between(it.start, it.end) == id;
-        self.table.find(hash, is_it).map(|it| UidNumber(it.number))
+        self.table.find(hash, |it| self.is(it, type_number, id)).map(|it| UidNumber(it.number))
+    }
+
+    fn is(&self, found: &Found, type_number: u32, id: &str) -> bool {
+        found.type_number == type_number && self.ids.between(found.start, found.end) == id
     }
 
     /// The uid of a number.
@@ -166,5 +208,26 @@ mod tests {
         assert_eq!(uids.find(&uid(3_000)), None);
         assert_eq!(uids.find(&EntityUid::from_parts("Other", "id-0").unwrap()), None);
         assert_eq!(uids.get(UidNumber(3_000)), None);
+    }
+
+    #[test]
+    fn uids_looked_up_together_have_the_numbers_they_have_one_by_one() {
+        let types: Vec<TypeName> = ["User", "Doc", "A::Doc"].map(|name| TypeName::new(name).unwrap()).into();
+        // Known ones, new ones, and new ones twice within a stretch; ids that differ by their type only.
+        let ids: Vec<String> = (0..1_000).map(|n| format!("id-{}", n * n % 389)).collect();
+        let batch = || ids.iter().enumerate().map(|(n, id)| (n % 3, id.as_str()));
+        for length in [0, 1, STRETCH - 1, STRETCH, STRETCH + 1, ids.len()] {
+            let (mut together, mut single, mut numbers) = (Uids::default(), Uids::default(), Vec::new());
+            for known in 0..20 {
+                for uids in [&mut together, &mut single] {
+                    uids.add(EntityUid::from_parts("Doc", &format!("id-{known}")).unwrap().borrowed()).unwrap();
+                }
+            }
+            together.add_all(&types, batch().take(length), &mut numbers).unwrap();
+            let expected =
+                batch().take(length).map(|(at, id)| single.add(UidRef::new(&types[at], id).unwrap()).unwrap());
+            assert_eq!(numbers, expected.collect::<Vec<_>>(), "{length}");
+            assert_eq!(together.len(), single.len());
+        }
     }
 }
