@@ -6,7 +6,7 @@ use magistrate_model::{Actor, Digest, Instant};
 use minicbor::decode::{Decoder, Error};
 
 use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, optional, parsed, put_instant, put_optional};
-use crate::difference::{self, DifferingDecision};
+use crate::difference::{self, DifferingDecision, SecondWay};
 use crate::leaf;
 use crate::record::InvalidRecord;
 use crate::refused::{self, RefusedCall};
@@ -156,7 +156,7 @@ impl Act {
                 of.put(out.array(7)?.u8(5)?)?;
                 out.str(reason)?.u64(*decisions)?;
             }
-            Self::Difference(decision) => decision.put(out.array(difference::LENGTH)?.u8(7)?)?,
+            Self::Difference(it) => it.put(out.array(difference::LENGTH)?.u8(it.second.kind())?)?,
         }
         Ok(())
     }
@@ -186,10 +186,15 @@ impl Act {
                 let of = Selection::take(input)?;
                 Ok(Self::Erasure { of, reason: text(input)?, decisions: input.u64()? })
             }
-            (7, Some(difference::LENGTH)) => Ok(Self::Difference(Box::new(DifferingDecision::take(input)?))),
+            (7, Some(difference::LENGTH)) => differing(input, SecondWay::Authorizer),
+            (9, Some(difference::LENGTH)) => differing(input, SecondWay::Evaluation),
             _ => Err(cbor::refused("an act of a kind that is not known")),
         }
     }
+}
+
+fn differing(input: &mut In<'_>, second: SecondWay) -> Result<Act, Error> {
+    Ok(Act::Difference(Box::new(DifferingDecision::take(input, second)?)))
 }
 
 impl ActRecord {
@@ -278,7 +283,7 @@ mod tests {
         }))
     }
 
-    fn difference(seq: Option<u64>, asked: Asked, count: u64) -> Act {
+    fn difference(seq: Option<u64>, asked: Asked, count: u64, second: SecondWay) -> Act {
         let policies = |count: u64| Policies {
             first: (0..count.min(16)).map(|n| format!("p{n}").parse().unwrap()).collect(),
             count,
@@ -291,7 +296,8 @@ mod tests {
             revision: magistrate_model::Revision::new(8),
             policy_set: Digest::new([7; 32]),
             answered: said(magistrate_model::Cause::Permitted, policies(count), policies(0)),
-            authorizer: said(magistrate_model::Cause::NoPermit, policies(0), policies(1)),
+            second,
+            says: said(magistrate_model::Cause::NoPermit, policies(0), policies(1)),
         }))
     }
 
@@ -312,8 +318,14 @@ mod tests {
             refused(Some("::1"), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }),
             refused(None, Asked::default()),
             Act::Erasure { of: selection(), reason: "ticket 7".to_owned(), decisions: 2 },
-            difference(Some(3), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }, 2),
-            difference(None, Asked::default(), 40),
+            difference(
+                Some(3),
+                Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() },
+                2,
+                SecondWay::Authorizer,
+            ),
+            difference(None, Asked::default(), 40, SecondWay::Authorizer),
+            difference(Some(3), Asked::default(), 1, SecondWay::Evaluation),
         ]
     }
 
@@ -375,6 +387,7 @@ mod tests {
             "e4bb606e9be0",
             "965918c7a7e1",
             "1f0a663c1d92",
+            "5e3e3aae785d",
         ];
         assert_eq!(leaves, expected);
     }

@@ -14,7 +14,7 @@ use crate::stream::{DecisionId, StreamId};
 /// Separates digests of questions from every other use of SHA-256.
 const DOMAIN: &[u8] = b"magistrate/question/1";
 
-/// A decision that Cedar's own authorizer makes otherwise. INVARIANT: it tells no context, no attributes and no secrets.
+/// A decision that is made otherwise the second time. INVARIANT: it tells no context, no attributes and no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DifferingDecision {
     /// The record of the decision, if it has one.
@@ -29,8 +29,37 @@ pub struct DifferingDecision {
     pub policy_set: Digest,
     /// What was answered.
     pub answered: Answered,
-    /// What Cedar's own authorizer says.
-    pub authorizer: Answered,
+    /// How it was made the second time.
+    pub second: SecondWay,
+    /// What was said then.
+    pub says: Answered,
+}
+
+/// How a decision was made the second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondWay {
+    /// By Cedar's own authorizer.
+    Authorizer,
+    /// By evaluation, where an earlier answer had been used again.
+    Evaluation,
+}
+
+impl SecondWay {
+    /// How it is named.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Authorizer => "authorizer",
+            Self::Evaluation => "evaluation",
+        }
+    }
+
+    /// The number of the kind of act.
+    pub(crate) const fn kind(self) -> u8 {
+        match self {
+            Self::Authorizer => 7,
+            Self::Evaluation => 9,
+        }
+    }
 }
 
 /// What a way of deciding comes to.
@@ -113,10 +142,10 @@ impl DifferingDecision {
         }
         put_digest(out.u64(self.revision.number())?, &self.policy_set)?;
         self.answered.put(out)?;
-        self.authorizer.put(out)
+        self.says.put(out)
     }
 
-    pub(crate) fn take(input: &mut In<'_>) -> Result<Self, Error> {
+    pub(crate) fn take(input: &mut In<'_>, second: SecondWay) -> Result<Self, Error> {
         Ok(Self {
             decision: optional(input, decision)?,
             question: cbor::digest(input)?,
@@ -128,7 +157,8 @@ impl DifferingDecision {
             revision: Revision::new(input.u64()?),
             policy_set: cbor::digest(input)?,
             answered: Answered::take(input)?,
-            authorizer: Answered::take(input)?,
+            second,
+            says: Answered::take(input)?,
         })
     }
 }

@@ -33,7 +33,7 @@ mod writer;
 pub use act::{Act, ActId, ActRecord, SealedAct};
 pub use change::{ChangeRecord, SealedChange, Told};
 pub use decision::DecisionRecord;
-pub use difference::{Answered, DifferingDecision, Policies, question_digest};
+pub use difference::{Answered, DifferingDecision, Policies, SecondWay, question_digest};
 pub use header::{Covered, Header, LeftStream, Opening, Says, SealedHeader};
 pub use leaf::leaf;
 pub use log::{ActColumns, Entry, EntryColumns, LogId, StoredAct, StoredEntry};

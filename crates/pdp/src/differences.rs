@@ -1,12 +1,12 @@
-//! The lane of differences: decisions that Cedar's own authorizer makes otherwise, until the ledger has them.
+//! The lane of differences: decisions that are made otherwise the second time, until the ledger has them.
 //!
 //! Whoever compares tells them; no Check waits for that. The first ones of a process are acts of their own: from the first on
-//! the authorizer answers, so that more are a matter of what was under way, and tell nothing new.
+//! the authorizer answers, or no earlier answer is used, so that more are a matter of what was under way, and tell nothing new.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use magistrate_ledger::{Act, Answered, Asked, DifferingDecision, PrivateFields, question_digest};
+use magistrate_ledger::{Act, Answered, Asked, DifferingDecision, PrivateFields, SecondWay, question_digest};
 use magistrate_model::{Actor, Instant, Verdict};
 
 use crate::acts::{Became, Outbox};
@@ -55,21 +55,24 @@ impl Differences {
         Self { private, ..Self::default() }
     }
 
-    /// Takes a difference to be recorded; returns whether it will be. That Cedar's authorizer said nothing is none, and an
-    /// earlier answer that was used again is no matter of evaluators.
+    /// Takes a difference to be recorded; returns whether it will be. That nothing was said the second time is none.
     pub fn tell(&self, difference: &Difference) -> bool {
-        let Second::Authorizer(Ok(authorizer)) = &difference.second else { return false };
+        let (second, says) = match &difference.second {
+            Second::Authorizer(Ok(says)) => (SecondWay::Authorizer, says),
+            Second::Anew(Ok(anew)) => (SecondWay::Evaluation, &anew.1),
+            Second::Authorizer(Err(_)) | Second::Anew(Err(_)) => return false,
+        };
         if self.told.fetch_add(1, Ordering::Relaxed) >= Self::MOST {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
-        let act = Act::Difference(Box::new(self.differing(difference, authorizer)));
+        let act = Act::Difference(Box::new(self.differing(difference, second, says)));
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.push((difference.question.facts.instant, act));
         true
     }
 
-    fn differing(&self, difference: &Difference, authorizer: &Verdict) -> DifferingDecision {
+    fn differing(&self, difference: &Difference, second: SecondWay, says: &Verdict) -> DifferingDecision {
         let Difference { decision, question, answered, .. } = difference;
         let query = &question.query;
         let cut = |text: String| {
@@ -87,11 +90,12 @@ impl Differences {
             revision: answered.revision,
             policy_set: answered.policy_set_digest,
             answered: Answered::of(answered),
-            authorizer: Answered::of(authorizer),
+            second,
+            says: Answered::of(says),
         }
     }
 
-    fn take(&self) -> Vec<(Instant, Act)> {
+    pub(crate) fn take(&self) -> Vec<(Instant, Act)> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

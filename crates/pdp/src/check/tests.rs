@@ -156,10 +156,10 @@ async fn decision_that_rules_get_wrong_is_in_the_ledger_and_made_no_more() {
     let found = misled.recorded().await;
     assert_eq!(found.decision, Some(recorded.receipt().id()));
     assert_eq!((found.revision, found.policy_set), (recorded.answer().revision, recorded.answer().policy_set_digest));
-    assert_eq!((found.answered.cause, found.authorizer.cause), (Cause::Permitted, Cause::NoPermit));
+    assert_eq!((found.answered.cause, found.says.cause), (Cause::Permitted, Cause::NoPermit));
     let named =
         |policies: &magistrate_ledger::Policies| policies.first.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!((named(&found.answered.determining), found.authorizer.determining.count), (vec!["high".to_owned()], 0));
+    assert_eq!((named(&found.answered.determining), found.says.determining.count), (vec!["high".to_owned()], 0));
     assert_eq!(found.asked.principal.as_deref(), Some("User::\"ann\""));
     let again = misled.pdp.check(query("ann"), now(), PATIENCE).await.unwrap();
     assert_eq!(again.answer().cause, Cause::NoPermit, "from then on the authorizer answers");

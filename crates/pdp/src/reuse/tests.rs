@@ -1,13 +1,15 @@
 use std::sync::Mutex;
 
 use magistrate_engine::{Snapshot, Source};
+use magistrate_ledger::{Act, PrivateFields, SecondWay};
 use magistrate_model::{
-    ActionUid, Caller, Channel, Dataset, EntityData, EntityInput, Environment, Head, Revision, json,
+    ActionUid, Caller, Cause, Channel, Dataset, EntityData, EntityInput, Environment, Head, Revision, json,
 };
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::comparison::{Second, comparison};
+use crate::differences::Differences;
 
 const SCHEMA: &str = r#"
 @source("stored") entity Group;
@@ -198,6 +200,12 @@ async fn answer_that_is_no_longer_right_ends_the_use() {
         assert_eq!(told[0].answered, wrong.verdict);
         let anew = Box::new((right.question, right.verdict));
         assert_eq!(told[0].second, Second::Anew(Ok(anew)));
+        let lane = Differences::new(PrivateFields::default());
+        assert!(lane.tell(&told[0]), "it is recorded");
+        let acts = lane.take();
+        let [(_, Act::Difference(act))] = acts.as_slice() else { panic!("{acts:?}") };
+        let says = (act.second, act.answered.cause, act.says.cause);
+        assert_eq!(says, (SecondWay::Evaluation, Cause::Permitted, Cause::NoPermit));
     }
     drop(comparison);
     comparing.join_all().await;

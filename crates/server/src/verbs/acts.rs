@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use magistrate_ledger::{
-    Act, ActRecord, Answered, Asked, DifferingDecision, Policies, RefusedCall, Selection, SignedExpiry, StoredAct,
+    Act, ActRecord, Answered, Asked, DifferingDecision, Policies, RefusedCall, SecondWay, Selection, SignedExpiry,
+    StoredAct,
 };
 use magistrate_model::Instant;
 use magistrate_pdp::Unlogged as _;
@@ -151,7 +152,11 @@ fn differing(it: &DifferingDecision) -> String {
         format!("{}{by}{errored}", it.cause)
     };
     let asked = parts(&it.asked);
-    format!("{which} ({asked}) was {}; to Cedar's own authorizer it is {}", said(&it.answered), said(&it.authorizer))
+    let second = match it.second {
+        SecondWay::Authorizer => "; to Cedar's own authorizer it is",
+        SecondWay::Evaluation => " as an earlier answer; evaluated anew it is",
+    };
+    format!("{which} ({asked}) was {}{second} {}", said(&it.answered), said(&it.says))
 }
 
 /// Policies, as far as they are named.
@@ -222,7 +227,8 @@ fn details(act: &Act) -> Json {
             "revision": it.revision.number(),
             "policy_set_digest": it.policy_set.to_string(),
             "answered": said(&it.answered),
-            "authorizer": said(&it.authorizer),
+            "second": it.second.name(),
+            "says": said(&it.says),
         }),
         Act::Refused(call) => json!({
             "cause": call.cause,

@@ -190,7 +190,8 @@ fn difference() -> Act {
         revision: Revision::new(i64::MAX as u64),
         policy_set: Digest::new([6; 32]),
         answered: said(Cause::Permitted),
-        authorizer: said(Cause::ForbidErrored),
+        second: magistrate_ledger::SecondWay::Evaluation,
+        says: said(Cause::ForbidErrored),
     }))
 }
 
