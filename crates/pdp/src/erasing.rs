@@ -7,6 +7,7 @@ use magistrate_model::{Actor, Instant};
 
 use crate::history::HistoryError;
 use crate::log::LogError;
+use crate::retention::Retention;
 
 /// Decisions of one act: so many are erased, all or none, before the next act.
 pub const AT_ONCE: u32 = 1_000;
@@ -43,6 +44,18 @@ pub trait Erasing: Send + Sync + 'static {
 
     /// Brings what was erased out of files that still have it, as far as the store can.
     fn clean(&self) -> impl Future<Output = Result<(), LogError>> + Send;
+}
+
+/// How many of these decisions have private values, counted day by day: each statement is over one.
+pub async fn count_erasable<S: Erasing + Retention>(store: &S, of: &Selection) -> Result<ErasableCount, HistoryError> {
+    let mut all = ErasableCount::default();
+    for day in store.days().await? {
+        let Some(of) = of.on_day(day.day) else { continue };
+        let ErasableCount { erasable, held } = store.count_erasable(&of).await?;
+        all.erasable = all.erasable.saturating_add(erasable);
+        all.held = all.held.saturating_add(held);
+    }
+    Ok(all)
 }
 
 /// Who erases, and why.

@@ -13,7 +13,7 @@ use magistrate_pap::{
     Base, Changes, CommitError, EntityFilter, GrantFilter, Keys, PolicyMigration, Records, StoreError,
 };
 use magistrate_pdp::erasing::{Erasable, ErasableCount, Erasing};
-use magistrate_pdp::history::Counted;
+use magistrate_pdp::history::{Counted, StoredOpening};
 use magistrate_pdp::retention::{DayExpiry, Hold, Retention, StoredDay, StreamOfDay};
 use magistrate_pdp::{
     DecisionFilter, DecisionHistory, Evidence, GlobalLog, HistoryError, Intake, Lease, LoadError, LogError, Page,
@@ -204,8 +204,8 @@ impl Evidence for Store {
         on_either!(self, Self, store => Box::pin(store.streams()).await)
     }
 
-    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
-        on_either!(self, Self, store => Box::pin(store.headers(stream)).await)
+    async fn headers(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredHeader>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.headers(stream, after, limit)).await)
     }
 
     async fn last_place(&self, stream: StreamId) -> Result<u64, HistoryError> {
@@ -233,8 +233,8 @@ impl Evidence for Store {
         on_either!(self, Self, store => Box::pin(store.records(stream, after, limit)).await)
     }
 
-    async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
-        on_either!(self, Self, store => Box::pin(store.stray_openings(limit)).await)
+    async fn openings(&self, after: Option<StoredOpening>, limit: u32) -> Result<Vec<StoredOpening>, HistoryError> {
+        on_either!(self, Self, store => Box::pin(store.openings(after, limit)).await)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use magistrate_model::Instant;
 
-use super::{Finding, Kind, StreamVerifier};
+use super::{Finding, HeaderChain, Kind};
 use crate::act::{Act, ActRecord};
 use crate::note::NoteVerifier;
 use crate::sealer::origin;
@@ -64,8 +64,8 @@ impl Enrolled {
     }
 
     /// What is strange about the key that opened a stream.
-    pub fn stranger(&self, stream: StreamId, verifier: &StreamVerifier) -> Option<Finding> {
-        let (opening, opened) = verifier.opening()?;
+    pub fn stranger(&self, stream: StreamId, chain: &HeaderChain) -> Option<Finding> {
+        let (opening, opened) = chain.opening()?;
         let why = match self.0.get(&opening.key) {
             None => format!("node `{}` opened it at {opened} with a key that was never enrolled", opening.node),
             Some(said) => {

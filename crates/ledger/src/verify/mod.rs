@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+mod chain;
 mod enrolled;
 mod erased;
 mod expired;
@@ -15,6 +16,7 @@ mod stream;
 mod tests;
 mod trusted;
 
+pub use chain::{Asked, HeaderChain};
 pub use enrolled::{Enrolled, Enrolment};
 pub use erased::{Erasures, GoneValues};
 pub use expired::{Expired, ExpiredPlaces};

@@ -1,14 +1,15 @@
 //! Verifying one stream.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use magistrate_model::{Digest, Instant, Span};
 
+use super::chain::{HeaderChain, Link};
 use super::erased::{Erasures, GoneValues};
 use super::expired::ExpiredPlaces;
-use super::{Finding, Kind, Trusted};
-use crate::header::{LeftStream, Opening, Says, SealedHeader};
+use super::{Finding, Kind};
+use crate::header::{Covered, LeftStream};
 use crate::merkle::Tree;
 use crate::record::{InvalidRecord, SealedRecord};
 use crate::sealer::origin;
@@ -17,18 +18,23 @@ use crate::stream::{DecisionId, StreamId};
 
 mod gaps;
 
+use gaps::MissingPlaces;
+
 /// A stream that said nothing for longer than this is silent: it says something every minute, and ships within seconds.
 const SILENT_AFTER: Span = Span::seconds(180);
 
-/// Verifies one stream: first its headers, then its records in the order of their places.
+/// Verifies one stream: first its headers, then its records in the order of their places, with the headers over them once
+/// more.
+///
+/// It holds a page of headers at a time. Before a record is taken, [`StreamVerifier::wants`] says whether those over it are
+/// still to be given, and so before the end.
 #[derive(Debug)]
 pub struct StreamVerifier {
-    stream: StreamId,
-    headers: Vec<SealedHeader>,
-    /// The last header that checkpoints cover.
-    covered: u64,
-    /// The header whose records are being read, and what was read of them.
-    at: usize,
+    chain: HeaderChain,
+    /// Headers whose records are to be read, with their numbers, and how far they were given.
+    window: VecDeque<(u64, Covered)>,
+    again: Link,
+    /// What was read of the first of these.
     leaves: Tree,
     /// A record of that header is missing, or not known: its root cannot be compared.
     broken: bool,
@@ -43,18 +49,18 @@ pub struct StreamVerifier {
     /// What retention took out, and how much of it was passed over.
     expired: ExpiredPlaces,
     passed: u64,
+    /// The places that are missing and were passed over last.
+    missing: Option<MissingPlaces>,
     gone: GoneValues,
     findings: Vec<Finding>,
 }
 
 impl StreamVerifier {
-    /// Takes the headers of a stream, and the checkpoints that are believed.
-    pub fn new(stream: StreamId, stored: &[StoredHeader], trusted: &Trusted) -> Self {
-        let mut verifier = Self {
-            stream,
-            headers: Vec::new(),
-            covered: 0,
-            at: 0,
+    /// Goes on with records, once every header was taken.
+    pub fn new(chain: HeaderChain) -> Self {
+        Self {
+            window: VecDeque::new(),
+            again: chain.start(),
             leaves: Tree::default(),
             broken: false,
             last_seq: 0,
@@ -65,37 +71,83 @@ impl StreamVerifier {
             told: Tree::default(),
             expired: ExpiredPlaces::default(),
             passed: 0,
+            missing: None,
             gone: GoneValues::default(),
-            findings: Vec::new(),
-        };
-        verifier.chain(stored);
-        verifier.compare(trusted);
-        verifier
-    }
-
-    /// What the stream's first header says of earlier ones, and when. Where keys are pinned, only a header that a checkpoint
-    /// covers is believed: else whoever can write to the store could excuse what is missing.
-    pub fn tellings(&self, trusted: &Trusted) -> Vec<(Instant, LeftStream)> {
-        let Some(first) = self.headers.first().filter(|_| self.covered > 0 || !trusted.has_keys()) else {
-            return Vec::new();
-        };
-        match &first.header.says {
-            Says::Opens(opening) => opening.left.iter().map(|left| (first.header.made_at, left.clone())).collect(),
-            Says::Continues | Says::Closes => Vec::new(),
+            findings: chain.findings(),
+            chain,
         }
     }
 
-    /// The hashes of its headers, as far as they follow each other.
-    pub fn header_hashes(&self) -> Vec<Digest> {
-        self.headers.iter().map(|header| header.hash).collect()
+    /// Its headers, as they were taken before.
+    pub fn chain(&self) -> &HeaderChain {
+        &self.chain
     }
 
-    /// Who opened it, and when.
-    pub fn opening(&self) -> Option<(&Opening, Instant)> {
-        self.headers.first().and_then(|first| match &first.header.says {
-            Says::Opens(opening) => Some((opening, first.header.made_at)),
-            Says::Continues | Says::Closes => None,
-        })
+    /// Behind which header more of them are wanted before what lies at this place, if any are; [`u64::MAX`] is the end. No
+    /// record may be left before it: what should lie there is missing.
+    pub fn wants(&mut self, seq: u64) -> Option<u64> {
+        if !self.lacks(seq) {
+            return None;
+        }
+        let end = self.window.back().map_or(0, |(_, covers)| covers.next_seq());
+        if self.last_seq + 1 < end {
+            self.skip_to(end);
+            self.last_seq = end - 1;
+        }
+        self.settle_empty();
+        Some(self.again.number)
+    }
+
+    /// Takes the next headers by number, once more. They must be those that were taken before.
+    pub fn headers(&mut self, rows: &[StoredHeader]) {
+        let end = self.chain.headers();
+        let changed = |at: u64| Finding {
+            kind: Kind::Altered,
+            at: format!("header {at} of {}", self.chain.stream),
+            records: 0,
+            why: "it changed, or was taken away, while the stream was verified".to_owned(),
+        };
+        let mut outcome = if rows.is_empty() { Err(changed(self.again.number + 1)) } else { Ok(()) };
+        for row in rows {
+            if self.again.number == end || outcome.is_err() {
+                break;
+            }
+            match self.again.take(row) {
+                Ok(sealed) => self.window.push_back((self.again.number, sealed.header.covers)),
+                Err(finding) => outcome = Err(finding),
+            }
+        }
+        // The last one commits to all before.
+        if outcome.is_ok() && self.again.number == end && self.again != self.chain.link {
+            outcome = Err(changed(end));
+        }
+        if let Err(finding) = outcome {
+            self.findings.push(finding);
+            self.again = self.chain.link.clone();
+        }
+    }
+
+    /// How many headers it holds.
+    pub fn at_hand(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Whether headers over this place were not given, and there are some.
+    fn lacks(&self, seq: u64) -> bool {
+        self.again.number < self.chain.headers()
+            && self.window.back().is_none_or(|(_, covers)| covers.next_seq() <= seq)
+    }
+
+    /// What was not given is not there.
+    fn must_have(&mut self, seq: u64) {
+        if self.lacks(seq) {
+            self.headers(&[]);
+        }
+    }
+
+    /// What is sealed of the records around a place, among the headers at hand.
+    pub fn under(&self, seq: u64) -> Option<Covered> {
+        self.window.iter().find(|(_, covers)| covers.next_seq() > seq).map(|(_, covers)| *covers)
     }
 
     /// Takes what acts say was erased; before any record.
@@ -103,7 +155,8 @@ impl StreamVerifier {
         self.gone = GoneValues::under(erasures);
     }
 
-    /// Takes what a later run says of how this one ended; before any record.
+    /// Takes what a later run says of how this one ended; before any record. The header that it found last must have been
+    /// asked for.
     pub fn told(&mut self, left: LeftStream) {
         self.left = Some(left);
     }
@@ -111,72 +164,6 @@ impl StreamVerifier {
     /// Takes what retention took out; before any record.
     pub fn expired(&mut self, expired: ExpiredPlaces) {
         self.expired = expired;
-    }
-
-    /// Every header must follow the one before; from the first that does not, nothing is sealed.
-    fn chain(&mut self, stored: &[StoredHeader]) {
-        let (mut previous, mut next_seq) = (Digest::ZERO, 1);
-        for row in stored {
-            let closed = self.headers.last().is_some_and(|last| last.header.says == Says::Closes);
-            let number = self.headers.len() as u64 + 1;
-            let at = format!("header {number} of {}", self.stream);
-            let sealed = match row.decode() {
-                _ if u64::try_from(row.number).is_ok_and(|found| found > number) => {
-                    return self.find(Kind::Missing, at, 0, format!("the next one there is header {}", row.number));
-                }
-                Ok(sealed) => sealed,
-                Err(why) => return self.find(Kind::Altered, at, 0, why),
-            };
-            let header = &sealed.header;
-            let opens = matches!(header.says, Says::Opens(_));
-            if header.stream != self.stream || header.number != number || opens != (number == 1) {
-                return self.find(Kind::Reordered, at, 0, "another header lies there".to_owned());
-            }
-            if closed {
-                let why = "the header before it was the stream's last word: somebody added this one".to_owned();
-                return self.find(Kind::Altered, at, 0, why);
-            }
-            if header.previous != previous || header.covers.first_seq != next_seq {
-                let why = "it does not follow the header before it: one of them was replaced".to_owned();
-                return self.find(Kind::Altered, at, 0, why);
-            }
-            (previous, next_seq) = (sealed.hash, header.covers.next_seq());
-            self.headers.push(sealed);
-        }
-    }
-
-    /// Checkpoints are over the headers that are there, or over others.
-    fn compare(&mut self, trusted: &Trusted) {
-        let origin = origin(self.stream);
-        let Some(checkpoints) = trusted.checkpoints.get(&origin) else { return };
-        let mut roots = BTreeMap::from([(0, Tree::default().root())]);
-        let mut tree = Tree::default();
-        for header in &self.headers {
-            tree.push(header.hash);
-            if checkpoints.contains_key(&tree.size()) {
-                roots.insert(tree.size(), tree.root());
-            }
-        }
-        for (size, root) in checkpoints {
-            match roots.get(size) {
-                Some(found) if found == root => self.covered = self.covered.max(*size),
-                Some(_) => {
-                    let why = format!(
-                        "the first {size} headers are not those that the checkpoint is over: this is another history"
-                    );
-                    self.find(Kind::Forked, origin.clone(), 0, why);
-                    return;
-                }
-                None => {
-                    let why = format!(
-                        "a checkpoint covers {size} headers, and {} follow each other here",
-                        self.headers.len()
-                    );
-                    self.find(Kind::RolledBack, origin.clone(), 0, why);
-                    return;
-                }
-            }
-        }
     }
 
     /// Takes the next record by place, as a store keeps it: it must be its one canonical form, and its columns must say what
@@ -196,7 +183,7 @@ impl StreamVerifier {
     /// Takes the next record by place, of which there are its bytes alone. That they are those that were sealed is what
     /// headers tell; they are read as far as stores index them. An opening that is there must be the record's.
     pub fn bytes(&mut self, seq: u64, bytes: Vec<u8>, opening: Option<&[u8]>) {
-        let id = DecisionId { stream: self.stream, seq };
+        let id = DecisionId { stream: self.chain.stream, seq };
         if let Err(why) = self.gone.unless_opened(id, &bytes, opening) {
             self.find(Kind::Altered, id.to_string(), 1, why);
         }
@@ -211,8 +198,9 @@ impl StreamVerifier {
     }
 
     fn take(&mut self, seq: u64, read: Result<Digest, (Kind, String)>) {
-        let at = format!("{}-{seq}", self.stream);
+        let at = format!("{}-{seq}", self.chain.stream);
         self.records += 1;
+        self.must_have(seq);
         if seq <= self.last_seq {
             return self.find(Kind::Reordered, at, 1, "two records lie at this place".to_owned());
         }
@@ -226,7 +214,7 @@ impl StreamVerifier {
             }
         };
         self.compare_told(seq, leaf);
-        if self.headers.get(self.at).is_none() {
+        if self.window.is_empty() {
             self.tail += 1;
             return;
         }
@@ -240,54 +228,47 @@ impl StreamVerifier {
 
     /// Headers that cover nothing are passed over.
     fn settle_empty(&mut self) {
-        while self.headers.get(self.at).is_some_and(|header| header.header.covers.count == 0) {
-            self.at += 1;
+        while self.window.front().is_some_and(|(_, covers)| covers.count == 0) {
+            self.window.pop_front();
         }
     }
 
     /// The place was read: if it was the last of its header, what was read is compared with what was sealed.
     fn advance(&mut self, seq: u64) {
         self.settle_empty();
-        let Some(header) = self.headers.get(self.at).map(|it| &it.header) else { return };
-        if seq + 1 < header.covers.next_seq() {
+        let Some((number, covers)) = self.window.front().copied() else { return };
+        if seq + 1 < covers.next_seq() {
             return;
         }
-        let (number, covers) = (header.number, header.covers);
         let leaves = std::mem::take(&mut self.leaves);
         let whole = !std::mem::take(&mut self.broken);
         if whole && leaves.root() != covers.root {
-            let at = format!("{}-{}", self.stream, covers.first_seq);
+            let at = format!("{}-{}", self.chain.stream, covers.first_seq);
             let last = covers.next_seq() - 1;
             let why = format!(
                 "the records from this place to {last} are not those that header {number} was made over; which of them is not, only a copy tells"
             );
             self.find(Kind::Altered, at, covers.count, why);
         }
-        if number > self.covered {
+        if number > self.chain.covered {
             self.not_covered += covers.count;
         }
-        self.at += 1;
+        self.window.pop_front();
         self.settle_empty();
     }
 
-    /// Leaves out headers that end before this place, and returns the first place under the one where it lies: only records
-    /// from there on are taken.
+    /// Leaves out headers that end before this place, which was asked for, and returns the first place under the one where it
+    /// lies: only records from there on are taken.
     pub fn begin_at(&mut self, seq: u64) -> u64 {
-        self.at = self.headers.partition_point(|header| header.header.covers.next_seq() <= seq);
-        let tail = self.headers.last().map_or(1, |last| last.header.covers.next_seq());
-        let first = self.headers.get(self.at).map_or(tail, |header| header.header.covers.first_seq);
+        self.again = self.chain.before(seq);
+        let first = self.again.next_seq;
         self.last_seq = first.saturating_sub(1);
         first
     }
 
-    /// The last header over records up to this place, and the last place under it; none where it lies behind all headers.
-    pub fn over(&self, seq: u64) -> Option<(&SealedHeader, u64)> {
-        let header = self.headers.iter().find(|it| it.header.covers.next_seq() > seq)?;
-        Some((header, header.header.covers.next_seq() - 1))
-    }
-
     /// Records up to this place were taken, from [`StreamVerifier::begin_at`] on: what was found of these.
     pub fn stop(mut self, last: u64) -> Vec<Finding> {
+        self.must_have(last);
         if self.last_seq < last {
             self.skip_to(last + 1);
         }
@@ -296,49 +277,49 @@ impl StreamVerifier {
 
     /// All records were taken; `last_place` is the last place that the store says it had.
     pub fn finish(mut self, last_place: u64, now: Instant) -> Verified {
-        let sealed = self.headers.last().map_or(1, |last| last.header.covers.next_seq());
-        let end = sealed.max(last_place.saturating_add(1));
+        self.must_have(u64::MAX);
+        let end = self.chain.link.next_seq.max(last_place.saturating_add(1));
         if self.last_seq + 1 < end {
             self.skip_to(end);
         }
         self.compare_left();
         if self.passed > 0 {
             let why = format!("{} records were taken out by retention, as signed acts say", self.passed);
-            self.find(Kind::Expired, origin(self.stream), self.passed, why);
+            self.find(Kind::Expired, origin(self.chain.stream), self.passed, why);
         }
         // What a later run sealed when it began is its business.
         let told = self.left.as_ref().map_or(0, |left| left.unsealed.count);
         let uncovered = self.not_covered + self.tail.saturating_sub(told);
         if uncovered > 0 {
-            let at = origin(self.stream);
+            let at = origin(self.chain.stream);
             let why = format!(
                 "{uncovered} records lie behind the newest checkpoint: only the chain of this store speaks for them"
             );
             self.find(Kind::NotCovered, at, uncovered, why);
         }
-        self.findings.extend(self.gone.finding(self.stream));
-        let last = self.headers.last().map(|last| &last.header);
-        let ended = last.is_some_and(|last| last.says == Says::Closes) || self.left.is_some();
-        let silent = last.is_none_or(|last| now.since(last.made_at) > SILENT_AFTER);
-        if !ended && silent && (self.records > 0 || last.is_some()) {
-            let since =
-                last.map_or("it has no header".to_owned(), |last| format!("it said nothing since {}", last.made_at));
-            self.find(
-                Kind::Silent,
-                origin(self.stream),
-                0,
-                format!(
-                    "{since}, and did not end; find out what became of its node, and whether its journal is still there"
-                ),
-            );
-        }
+        self.findings.extend(self.gone.finding(self.chain.stream));
+        self.look_for_silence(now);
         Verified {
             records: self.records,
-            headers: self.headers.len() as u64,
-            covered: self.covered,
+            headers: self.chain.headers(),
+            covered: self.chain.covered,
             gone: self.gone,
             findings: self.findings,
         }
+    }
+
+    fn look_for_silence(&mut self, now: Instant) {
+        let last = self.chain.last_made_at;
+        let ended = self.chain.link.closed || self.left.is_some();
+        let silent = last.is_none_or(|last| now.since(last) > SILENT_AFTER);
+        if ended || !silent || (self.records == 0 && last.is_none()) {
+            return;
+        }
+        let since = last.map_or("it has no header".to_owned(), |last| format!("it said nothing since {last}"));
+        let why = format!(
+            "{since}, and did not end; find out what became of its node, and whether its journal is still there"
+        );
+        self.find(Kind::Silent, origin(self.chain.stream), 0, why);
     }
 
     /// Records that a later run says it found behind the last header that it found. The store may have had more headers, and
@@ -354,21 +335,17 @@ impl StreamVerifier {
     }
 
     fn compare_left(&mut self) {
-        if self.headers.last().is_some_and(|last| last.header.says == Says::Closes)
-            && self.tail > 0
-            && self.left.is_none()
-        {
+        if self.chain.link.closed && self.tail > 0 && self.left.is_none() {
             let why = format!("{} records lie behind the stream's last word: somebody added them", self.tail);
-            self.find(Kind::Altered, origin(self.stream), self.tail, why);
+            self.find(Kind::Altered, origin(self.chain.stream), self.tail, why);
         }
         let Some(left) = self.left.clone() else { return };
-        let is_there = |hash: &Digest| self.headers.iter().any(|header| header.hash == *hash);
-        if left.last_header.as_ref().is_some_and(|hash| !is_there(hash)) {
+        if left.last_header.as_ref().is_some_and(|hash| !self.chain.has(hash)) {
             let why = "the header that the next run found at the end of this stream is not there".to_owned();
-            self.find(Kind::Forked, origin(self.stream), 0, why);
+            self.find(Kind::Forked, origin(self.chain.stream), 0, why);
         }
         let (count, found) = (left.unsealed.count, self.told.size());
-        let at = format!("{}-{}", self.stream, left.unsealed.first_seq);
+        let at = format!("{}-{}", self.chain.stream, left.unsealed.first_seq);
         if found < count {
             let why = format!("the next run found {count} records from this place on, and {found} of them are there");
             self.find(Kind::Missing, at, count - found, why);

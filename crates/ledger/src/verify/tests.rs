@@ -12,6 +12,9 @@ use crate::stream::{DecisionId, StreamId};
 use crate::{Draft, SealedHeader, Tree};
 
 mod expired;
+mod paged;
+
+use paged::{PAGES, Paged};
 
 pub(super) const STREAM: StreamId = StreamId::new([7; 16]);
 
@@ -112,15 +115,25 @@ fn found(stored: &Stored, seen: &[String]) -> (Vec<Kind>, String) {
     let streams: &[StreamId] = if stored.headers.is_empty() && stored.records.is_empty() { &[] } else { &[STREAM] };
     let mut findings = trusted.without(streams, None);
     findings.extend(trusted.findings.iter().cloned());
-    let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
-    stored.left.iter().cloned().for_each(|left| verifier.told(left));
-    stored.records.iter().for_each(|record| verifier.record(record));
-    findings.extend(verifier.finish(stored.last_place, now()).findings);
+    findings.extend(verified(stored, &trusted, now()).findings);
     let failures: Vec<&Finding> = findings.iter().filter(|it| it.kind.is_failure()).collect();
     let first = failures.first().map(|it| it.at.clone()).unwrap_or_default();
     let mut kinds: Vec<Kind> = failures.iter().map(|it| it.kind).collect();
     kinds.dedup();
     (kinds, first)
+}
+
+/// What is found of a stream, which is the same however many of its headers are read at once.
+#[track_caller]
+fn verified(stored: &Stored, trusted: &Trusted, now: Instant) -> Verified {
+    let verify = |page| {
+        let mut verifier = Paged::new(stored, trusted, page, &[]);
+        stored.records.iter().for_each(|record| verifier.record(record));
+        verifier.finish(stored.last_place, now)
+    };
+    let [first, others @ ..] = PAGES.map(verify);
+    others.iter().for_each(|other| assert_eq!(*other, first));
+    first
 }
 
 #[track_caller]
@@ -329,10 +342,7 @@ fn records_lost_in_a_recorded_crash_have_a_name_of_their_own() {
     let unsealed = Covered { first_seq: 12, count: 1, root: tail.root() };
     stored.left = Some(LeftStream { stream: STREAM, last_header, unsealed, cut: 3, lost: vec![11..=11] });
     let trusted = Trusted::of(stored.checkpoints.iter().map(String::as_str), &pinned());
-    let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
-    stored.left.iter().cloned().for_each(|left| verifier.told(left));
-    stored.records.iter().for_each(|record| verifier.record(record));
-    let outcome = verifier.finish(12, now());
+    let outcome = verified(&stored, &trusted, now());
     let kinds: Vec<(Kind, u64)> = outcome.findings.iter().map(|it| (it.kind, it.records)).collect();
     assert_eq!(kinds, [(Kind::LostInCrash, 1)]);
     assert_eq!((outcome.records, outcome.headers, outcome.covered), (11, 5, 5));
@@ -360,12 +370,16 @@ fn nobody_can_excuse_what_was_taken_away() {
     let opening = Opening { node: "forged".to_owned(), key: [0; 32], left: vec![left.clone()] };
     let (_, first) = Sealer::begin(other, NoteSigner::new("forged", &[9; 32]), opening.clone(), now());
     let trusted = Trusted::of(history().checkpoints.iter().map(String::as_str), &pinned());
-    assert!(StreamVerifier::new(other, &[header(&first)], &trusted).tellings(&trusted).is_empty(), "nobody signed it");
+    let tellings = |first: &SealedHeader, trusted: &Trusted| {
+        let mut chain = HeaderChain::new(other, trusted, Asked::default());
+        chain.take(&[header(first)]);
+        chain.tellings().map(|(at, left)| (at, left.clone())).collect::<Vec<_>>()
+    };
+    assert!(tellings(&first, &trusted).is_empty(), "nobody signed it");
     let (sealer, first) = Sealer::begin(other, signer(), opening, now());
     let notes = [sealer.checkpoint().note];
     let trusted = Trusted::of(notes.iter().map(String::as_str), &pinned());
-    let tellings = StreamVerifier::new(other, &[header(&first)], &trusted).tellings(&trusted);
-    assert_eq!(tellings, [(now(), left)]);
+    assert_eq!(tellings(&first, &trusted), [(now(), left)]);
 }
 
 #[test]
@@ -379,9 +393,7 @@ fn nothing_follows_a_last_word() {
     stored.headers = vec![header(&first), header(&closed)];
     stored.records.truncate(1);
     let verify = |stored: &Stored| {
-        let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
-        stored.records.iter().for_each(|record| verifier.record(record));
-        let found = verifier.finish(0, now()).findings;
+        let found = verified(&Stored { last_place: 0, ..stored.clone() }, &trusted, now()).findings;
         found.into_iter().filter(|it| it.kind.is_failure()).map(|it| it.kind).collect::<Vec<_>>()
     };
     assert_eq!(verify(&stored), [Kind::Altered], "a record that was added");
@@ -395,9 +407,7 @@ fn nothing_follows_a_last_word() {
 fn what_no_checkpoint_covers_and_who_is_silent_is_told() {
     let stored = history();
     let trusted = Trusted::of(stored.checkpoints.iter().take(3).map(String::as_str), &pinned());
-    let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
-    stored.records.iter().for_each(|record| verifier.record(record));
-    let outcome = verifier.finish(12, now().plus(Span::seconds(181)));
+    let outcome = verified(&stored, &trusted, now().plus(Span::seconds(181)));
     let kinds: Vec<(Kind, u64)> = outcome.findings.iter().map(|it| (it.kind, it.records)).collect();
     assert_eq!(kinds, [(Kind::NotCovered, 3), (Kind::Silent, 0)]);
     assert_eq!(outcome.covered, 4);

@@ -14,7 +14,7 @@ pub async fn by_place<S: Evidence, E: From<HistoryError>>(
     stream: StreamId,
     mut after: u64,
     last: u64,
-    mut take: impl FnMut(&[&StoredDecision]) -> Result<(), E>,
+    mut take: impl AsyncFnMut(&[&StoredDecision]) -> Result<(), E>,
 ) -> Result<(), E> {
     loop {
         let page = store.records(stream, after, PAGE).await?;
@@ -22,7 +22,7 @@ pub async fn by_place<S: Evidence, E: From<HistoryError>>(
         let end = page.last().map_or(0, StoredDecision::seq);
         let is_last = page.len() < PAGE as usize || end > last;
         let whole: Vec<_> = page.iter().filter(|row| row.seq() <= last && (is_last || row.seq() < end)).collect();
-        take(&whole)?;
+        take(&whole).await?;
         match (is_last, whole.len()) {
             (true, _) => return Ok(()),
             (false, 0) => {

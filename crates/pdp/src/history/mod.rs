@@ -5,12 +5,14 @@
 
 mod access;
 mod by_place;
+mod chained;
 mod cursor;
 mod filter;
 mod prove;
 pub mod replay;
 mod review;
 mod search;
+mod strays;
 mod tail;
 mod tally;
 mod words;
@@ -24,11 +26,13 @@ use magistrate_model::{Cause, Digest, Instant, Span};
 
 pub use access::{Access, record_access};
 pub use by_place::by_place;
+pub use chained::{HEADER_PAGE, chained, each_header, give_headers};
 pub use cursor::{Cursor, InvalidCursor};
 pub use filter::{DecisionFilter, Wanted};
 pub use prove::{Proving, in_log, newest_checkpoint, prove};
 pub use review::Usage;
 pub use search::{Found, Reading, search};
+pub use strays::stray_openings;
 pub use tail::{Tail, Told};
 pub use tally::{ALL_TIME, Bucket, Tally, check_stretches, tally};
 pub use words::SearchWords;
@@ -75,13 +79,37 @@ impl From<DamagedDecision> for HistoryError {
     }
 }
 
+/// Where private values lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredOpening {
+    /// Their UTC day, counted from 1970-01-01.
+    pub day: i64,
+    /// Whose they are.
+    pub id: DecisionId,
+    /// There is no record that they belong to.
+    pub is_stray: bool,
+}
+
+impl StoredOpening {
+    /// From the columns of a store: day, stream, place, and whether it is stray.
+    pub fn of_columns((day, stream, seq, is_stray): (i64, Vec<u8>, i64, bool)) -> Option<Self> {
+        let id = DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? };
+        Some(Self { day, id, is_stray })
+    }
+}
+
 /// What history is verified by: everything, as it is stored, believed by nobody.
 pub trait Evidence: Send + Sync + 'static {
     /// Every stream of which there is a record, a header or a place.
     fn streams(&self) -> impl Future<Output = Result<Vec<StreamId>, HistoryError>> + Send;
 
-    /// The headers of a stream, by number.
-    fn headers(&self, stream: StreamId) -> impl Future<Output = Result<Vec<StoredHeader>, HistoryError>> + Send;
+    /// The headers of a stream behind a number, by number, at most so many.
+    fn headers(
+        &self,
+        stream: StreamId,
+        after: u64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredHeader>, HistoryError>> + Send;
 
     /// The last place of a stream, by the store's own count.
     fn last_place(&self, stream: StreamId) -> impl Future<Output = Result<u64, HistoryError>> + Send;
@@ -108,8 +136,12 @@ pub trait Evidence: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<StoredDecision>, HistoryError>> + Send;
 
-    /// Places of private values that belong to no record, at most so many.
-    fn stray_openings(&self, limit: u32) -> impl Future<Output = Result<Vec<DecisionId>, HistoryError>> + Send;
+    /// Private values behind others, in an order of the store's own, at most so many.
+    fn openings(
+        &self,
+        after: Option<StoredOpening>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<StoredOpening>, HistoryError>> + Send;
 }
 
 /// How many decisions of one cause there are in one stretch of time.

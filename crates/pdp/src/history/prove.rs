@@ -6,7 +6,7 @@ use magistrate_ledger::proof::{DecisionProof, Place};
 use magistrate_ledger::{Checkpoint, DecisionId, Path, SealedHeader, StoredDecision, Subtree, Tree, read_note};
 use magistrate_model::Digest;
 
-use super::{Evidence, HistoryError};
+use super::{Evidence, HEADER_PAGE, HistoryError, each_header};
 use crate::log::GlobalLog;
 
 /// What came of it.
@@ -56,14 +56,17 @@ pub async fn prove<S: Evidence + GlobalLog>(store: &S, id: DecisionId) -> Result
 
 /// The header that covers a decision, if one does.
 async fn header_of<S: Evidence>(store: &S, id: DecisionId) -> Result<Option<SealedHeader>, HistoryError> {
-    for row in store.headers(id.stream).await? {
-        let Ok(sealed) = row.decode() else { continue };
+    let mut found = None;
+    let is_over = |sealed: &SealedHeader| {
         let covers = sealed.header.covers;
-        if (covers.first_seq..covers.next_seq()).contains(&id.seq) {
-            return Ok(Some(sealed));
-        }
-    }
-    Ok(None)
+        (covers.first_seq..covers.next_seq()).contains(&id.seq)
+    };
+    each_header(store, id.stream, 0, HEADER_PAGE, |page| {
+        found = page.iter().filter_map(|row| row.decode().ok()).find(is_over);
+        Ok::<_, HistoryError>(found.is_none())
+    })
+    .await?;
+    Ok(found)
 }
 
 /// The record, and its place among those of its header.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use magistrate_ledger::verify::{Expired, Finding, Kind, StreamVerifier, Trusted};
+use magistrate_ledger::verify::{Asked, Expired, Finding, HeaderChain, Kind, StreamVerifier, Trusted};
 use magistrate_ledger::{
-    Checkpoint, Covered, DecisionId, LeftStream, NoteVerifier, Path, Places, SealedHeader, StoredHeader, StreamId,
-    is_included, open_note, resume, runs_of,
+    Checkpoint, Covered, DecisionId, LeftStream, NoteVerifier, Path, Places, SealedHeader, StreamId, is_included,
+    open_note, resume, runs_of,
 };
 use magistrate_model::Instant;
 
 use super::{Retention, StreamOfDay};
-use crate::history::{Evidence, HistoryError, by_place, in_log};
+use crate::history::{Evidence, HEADER_PAGE, HistoryError, by_place, chained, give_headers, in_log};
 use crate::log::GlobalLog;
 
 /// A checkpoint of the global log that was kept outside the store, and that the store's log goes on from.
@@ -108,44 +108,22 @@ async fn plan_stream<S: Evidence + GlobalLog>(
     keeping: &Keeping<'_>,
     plan: &mut DayPlan,
 ) -> Result<Result<(), NotCovered>, HistoryError> {
-    let StreamOfDay { stream, first, last, records } = of_day;
-    let headers = store.headers(stream).await?;
-    let mut verifier = StreamVerifier::new(stream, &headers, keeping.trusted);
+    let StreamOfDay { stream, records, .. } = of_day;
+    let (mut verifier, begin, end) = match begun(store, of_day, keeping).await? {
+        Ok(begun) => begun,
+        Err(why) => return Ok(Err(why)),
+    };
     let mut places = keeping.expired.of(stream);
     store.kept_leaves(stream).await?.into_iter().for_each(|(seq, leaf)| places.keep(seq, leaf));
     verifier.expired(places);
-    let covers: Vec<Covered> = headers.iter().filter_map(|row| Some(row.decode().ok()?.header.covers)).collect();
-    // A header over the last record is covered with all before it; else a later run tells of what is behind the last one.
-    let over = verifier.over(last).map(|(header, end)| (header.clone(), end));
-    let (begin, end) = match over {
-        Some((header, end)) => {
-            if let Err(why) = is_covered(store, &header, keeping).await? {
-                return Ok(Err(why));
-            }
-            (verifier.begin_at(first), Some(end))
-        }
-        None => match left_of(store, stream, keeping).await? {
-            Ok(Some(left)) => {
-                let begin = verifier.begin_at(first.min(left.unsealed.first_seq.max(1)));
-                verifier.told(left);
-                (begin, None)
-            }
-            Ok(None) if keeping.with_uncovered => (verifier.begin_at(first), None),
-            Ok(None) => {
-                let why = format!(
-                    "records up to {stream}-{last} lie behind the last header of their stream, and no later run tells of them"
-                );
-                return Ok(Err(NotCovered::Uncovered(why)));
-            }
-            Err(why) => return Ok(Err(why)),
-        },
-    };
-    let mut going = Going { day: plan.day, covers: &covers, under: Vec::new(), plan };
-    by_place(store, stream, begin.saturating_sub(1), end.unwrap_or(u64::MAX), |rows| {
+    let mut going = Going { day: plan.day, over: None, under: Vec::new(), plan };
+    by_place(store, stream, begin.saturating_sub(1), end.unwrap_or(u64::MAX), async |rows| {
         for row in rows {
+            give_headers(store, &mut verifier, row.seq(), HEADER_PAGE).await?;
+            let over = verifier.under(row.seq());
             verifier.record(row);
             if row.day == going.day {
-                going.take(DecisionId { stream, seq: row.seq() });
+                going.take(DecisionId { stream, seq: row.seq() }, over);
             }
         }
         Ok::<_, HistoryError>(())
@@ -153,12 +131,56 @@ async fn plan_stream<S: Evidence + GlobalLog>(
     .await?;
     going.settle();
     plan.records += records;
+    give_headers(store, &mut verifier, end.unwrap_or(u64::MAX), HEADER_PAGE).await?;
     let findings = match end {
         Some(end) => verifier.stop(end),
         None => verifier.finish(store.last_place(stream).await?, keeping.now).findings,
     };
     let found = findings.into_iter().find(|finding| finding.kind.is_failure());
     Ok(found.map_or(Ok(()), |finding| Err(NotCovered::Touched(finding))))
+}
+
+/// A verifier, the first place that it must be given, and the last, unless that is the stream's.
+type Begun = (StreamVerifier, u64, Option<u64>);
+
+/// A header over the last record is covered with all before it; else a later run tells of what is behind the last one.
+async fn begun<S: Evidence + GlobalLog>(
+    store: &S,
+    StreamOfDay { stream, first, last, .. }: StreamOfDay,
+    keeping: &Keeping<'_>,
+) -> Result<Result<Begun, NotCovered>, HistoryError> {
+    let asked = Asked { places: vec![first, last], ..Asked::default() };
+    let chain = chained(store, stream, keeping.trusted, asked).await?;
+    if let Some((header, end)) = chain.over(last).map(|(header, end)| (header.clone(), end)) {
+        if let Err(why) = is_covered(store, &header, keeping).await? {
+            return Ok(Err(why));
+        }
+        let mut verifier = StreamVerifier::new(chain);
+        let begin = verifier.begin_at(first);
+        return Ok(Ok((verifier, begin, Some(end))));
+    }
+    let left = match left_of(store, stream, keeping).await? {
+        Ok(left) => left,
+        Err(why) => return Ok(Err(why)),
+    };
+    let Some(left) = left else {
+        if !keeping.with_uncovered {
+            let why = format!(
+                "records up to {stream}-{last} lie behind the last header of their stream, and no later run tells of them"
+            );
+            return Ok(Err(NotCovered::Uncovered(why)));
+        }
+        let mut verifier = StreamVerifier::new(chain);
+        let begin = verifier.begin_at(first);
+        return Ok(Ok((verifier, begin, None)));
+    };
+    // Read again for what the later run says it found.
+    let first = first.min(left.unsealed.first_seq.max(1));
+    let asked = Asked { header: left.last_header, places: vec![first], ..Asked::default() };
+    let mut verifier = StreamVerifier::new(chained(store, stream, keeping.trusted, asked).await?);
+    let begin = verifier.begin_at(first);
+    verifier.told(left);
+    Ok(Ok((verifier, begin, None)))
 }
 
 /// Whether the log has exactly this header within what the checkpoint covers; those before it in its stream, to which it is
@@ -199,30 +221,34 @@ async fn left_of<S: Evidence + GlobalLog>(
 ) -> Result<Result<Option<LeftStream>, NotCovered>, HistoryError> {
     let mut first: Option<(Instant, SealedHeader, LeftStream)> = None;
     for other in store.streams().await? {
-        let headers: Vec<StoredHeader> = store.headers(other).await?;
-        let told = StreamVerifier::new(other, &headers, keeping.trusted).tellings(keeping.trusted);
-        let told = told.into_iter().find(|(_, left)| left.stream == stream);
+        let chain = chained(store, other, keeping.trusted, Asked::default()).await?;
+        let told = told_of(&chain, stream);
         if let Some((at, left)) = told.filter(|(at, _)| first.as_ref().is_none_or(|(earliest, ..)| at < earliest)) {
-            let opening = headers.first().and_then(|row| row.decode().ok());
-            first = opening.map(|opening| (at, opening, left));
+            first = chain.first().map(|opening| (at, opening.clone(), left));
         }
     }
     let Some((_, teller, left)) = first else { return Ok(Ok(None)) };
     Ok(is_covered(store, &teller, keeping).await?.map(|()| Some(left)))
 }
 
+fn told_of(chain: &HeaderChain, stream: StreamId) -> Option<(Instant, LeftStream)> {
+    chain.tellings().find(|(_, left)| left.stream == stream).map(|(at, left)| (at, left.clone()))
+}
+
 /// Places of the day, as they are read, and those under the header that is being read.
 struct Going<'a> {
     day: i64,
-    covers: &'a [Covered],
+    /// The header over these.
+    over: Option<Covered>,
     under: Vec<DecisionId>,
     plan: &'a mut DayPlan,
 }
 
 impl Going<'_> {
-    fn take(&mut self, id: DecisionId) {
-        if self.under.last().is_some_and(|last| self.over(last.seq) != self.over(id.seq)) {
+    fn take(&mut self, id: DecisionId, over: Option<Covered>) {
+        if over != self.over {
             self.settle();
+            self.over = over;
         }
         self.under.push(id);
         match self.plan.places.last_mut() {
@@ -233,17 +259,10 @@ impl Going<'_> {
         }
     }
 
-    /// The header over a place.
-    fn over(&self, seq: u64) -> Option<&Covered> {
-        let at = self.covers.partition_point(|covers| covers.next_seq() <= seq);
-        self.covers.get(at)
-    }
-
     /// The leaves of those stay that are not all of what lies under their header, or lie under none.
     fn settle(&mut self) {
         let under = std::mem::take(&mut self.under);
-        let Some(first) = under.first() else { return };
-        let is_all = self.over(first.seq).is_some_and(|covers| covers.count == under.len() as u64);
+        let is_all = self.over.is_some_and(|covers| covers.count == under.len() as u64);
         if !is_all {
             self.plan.kept.extend(under);
         }

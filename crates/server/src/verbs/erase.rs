@@ -3,7 +3,7 @@
 use magistrate_ledger::Selection;
 use magistrate_model::Instant;
 use magistrate_pdp::Clock as _;
-use magistrate_pdp::erasing::{Eraser, Erasing as _, erase};
+use magistrate_pdp::erasing::{Eraser, count_erasable, erase};
 use serde_json::json;
 
 use super::input;
@@ -15,7 +15,7 @@ use crate::store::Store;
 
 pub(super) async fn run(store: &Store, out: Out, args: &EraseArgs, now: Instant) -> anyhow::Result<Exit> {
     let of = selection(args, now)?;
-    let counted = store.count_erasable(&of).await?;
+    let counted = count_erasable(store, &of).await?;
     let erased = match args.dry_run {
         true => 0,
         false => {

@@ -21,7 +21,7 @@ use super::progress::Counting;
 use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
-use magistrate_pdp::history::by_place;
+use magistrate_pdp::history::{HEADER_PAGE, by_place, each_header};
 
 /// The end of a file, where its last line is looked for: more than the longest record in base64.
 const TAIL: u64 = 8 << 20;
@@ -55,9 +55,9 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path, with_private: bool)
     audit::note(store, "export", query.to_owned(), total).await?;
     let (mut added, mut counting) = (Added::default(), Counting::new("exporting", total));
     for stream in &streams {
-        let headers = store.headers(*stream).await?;
+        let last = last_header(store, dir, *stream).await?;
         added.records += records(store, dir, *stream, with_private, &mut counting).await?;
-        added.headers += append_headers(dir, *stream, &headers)?;
+        added.headers += headers(store, dir, *stream, last).await?;
         leaves(store, dir, *stream).await?;
     }
     if let Some(log) = log {
@@ -110,7 +110,7 @@ async fn records(
     let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<RecordLine<'_>>(line)?.seq))?;
     let (after, mut added) = (file.last, 0);
     counting.add(after);
-    by_place(store, stream, after, u64::MAX, |rows| {
+    by_place(store, stream, after, u64::MAX, async |rows| {
         for row in rows {
             let opening = row.opening.as_ref().filter(|_| with_private).map(|opening| BASE64.encode(opening));
             let (record, opening) = (&BASE64.encode(&row.body), opening.as_deref());
@@ -160,19 +160,44 @@ async fn entries(store: &Store, dir: &Path, log: LogId, size: u64) -> anyhow::Re
     Ok(added)
 }
 
-fn append_headers(dir: &Path, stream: StreamId, headers: &[StoredHeader]) -> anyhow::Result<u64> {
+/// The number of the last header that is there, of those that the file has not.
+async fn last_header(store: &Store, dir: &Path, stream: StreamId) -> anyhow::Result<u64> {
     let path = headers_of(dir, stream);
-    let mut file = Lines::open(&path, |line| Ok(serde_json::from_slice::<HeaderLine<'_>>(line)?.number))?;
-    let mut added = 0;
-    for row in headers {
-        let number = u64::try_from(row.number).context("a header has a number below 0")?;
-        if number > file.last {
+    let mut last = header_lines(&path)?.last;
+    each_header(store, stream, last, HEADER_PAGE, |page| {
+        last = page.last().map_or(Ok(last), number)?;
+        Ok::<_, anyhow::Error>(true)
+    })
+    .await?;
+    Ok(last)
+}
+
+/// Headers up to that one: what they are over was read after it.
+async fn headers(store: &Store, dir: &Path, stream: StreamId, last: u64) -> anyhow::Result<u64> {
+    let path = headers_of(dir, stream);
+    let (mut file, mut added) = (header_lines(&path)?, 0);
+    each_header(store, stream, file.last, HEADER_PAGE, |page| {
+        for row in page {
+            let number = number(row)?;
+            if number > last {
+                return Ok(false);
+            }
             file.write(&HeaderLine { number, header: &BASE64.encode(&row.header) })?;
             added += 1;
         }
-    }
+        Ok::<_, anyhow::Error>(true)
+    })
+    .await?;
     file.finish()?;
     Ok(added)
+}
+
+fn header_lines(path: &Path) -> anyhow::Result<Lines<'_>> {
+    Lines::open(path, |line| Ok(serde_json::from_slice::<HeaderLine<'_>>(line)?.number))
+}
+
+fn number(row: &StoredHeader) -> anyhow::Result<u64> {
+    u64::try_from(row.number).context("a header has a number below 0")
 }
 
 fn append_checkpoints(dir: &Path, checkpoints: &[StoredCheckpoint]) -> anyhow::Result<u64> {

@@ -8,17 +8,18 @@
 //! `{"note"}` for each checkpoint). Records, headers, leaves and entries are the bytes that were sealed, in base64 (RFC 4648,
 //! section 4).
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::io::{BufRead as _, BufReader, ErrorKind, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use data_encoding::BASE64;
 use magistrate_ledger::verify::StreamVerifier;
-use magistrate_ledger::{
-    DecisionId, LogId, StoredCheckpoint, StoredDecision, StoredEntry, StoredHeader, StreamId, read_note,
-};
+use magistrate_ledger::{LogId, StoredCheckpoint, StoredDecision, StoredEntry, StoredHeader, StreamId, read_note};
 use magistrate_model::Digest;
+use magistrate_pdp::history::{HEADER_PAGE, StoredOpening, give_headers};
 use magistrate_pdp::{Evidence, HistoryError};
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +33,8 @@ const LEAVES: &str = ".leaves.jsonl";
 const LOG: &str = ".log.jsonl";
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
-/// Records between two tellings of how far it is.
-const TOLD_EVERY: u64 = 4_096;
+/// Records read between two tellings of how far it is.
+const TOLD_EVERY: usize = 4_096;
 
 /// A record in its file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -95,12 +96,28 @@ pub(super) fn log_of(dir: &Path, log: LogId) -> PathBuf {
 #[derive(Debug)]
 pub(super) struct Exported {
     dir: PathBuf,
+    /// Where the last page of each stream's headers ended.
+    places: Mutex<BTreeMap<StreamId, HeaderPlace>>,
+}
+
+/// Behind a header of that number.
+#[derive(Debug, Clone, Copy, Default)]
+struct HeaderPlace {
+    after: u64,
+    at: LinePlace,
+}
+
+/// Lines of a file that were read, and bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct LinePlace {
+    lines: u64,
+    bytes: u64,
 }
 
 impl Exported {
     /// Opens it; one that holds nothing of a history is none.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let exported = Self { dir: dir.to_owned() };
+        let exported = Self { dir: dir.to_owned(), places: Mutex::default() };
         let streams =
             exported.all().with_context(|| format!("cannot read the exported history in `{}`", dir.display()))?;
         if streams.is_empty() && !dir.join(CHECKPOINTS).exists() {
@@ -148,20 +165,38 @@ impl Exported {
 /// Gives every whole line of a file, and its number; none where it is not there. What is behind the last line's end was
 /// written half.
 pub(super) fn each_line(path: &Path, mut take: impl FnMut(u64, &[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut number = 0;
+    lines_from(path, &mut LinePlace::default(), |line| {
+        number += 1;
+        take(number, line).map(|()| true)
+    })
+}
+
+/// The same from a place on, until no more are wanted; the place is then behind the last line that was given.
+fn lines_from(
+    path: &Path,
+    place: &mut LinePlace,
+    mut take: impl FnMut(&[u8]) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let at = |number: u64| format!("line {number} of `{}`", path.display());
-    let file = match File::open(path) {
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         file => file.with_context(|| format!("cannot read `{}`", path.display()))?,
     };
-    let (mut reader, mut line, mut number) = (BufReader::with_capacity(BUFFER, file), Vec::new(), 0);
+    file.seek(SeekFrom::Start(place.bytes)).with_context(|| at(place.lines))?;
+    let (mut reader, mut line) = (BufReader::with_capacity(BUFFER, file), Vec::new());
     loop {
         line.clear();
-        number += 1;
+        let number = place.lines + 1;
         let read = reader.read_until(b'\n', &mut line).with_context(|| at(number))?;
-        match line.strip_suffix(b"\n") {
-            Some(whole) => take(number, whole).with_context(|| at(number))?,
+        let more = match line.strip_suffix(b"\n") {
+            Some(whole) => take(whole).with_context(|| at(number))?,
             None if read == 0 => return Ok(()),
             None => bail!("{} was written half; run the export again", at(number)),
+        };
+        *place = LinePlace { lines: number, bytes: place.bytes + read as u64 };
+        if !more {
+            return Ok(());
         }
     }
 }
@@ -171,13 +206,21 @@ impl Evidence for Exported {
         self.all().map_err(|error| HistoryError::Unreachable(error.to_string()))
     }
 
-    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
+    async fn headers(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredHeader>, HistoryError> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        // Pages are read one behind the other: each begins where the one before ended.
+        let known = places.get(&stream).copied().filter(|known| known.after == after);
+        let (mut place, skips) = (known.unwrap_or_default(), known.is_none() && after > 0);
         let mut headers = Vec::new();
-        let read = each_line(&headers_of(&self.dir, stream), |_, line| {
+        let read = lines_from(&headers_of(&self.dir, stream), &mut place.at, |line| {
             let HeaderLine { number, header } = serde_json::from_slice(line)?;
-            headers.push(StoredHeader::of_bytes(stream, number, BASE64.decode(header.as_bytes())?));
-            Ok(())
+            if number > after || !skips {
+                headers.push(StoredHeader::of_bytes(stream, number, BASE64.decode(header.as_bytes())?));
+                place.after = number;
+            }
+            Ok(headers.len() < limit as usize)
         });
+        places.insert(stream, place);
         read.map(|()| headers).map_err(|error| unreadable(&error))
     }
 
@@ -228,7 +271,7 @@ impl Evidence for Exported {
     }
 
     /// What is exported lies in the line of its record.
-    async fn stray_openings(&self, _limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
+    async fn openings(&self, _after: Option<StoredOpening>, _limit: u32) -> Result<Vec<StoredOpening>, HistoryError> {
         Ok(Vec::new())
     }
 }
@@ -244,19 +287,24 @@ impl Records for Exported {
         verifier: &mut StreamVerifier,
         read: &mut dyn FnMut(u64),
     ) -> anyhow::Result<()> {
-        let mut untold = 0;
-        each_line(&records_of(&self.dir, stream), |_, line| {
-            let RecordLine { seq, record, opening } = serde_json::from_slice(line)?;
-            let opening = opening.map(|opening| BASE64.decode(opening.as_bytes())).transpose()?;
-            verifier.bytes(seq, BASE64.decode(record.as_bytes())?, opening.as_deref());
-            untold += 1;
-            if untold == TOLD_EVERY {
-                read(std::mem::take(&mut untold));
+        let (path, mut place) = (records_of(&self.dir, stream), LinePlace::default());
+        loop {
+            let (mut page, before) = (Vec::new(), place.bytes);
+            lines_from(&path, &mut place, |line| {
+                let RecordLine { seq, record, opening } = serde_json::from_slice(line)?;
+                let opening = opening.map(|opening| BASE64.decode(opening.as_bytes())).transpose()?;
+                page.push((seq, BASE64.decode(record.as_bytes())?, opening));
+                Ok(page.len() < TOLD_EVERY)
+            })?;
+            read(page.len() as u64);
+            for (seq, record, opening) in page {
+                give_headers(self, verifier, seq, HEADER_PAGE).await?;
+                verifier.bytes(seq, record, opening.as_deref());
             }
-            Ok(())
-        })?;
-        read(untold);
-        Ok(())
+            if place.bytes == before {
+                return Ok(());
+            }
+        }
     }
 }
 

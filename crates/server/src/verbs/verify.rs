@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use magistrate_ledger::verify::{Enrolment, Expired, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog};
+use magistrate_ledger::verify::{
+    Asked, Enrolment, Expired, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog,
+};
 use magistrate_ledger::{Checkpoint, LeftStream, LogId, NoteVerifier, StreamId, open_note, read_note};
 use magistrate_model::{Digest, Instant};
 use magistrate_pdp::Evidence;
@@ -22,7 +24,7 @@ use crate::signing;
 use crate::store::Store;
 pub(crate) use log::LogOf;
 use log::{Global, OfStream, VerifiedGlobal};
-use magistrate_pdp::history::by_place;
+use magistrate_pdp::history::{HEADER_PAGE, by_place, chained, give_headers};
 
 /// Findings that are told one by one; all are in JSON.
 const TOLD: usize = 50;
@@ -105,12 +107,11 @@ async fn verify(
     // What runs say of earlier ones is read first: what they speak of was in the store before they could say so.
     let (mut told, mut total) = (BTreeMap::<StreamId, (Instant, LeftStream)>::new(), 0);
     for id in &known {
-        let headers = store.headers(*id).await?;
-        for (at, left) in StreamVerifier::new(*id, &headers, &trusted).tellings(&trusted) {
+        for (at, left) in chained(store, *id, &trusted, Asked::default()).await?.tellings() {
             // The first one to tell found all of it.
             let first = told.entry(left.stream).or_insert_with(|| (at, left.clone()));
             if at < first.0 {
-                *first = (at, left);
+                *first = (at, left.clone());
             }
         }
         total += store.last_place(*id).await?;
@@ -164,15 +165,18 @@ impl<R: Records> Reading<'_, R> {
         let Self { store, trusted, left, now } = self;
         // In this order: what is shipped meanwhile lies behind what was counted, and records before the header over them.
         let last_place = store.last_place(id).await?;
-        let headers = store.headers(id).await?;
-        let mut verifying = StreamVerifier::new(id, &headers, trusted);
-        let of_stream = global.of_stream(id, &verifying);
+        let header = left.as_ref().and_then(|left| left.last_header);
+        let asked = Asked { header, root_of: global.logged(id), places: Vec::new() };
+        let chain = chained(*store, id, trusted, asked).await?;
+        let of_stream = global.of_stream(id, &chain);
+        let mut verifying = StreamVerifier::new(chain);
         left.iter().cloned().for_each(|left| verifying.told(left));
         let mut expired = global.expired(id);
         store.kept_leaves(id).await?.into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
         verifying.expired(expired);
         verifying.erasures(global.erasures());
         store.give(id, &mut verifying, &mut |read| counting.add(read)).await?;
+        give_headers(*store, &mut verifying, u64::MAX, HEADER_PAGE).await?;
         Ok((verifying.finish(last_place, *now), of_stream))
     }
 }
@@ -188,8 +192,11 @@ impl Records for Store {
         verifier: &mut StreamVerifier,
         read: &mut dyn FnMut(u64),
     ) -> anyhow::Result<()> {
-        by_place(self, stream, 0, u64::MAX, |rows| {
-            rows.iter().for_each(|row| verifier.record(row));
+        by_place(self, stream, 0, u64::MAX, async |rows| {
+            for row in rows {
+                give_headers(self, verifier, row.seq(), HEADER_PAGE).await?;
+                verifier.record(row);
+            }
             read(rows.len() as u64);
             Ok(())
         })

@@ -1,14 +1,13 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{
-    CheckpointColumns, DecisionId, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
-};
+use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
 use magistrate_model::Digest;
+use magistrate_pdp::history::StoredOpening;
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
-use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_PLACE, RECORDS, STRAY_OPENINGS, STREAMS};
+use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_PLACE, OPENINGS, RECORDS, STREAMS};
 use crate::connect::{Purpose, within};
 use crate::fault::Fault;
 use crate::store::PostgresStore;
@@ -38,9 +37,10 @@ impl Evidence for PostgresStore {
         Ok(rows.iter().filter_map(|bytes| StreamId::from_column(bytes)).collect())
     }
 
-    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
-        let rows: Vec<HeaderColumns> =
-            read!(self, sqlx::query_as(HEADERS).bind(stream.as_bytes().as_slice()), fetch_all)?;
+    async fn headers(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredHeader>, HistoryError> {
+        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+        let question = sqlx::query_as(HEADERS).bind(stream.as_bytes().as_slice()).bind(after).bind(i64::from(limit));
+        let rows: Vec<HeaderColumns> = read!(self, question, fetch_all)?;
         Ok(rows.into_iter().map(StoredHeader::from).collect())
     }
 
@@ -88,12 +88,12 @@ impl Evidence for PostgresStore {
         within(Purpose::Read.limit(), read).await.map_err(|fault: Fault| HistoryError::Unreachable(fault.to_string()))
     }
 
-    async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
-        let question = sqlx::query_as(STRAY_OPENINGS).bind(i64::from(limit));
-        let rows: Vec<(Vec<u8>, i64)> = read!(self, Purpose::Survey, question, fetch_all)?;
-        let place = |(stream, seq): (Vec<u8>, i64)| {
-            Some(DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? })
-        };
-        Ok(rows.into_iter().filter_map(place).collect())
+    async fn openings(&self, after: Option<StoredOpening>, limit: u32) -> Result<Vec<StoredOpening>, HistoryError> {
+        let day = after.and_then(|it| i32::try_from(it.day).ok());
+        let (stream, seq) = after.map_or((Vec::new(), 0), |it| (it.id.stream.as_bytes().to_vec(), it.id.seq));
+        let Ok(seq) = i64::try_from(seq) else { return Ok(Vec::new()) };
+        let question = sqlx::query_as(OPENINGS).bind(day).bind(stream).bind(seq).bind(i64::from(limit));
+        let rows: Vec<(i64, Vec<u8>, i64, bool)> = read!(self, question, fetch_all)?;
+        Ok(rows.into_iter().filter_map(StoredOpening::of_columns).collect())
     }
 }

@@ -198,10 +198,12 @@ statements! {
     KEEP_DICTIONARY = "SELECT audit.keep_dictionary(date '1970-01-01' + $1::integer, $2)";
     /// Dictionaries.
     DICTIONARIES = "SELECT id, body FROM audit.dictionary WHERE id = ANY ($1)";
-    /// Private values that belong to no record.
-    STRAY_OPENINGS = "SELECT o.stream, o.seq FROM audit.opening o WHERE NOT EXISTS (
+    /// Where private values lie behind a place, by day, and whether they belong to no record.
+    OPENINGS = "SELECT (o.day - date '1970-01-01')::bigint, o.stream, o.seq, NOT EXISTS (
             SELECT FROM audit.decision d WHERE d.day = o.day AND d.stream = o.stream AND d.seq = o.seq)
-        ORDER BY o.stream, o.seq LIMIT $1";
+        FROM audit.opening o
+        WHERE (o.day, o.stream, o.seq) > (coalesce(date '1970-01-01' + $1::integer, '-infinity'), $2, $3)
+        ORDER BY o.day, o.stream, o.seq LIMIT $4";
     /// Keeps headers of one stream.
     SEAL = "SELECT audit.seal($1, $2, $3, $4, $5, $6)";
     /// Keeps a checkpoint.
@@ -211,8 +213,9 @@ statements! {
     /// Every stream there is.
     STREAMS = "SELECT stream FROM audit.stream UNION SELECT stream FROM audit.header
         UNION SELECT stream FROM audit.decision ORDER BY stream";
-    /// The headers of a stream.
-    HEADERS = "SELECT stream, number, first_seq, count, root, header FROM audit.header WHERE stream = $1 ORDER BY number";
+    /// The headers of a stream behind one.
+    HEADERS = "SELECT stream, number, first_seq, count, root, header FROM audit.header WHERE stream = $1 AND number > $2
+        ORDER BY number LIMIT $3";
     /// The last place of a stream by the store's count; a record behind it is there all the same.
     LAST_PLACE = "SELECT coalesce(max(s.last_seq), 0) FROM audit.stream s WHERE s.stream = $1";
     /// Every checkpoint.

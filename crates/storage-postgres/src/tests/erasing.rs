@@ -1,7 +1,7 @@
 //! Private values: a day that is taken out takes its own with it, and what belongs to no record is found.
 
 use magistrate_ledger::Sink;
-use magistrate_pdp::Evidence as _;
+use magistrate_pdp::history::stray_openings;
 use magistrate_testkit::instant;
 use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
 
@@ -25,14 +25,14 @@ async fn values_go_with_their_day() {
          DROP TABLE audit.decision_20260601",
     );
     assert_eq!(fresh.created.sql("SELECT day FROM audit.opening"), "2026-06-02");
-    assert_eq!(fresh.store.stray_openings(9).await.unwrap(), []);
+    assert_eq!(stray_openings(&fresh.store, 9, 1).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn values_of_no_record_are_found() {
     let fresh = filled().await;
     fresh.created.sql("INSERT INTO audit.opening SELECT day + 1, stream, seq, body FROM audit.opening WHERE seq = 1");
-    let stray = fresh.store.stray_openings(9).await.unwrap();
+    let stray = stray_openings(&fresh.store, 9, 1).await.unwrap();
     assert_eq!(stray.iter().map(|id| (id.stream, id.seq)).collect::<Vec<_>>(), [(stream(1), 1)]);
 }
 

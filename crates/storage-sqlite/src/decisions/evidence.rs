@@ -1,14 +1,13 @@
 //! Reading everything, to verify it.
 
-use magistrate_ledger::{
-    CheckpointColumns, DecisionId, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId,
-};
+use magistrate_ledger::{CheckpointColumns, HeaderColumns, StoredCheckpoint, StoredDecision, StoredHeader, StreamId};
 use magistrate_model::Digest;
+use magistrate_pdp::history::StoredOpening;
 use magistrate_pdp::{Evidence, HistoryError};
 
 use super::retention_statements::KEPT_LEAVES;
 use super::row::{self, Row};
-use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_SEQ, RECORDS, STRAY_OPENINGS, STREAMS};
+use super::statements::{CHECKPOINTS, CHECKPOINTS_AFTER, HEADERS, LAST_SEQ, OPENINGS, RECORDS, STREAMS};
 use crate::fault::Fault;
 use crate::store::SqliteStore;
 
@@ -19,8 +18,10 @@ impl Evidence for SqliteStore {
         Ok(rows.iter().filter_map(|bytes| StreamId::from_column(bytes)).collect())
     }
 
-    async fn headers(&self, stream: StreamId) -> Result<Vec<StoredHeader>, HistoryError> {
+    async fn headers(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<StoredHeader>, HistoryError> {
+        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
         let rows = sqlx::query_as::<_, HeaderColumns>(HEADERS).bind(stream.as_bytes().as_slice());
+        let rows = rows.bind(after).bind(i64::from(limit));
         let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
         Ok(rows.into_iter().map(StoredHeader::from).collect())
     }
@@ -63,12 +64,12 @@ impl Evidence for SqliteStore {
         Ok(rows.into_iter().map(row::stored).collect())
     }
 
-    async fn stray_openings(&self, limit: u32) -> Result<Vec<DecisionId>, HistoryError> {
-        let rows = sqlx::query_as::<_, (Vec<u8>, i64)>(STRAY_OPENINGS).bind(limit).fetch_all(&self.decisions).await;
-        let place = |(stream, seq): (Vec<u8>, i64)| {
-            Some(DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? })
-        };
-        Ok(rows.map_err(|e| unreached(&e))?.into_iter().filter_map(place).collect())
+    async fn openings(&self, after: Option<StoredOpening>, limit: u32) -> Result<Vec<StoredOpening>, HistoryError> {
+        let (stream, seq) = after.map_or((Vec::new(), 0), |it| (it.id.stream.as_bytes().to_vec(), it.id.seq));
+        let Ok(seq) = i64::try_from(seq) else { return Ok(Vec::new()) };
+        let rows = sqlx::query_as(OPENINGS).bind(stream).bind(seq).bind(i64::from(limit));
+        let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
+        Ok(rows.into_iter().filter_map(StoredOpening::of_columns).collect())
     }
 }
 

@@ -167,11 +167,11 @@ statements! {
     OPEN = "INSERT INTO opening (stream, seq, day, body) SELECT ?1, ?2, ?3, ?4
         WHERE NOT EXISTS (
             SELECT 1 FROM decision INDEXED BY decision_by_place WHERE stream = ?1 AND seq = ?2)";
-    /// Private values that belong to no record.
-    STRAY_OPENINGS = "SELECT stream, seq FROM opening o WHERE NOT EXISTS (
+    /// Where private values lie behind a place, and whether they belong to no record.
+    OPENINGS = "SELECT day, stream, seq, NOT EXISTS (
             SELECT 1 FROM decision d INDEXED BY decision_by_place
             WHERE d.stream = o.stream AND d.seq = o.seq AND d.day = o.day)
-        ORDER BY stream, seq LIMIT ?1";
+        FROM opening o WHERE (stream, seq) > (?1, ?2) ORDER BY stream, seq LIMIT ?3";
     /// Keeps a header, unless exactly this one is there already. Another one of its number is refused by the schema.
     SEAL = "INSERT INTO header (stream, number, first_seq, count, root, header)
         SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (
@@ -186,8 +186,9 @@ statements! {
     /// Every stream there is.
     STREAMS = "SELECT stream FROM header UNION SELECT stream FROM expired_place UNION SELECT DISTINCT stream FROM decision
         ORDER BY 1";
-    /// The headers of a stream.
-    HEADERS = "SELECT stream, number, first_seq, count, root, header FROM header WHERE stream = ?1 ORDER BY number";
+    /// The headers of a stream behind one.
+    HEADERS = "SELECT stream, number, first_seq, count, root, header FROM header WHERE stream = ?1 AND number > ?2
+        ORDER BY number LIMIT ?3";
     /// Every checkpoint.
     CHECKPOINTS = "SELECT origin, size, root, note FROM checkpoint ORDER BY origin, size";
     /// Checkpoints behind one, of one log or of all.

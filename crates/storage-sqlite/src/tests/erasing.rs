@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use magistrate_ledger::{SealedRecord, Selection, Sink};
-use magistrate_pdp::Evidence as _;
 use magistrate_pdp::erasing::{Eraser, erase};
+use magistrate_pdp::history::stray_openings;
 use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
 use magistrate_testkit::{instant, nonce};
 
@@ -127,11 +127,11 @@ async fn erased_values_are_in_no_byte_of_the_files() {
 async fn values_of_no_record_are_found() {
     let (fresh, records) = filled(2).await;
     let mut connection = fresh.connect("decisions.db").await;
-    assert_eq!(fresh.store.stray_openings(9).await.unwrap(), []);
+    assert_eq!(stray_openings(&fresh.store, 9, 1).await.unwrap(), []);
     run(&mut connection, "INSERT INTO opening VALUES (zeroblob(16), 7, 1, x'00')").await.unwrap();
     run(&mut connection, "DROP TRIGGER opening_refuses_update; UPDATE opening SET day = 1 WHERE seq = 2")
         .await
         .unwrap();
-    let stray = fresh.store.stray_openings(9).await.unwrap();
+    let stray = stray_openings(&fresh.store, 9, 1).await.unwrap();
     assert_eq!((stray.len(), stray[0].seq, stray[1]), (2, 7, records[1].id));
 }

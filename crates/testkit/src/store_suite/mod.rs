@@ -3,6 +3,7 @@
 //! A store's own tests implement [`StoreUnderTest`] and say `magistrate_testkit::store_suite!(Mine);`.
 
 pub mod changes;
+pub mod evidence;
 pub mod following;
 pub mod history;
 pub mod keys;
@@ -164,6 +165,9 @@ macro_rules! store_suite {
                 pages_go_both_ways_and_miss_nothing
                 pages_are_stable_under_inserts
                 pages_by_policy_read_on_until_they_are_full
+            }
+            evidence {
+                headers_are_read_page_by_page
             }
             tailing {
                 a_tail_tells_what_is_new_and_nothing_else

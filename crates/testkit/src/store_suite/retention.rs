@@ -1,11 +1,12 @@
 //! Days that are taken out: what goes, what stays, and what keeps them in the store.
 
-use magistrate_ledger::verify::{Expired, Finding, Kind, StreamVerifier, Trusted};
+use magistrate_ledger::verify::{Asked, Expired, Finding, Kind, StreamVerifier, Trusted};
 use magistrate_ledger::{
     Act, ActId, ActRecord, Checkpoint, DecisionId, Entry, Expiry, LogId, NoteSigner, Opening, SealedAct, SealedHeader,
     SealedRecord, Sealer, Sequencer, SignedCheckpoint, Sink, StreamId, Tree,
 };
 use magistrate_model::{Instant, Span};
+use magistrate_pdp::history::{chained, give_headers};
 use magistrate_pdp::retention::{
     Covering, DayExpiry, DayPlan, Hold, Keeping, NotCovered, Retention, covering, plan_day,
 };
@@ -150,13 +151,17 @@ impl<S: StoreUnderTest> Past<S> {
     /// What is found when the stream is verified.
     async fn verified(&self) -> Vec<Finding> {
         let store = self.store();
-        let headers = store.headers(stream(1)).await.unwrap();
-        let mut verifier = StreamVerifier::new(stream(1), &headers, &self.trusted());
+        let chain = chained(store, stream(1), &self.trusted(), Asked::default()).await.unwrap();
+        let mut verifier = StreamVerifier::new(chain);
         let mut expired = self.expired().await.of(stream(1));
         store.kept_leaves(stream(1)).await.unwrap().into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
         verifier.expired(expired);
         let rows = store.records(stream(1), 0, 100).await.unwrap();
-        rows.iter().for_each(|row| verifier.record(row));
+        for row in &rows {
+            give_headers(store, &mut verifier, row.seq(), 2).await.unwrap();
+            verifier.record(row);
+        }
+        give_headers(store, &mut verifier, u64::MAX, 2).await.unwrap();
         verifier.finish(store.last_place(stream(1)).await.unwrap(), now()).findings
     }
 

@@ -6,7 +6,7 @@ use crate::act::ActId;
 use crate::private::PrivateFields;
 use crate::record::SealedRecord;
 use crate::verify::tests::{STREAM, now, row};
-use crate::verify::{StreamVerifier, Trusted};
+use crate::verify::{Asked, HeaderChain, StreamVerifier, Trusted};
 
 const ANA: &str = "User::\"ana\"";
 
@@ -26,12 +26,16 @@ fn of_principal(principal: &str) -> Selection {
     Selection { principal: Some(principal.to_owned()), ..Selection::default() }
 }
 
+fn of_no_headers() -> StreamVerifier {
+    StreamVerifier::new(HeaderChain::new(STREAM, &Trusted::default(), Asked::default()))
+}
+
 /// Verifies three records, of which so many are opened, and compares with acts before and after.
 fn verified(opened: usize, before: &[ActRecord], after: &[ActRecord]) -> (u64, Vec<Finding>) {
     let (mut known, mut all) = (Erasures::default(), Erasures::default());
     before.iter().for_each(|act| known.take(act));
     before.iter().chain(after).for_each(|act| all.take(act));
-    let mut verifier = StreamVerifier::new(STREAM, &[], &Trusted::default());
+    let mut verifier = of_no_headers();
     verifier.erasures(Arc::new(known));
     for seq in 1..=3 {
         let mut row = row(&record(seq));
@@ -100,7 +104,7 @@ fn opening_of_another_record_is_altered() {
     let mut superfluous = row(&plain);
     superfluous.opening = record(1).opening;
     for row in [altered, superfluous] {
-        let mut verifier = StreamVerifier::new(STREAM, &[], &Trusted::default());
+        let mut verifier = of_no_headers();
         verifier.record(&row);
         let kinds: Vec<_> = verifier.finish(1, now()).findings.iter().map(|it| it.kind).collect();
         assert!(kinds.contains(&Kind::Altered), "{kinds:?}");
@@ -111,13 +115,13 @@ fn opening_of_another_record_is_altered() {
 #[test]
 fn files_without_openings_are_no_failure() {
     let (one, two) = (record(1), record(2));
-    let mut verifier = StreamVerifier::new(STREAM, &[], &Trusted::default());
+    let mut verifier = of_no_headers();
     verifier.bytes(1, one.bytes.clone(), None);
     verifier.bytes(2, two.bytes.clone(), two.opening.as_deref());
     let found = verifier.finish(2, now());
     assert_eq!(found.gone.decisions(), 1);
     assert!(found.findings.iter().all(|it| !it.kind.is_failure()), "{:?}", found.findings);
-    let mut verifier = StreamVerifier::new(STREAM, &[], &Trusted::default());
+    let mut verifier = of_no_headers();
     let mut forged = one.opening.unwrap();
     forged[20] ^= 1;
     verifier.bytes(1, one.bytes, Some(&forged));

@@ -5,7 +5,7 @@ use magistrate_model::{Authorship, Instant, Span};
 use super::*;
 use crate::act::{Act, ActId, ActRecord};
 use crate::note::{Checkpoint, NoteSigner};
-use crate::verify::{Enrolled, StreamVerifier};
+use crate::verify::{Asked, Enrolled, HeaderChain};
 use crate::{ChangeRecord, Opening, SealedHeader, Sealer, Sequencer, StoredHeader};
 
 const LOG: LogId = LogId::new([8; 16]);
@@ -100,7 +100,9 @@ fn verified(stored: &Stored, seen: &[String]) -> VerifiedLog {
     }
     stored.acts.iter().for_each(|row| verifier.act(row));
     if !stored.headers.is_empty() {
-        verifier.headers(STREAM, &stored.headers.iter().map(|it| it.hash).collect::<Vec<_>>());
+        let known = usize::try_from(verifier.logged(STREAM)).unwrap();
+        let first = stored.headers.get(..known).map(|first| first.iter().map(|it| it.hash).collect::<Tree>().root());
+        verifier.headers(STREAM, stored.headers.len() as u64, first);
     }
     verifier.changes(&stored.changes);
     verifier.finish()
@@ -217,8 +219,8 @@ fn key_that_was_enrolled_and_not_pinned_is_named() {
         ActRecord { id: ActId(id), at, actor: "os/mia".parse().unwrap(), act }
     };
     let pinned = [signer().verifier()];
-    let stream = |stored: &[StoredHeader]| StreamVerifier::new(STREAM, stored, &Trusted::of([].into_iter(), &[]));
-    let opened = stream(&[stored_header(&headers("node-1")[0])]);
+    let mut opened = HeaderChain::new(STREAM, &Trusted::of([].into_iter(), &[]), Asked::default());
+    opened.take(&[stored_header(&headers("node-1")[0])]);
     let mut enrolled = Enrolled::default();
     assert_eq!(enrolled.stranger(STREAM, &opened).map(|it| it.kind), Some(Kind::NotEnrolled));
     enrolled.take(&enrolment(1, signer().verifier().key(), false, 5));

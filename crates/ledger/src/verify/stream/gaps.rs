@@ -4,6 +4,15 @@ use super::super::Kind;
 use super::super::expired::Stretch;
 use super::StreamVerifier;
 
+/// Places in a row that hold nothing and should, and what was found of them.
+#[derive(Debug)]
+pub(super) struct MissingPlaces {
+    first: u64,
+    next: u64,
+    more: String,
+    at: usize,
+}
+
 impl StreamVerifier {
     /// Passes over places that hold nothing, up to this one.
     pub(super) fn skip_to(&mut self, seq: u64) {
@@ -28,27 +37,46 @@ impl StreamVerifier {
 
     /// Passes over places whose records should be there, up to the place behind them.
     fn pass_missing(&mut self, first: u64, next: u64) {
-        let count = next - first;
-        // What is under a header was in the store when the header was made: no crash excuses it.
-        let sealed = self.headers.last().map_or(0, |last| last.header.covers.next_seq());
-        let why = format!("{count} records from this place on are not there");
-        let (kind, more) = match (self.expired.claimed(first), first < sealed, self.lost(first, next - 1)) {
-            (Some(doubt), ..) => (Kind::Missing, format!(", and {doubt}")),
-            (None, true, _) => (Kind::Missing, ", and a header covers them".to_owned()),
-            (None, false, true) => (Kind::LostInCrash, "; the next run said so when it began".to_owned()),
-            (None, false, false) => (Kind::Missing, ", and the store has or had later ones".to_owned()),
-        };
-        self.find(kind, format!("{}-{first}", self.stream), count, format!("{why}{more}"));
-        while let Some(header) = self.headers.get(self.at).map(|it| &it.header) {
-            if header.covers.first_seq >= next {
+        self.tell_missing(first, next);
+        while let Some((_, covers)) = self.window.front().copied() {
+            if covers.first_seq >= next {
                 break;
             }
             self.broken = true;
-            let last = header.covers.next_seq() - 1;
+            let last = covers.next_seq() - 1;
             if last >= next {
                 break;
             }
             self.advance(last);
+        }
+    }
+
+    /// Places in a row are told together, however few headers are at hand when they are passed over.
+    fn tell_missing(&mut self, first: u64, next: u64) {
+        let run = match self.missing.take().filter(|before| before.next == first) {
+            Some(before) => MissingPlaces { next, ..before },
+            None => {
+                let (kind, more) = self.why_missing(first, next);
+                self.find(kind, format!("{}-{first}", self.chain.stream), 0, String::new());
+                MissingPlaces { first, next, more, at: self.findings.len() - 1 }
+            }
+        };
+        let count = run.next - run.first;
+        if let Some(finding) = self.findings.get_mut(run.at) {
+            finding.records = count;
+            finding.why = format!("{count} records from this place on are not there{}", run.more);
+        }
+        self.missing = Some(run);
+    }
+
+    fn why_missing(&self, first: u64, next: u64) -> (Kind, String) {
+        // What is under a header was in the store when the header was made: no crash excuses it.
+        let sealed = self.chain.link.next_seq;
+        match (self.expired.claimed(first), first < sealed, self.lost(first, next - 1)) {
+            (Some(doubt), ..) => (Kind::Missing, format!(", and {doubt}")),
+            (None, true, _) => (Kind::Missing, ", and a header covers them".to_owned()),
+            (None, false, true) => (Kind::LostInCrash, "; the next run said so when it began".to_owned()),
+            (None, false, false) => (Kind::Missing, ", and the store has or had later ones".to_owned()),
         }
     }
 
@@ -58,7 +86,7 @@ impl StreamVerifier {
         self.passed += next - first;
         let mut at = first;
         while at < next {
-            let Some(covers) = self.headers.get(self.at).map(|it| it.header.covers) else {
+            let Some((_, covers)) = self.window.front().copied() else {
                 return self.pass_expired_tail(at, next);
             };
             let end = covers.next_seq().min(next);
@@ -98,7 +126,7 @@ impl StreamVerifier {
     }
 
     fn without_leaf(&mut self, seq: u64) {
-        let at = format!("{}-{seq}", self.stream);
+        let at = format!("{}-{seq}", self.chain.stream);
         let why = "its record was taken out by retention, and its leaf, which others are verified with, was not kept";
         self.find(Kind::Missing, at, 1, why.to_owned());
     }

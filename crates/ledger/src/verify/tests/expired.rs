@@ -34,11 +34,15 @@ fn found(stored: &Stored, acts: &[ActRecord], kept: &[u64], pinned_for_it: &[Not
     acts.iter().for_each(|act| expired.take(act));
     let mut places = expired.of(STREAM);
     kept.iter().for_each(|seq| places.keep(*seq, record(*seq, "text").leaf));
-    let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
-    verifier.expired(places);
-    stored.left.iter().cloned().for_each(|left| verifier.told(left));
-    stored.records.iter().for_each(|record| verifier.record(record));
-    verifier.finish(stored.last_place, now()).findings
+    let verify = |page| {
+        let mut verifier = Paged::new(stored, &trusted, page, &[]);
+        verifier.expired(places.clone());
+        stored.records.iter().for_each(|record| verifier.record(record));
+        verifier.finish(stored.last_place, now()).findings
+    };
+    let [first, others @ ..] = PAGES.map(verify);
+    others.iter().for_each(|other| assert_eq!(*other, first));
+    first
 }
 
 fn without(gone: impl Fn(u64) -> bool) -> Stored {
@@ -119,7 +123,7 @@ fn records_that_stay_are_verified_with_the_leaves_of_those_that_went() {
     acts.iter().for_each(|act| expired.take(act));
     let mut places = expired.of(STREAM);
     places.keep(4, Digest::new([1; 32]));
-    let mut verifier = StreamVerifier::new(STREAM, &history().headers, &trusted);
+    let mut verifier = Paged::new(&history(), &trusted, 100, &[]);
     verifier.expired(places);
     without(|seq| seq <= 4).records.iter().for_each(|record| verifier.record(record));
     assert_eq!(judged(&verifier.finish(12, now()).findings).0, [Kind::Altered], "the kept leaf is another's");
@@ -169,13 +173,18 @@ fn what_a_later_run_told_of_is_verified_with_the_leaves_that_were_kept() {
 #[test]
 fn part_of_a_stream_is_verified_by_itself() {
     let trusted = Trusted::of(history().checkpoints.iter().map(String::as_str), &pinned());
-    let verify = |stored: &Stored, seq: u64| {
-        let mut verifier = StreamVerifier::new(STREAM, &stored.headers, &trusted);
+    let verify_in = |stored: &Stored, seq: u64, page: usize| {
+        let mut verifier = Paged::new(stored, &trusted, page, &[seq]);
         let first = verifier.begin_at(seq);
-        let last = verifier.over(seq).map_or(12, |(_, last)| last);
+        let last = verifier.chain().over(seq).map_or(12, |(_, last)| last);
         let records = stored.records.iter().filter(|row| (first..=last).contains(&row.seq()));
         records.for_each(|row| verifier.record(row));
         (first, last, judged(&verifier.stop(last)).0)
+    };
+    let verify = |stored: &Stored, seq: u64| {
+        let [one, others @ ..] = PAGES.map(|page| verify_in(stored, seq, page));
+        others.iter().for_each(|other| assert_eq!(*other, one));
+        one
     };
     assert_eq!(verify(&history(), 5), (4, 6, vec![]));
     assert_eq!(verify(&history(), 10), (10, 10, vec![]));

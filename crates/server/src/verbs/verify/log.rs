@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use magistrate_ledger::verify::{
-    Enrolled, Enrolment, Erasures, Expired, ExpiredPlaces, Finding, Kind, LogVerifier, StreamVerifier, Trusted,
-    Verified, VerifiedLog,
+    Enrolled, Enrolment, Erasures, Expired, ExpiredPlaces, Finding, HeaderChain, Kind, LogVerifier, Trusted, Verified,
+    VerifiedLog,
 };
 use magistrate_ledger::{Act, ActRecord, Entry, LogId, NoteVerifier, Run, StreamId, Subtree};
 use magistrate_model::{Digest, Revision};
 use magistrate_pap::Changes as _;
-use magistrate_pdp::{Evidence as _, GlobalLog as _};
+use magistrate_pdp::GlobalLog as _;
+use magistrate_pdp::history::stray_openings;
 
 use super::super::acts;
 use super::super::exported::Exported;
@@ -30,7 +31,9 @@ const REVISIONS: u32 = 20;
 /// Roots read at a time.
 const ROOTS: usize = 128;
 /// Private values of no record that are told.
-const STRAYS: u32 = 100;
+const STRAYS: usize = 100;
+/// Private values looked at, at a time.
+const OPENINGS: u32 = 10_000;
 
 /// The log while it is verified.
 pub(super) struct Global {
@@ -50,7 +53,9 @@ pub(super) struct Global {
 
 /// What is compared of a stream with the log and with acts.
 pub(super) struct OfStream {
-    headers: Vec<Digest>,
+    headers: u64,
+    /// Over as many of them as the log has.
+    root: Option<Digest>,
     stranger: Option<Finding>,
 }
 
@@ -130,10 +135,15 @@ impl Global {
         self.expired.of(stream)
     }
 
+    /// How many headers of a stream the log has; the root over so many is compared.
+    pub(super) fn logged(&self, id: StreamId) -> u64 {
+        self.verifier.as_ref().map_or(0, |log| log.logged(id))
+    }
+
     /// What is compared of a stream: its headers, and who opened it.
-    pub(super) fn of_stream(&self, id: StreamId, verifier: &StreamVerifier) -> OfStream {
-        let stranger = self.enrolled.as_ref().and_then(|known| known.stranger(id, verifier));
-        OfStream { headers: verifier.header_hashes(), stranger }
+    pub(super) fn of_stream(&self, id: StreamId, chain: &HeaderChain) -> OfStream {
+        let stranger = self.enrolled.as_ref().and_then(|known| known.stranger(id, chain));
+        OfStream { headers: chain.headers(), root: chain.root(), stranger }
     }
 
     /// What acts say was erased.
@@ -150,7 +160,7 @@ impl Global {
         let LogOf::Store(store) = source else { return Ok((Vec::new(), 0)) };
         let erasures = erasures(store).await?;
         let mut findings = erasures.judge(streams.iter().map(|(stream, verified)| (*stream, verified)));
-        let stray = store.stray_openings(STRAYS).await?;
+        let stray = stray_openings(store, STRAYS, OPENINGS).await?;
         findings.extend(stray.iter().map(|id| {
             let why = "private values lie here that belong to no record".to_owned();
             Finding { kind: Kind::Altered, at: id.to_string(), records: 1, why }
@@ -159,8 +169,8 @@ impl Global {
     }
 
     /// Compares what the log has of a stream, and who opened it.
-    pub(super) fn stream(&mut self, id: StreamId, OfStream { headers, stranger }: OfStream) {
-        self.verifier.iter_mut().for_each(|log| log.headers(id, &headers));
+    pub(super) fn stream(&mut self, id: StreamId, OfStream { headers, root, stranger }: OfStream) {
+        self.verifier.iter_mut().for_each(|log| log.headers(id, headers, root));
         self.findings.extend(stranger);
     }
 
