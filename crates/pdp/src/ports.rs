@@ -117,6 +117,9 @@ pub trait PastStates: Send + Sync + 'static {
     /// Everything as it was at a revision; `None` if the store has not come that far, or no longer knows.
     fn load_at(&self, revision: Revision) -> impl Future<Output = Result<Option<Dataset>, LoadError>> + Send;
 
+    /// How much is read for it: entities and grants of then, and changes up to it.
+    fn size_at(&self, revision: Revision) -> impl Future<Output = Result<u64, LoadError>> + Send;
+
     /// The policy set that was live at a revision; `None` if there was none.
     fn policy_set_at(&self, revision: Revision) -> impl Future<Output = Result<Option<PolicySet>, LoadError>> + Send;
 

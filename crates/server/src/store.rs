@@ -157,6 +157,10 @@ impl PastStates for Store {
         on_either!(self, Self, store => Box::pin(store.load_at(revision)).await)
     }
 
+    async fn size_at(&self, revision: Revision) -> Result<u64, LoadError> {
+        on_either!(self, Self, store => Box::pin(store.size_at(revision)).await)
+    }
+
     async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
         on_either!(self, Self, store => Box::pin(store.policy_set_at(revision)).await)
     }

@@ -52,13 +52,21 @@ struct Kept {
     past: BTreeMap<Revision, Dataset>,
     clock: Option<Instant>,
     loads: usize,
+    past_loads: usize,
 }
 
 impl MemoryStore {
     /// A source of this dataset.
     pub fn of(dataset: Dataset) -> Self {
         let past = BTreeMap::from([(dataset.head.revision, dataset.clone())]);
-        Self(Arc::new(Mutex::new(Kept { state: Ok(dataset), log: Vec::new(), past, clock: None, loads: 0 })))
+        Self(Arc::new(Mutex::new(Kept {
+            state: Ok(dataset),
+            log: Vec::new(),
+            past,
+            clock: None,
+            loads: 0,
+            past_loads: 0,
+        })))
     }
 
     /// Replaces what the source says; how it came to that is not known.
@@ -100,6 +108,11 @@ impl MemoryStore {
         change(&mut self.0.lock().unwrap().log);
     }
 
+    /// How often a past state was loaded.
+    pub fn past_loads(&self) -> usize {
+        self.0.lock().unwrap().past_loads
+    }
+
     /// How often everything was loaded.
     pub fn loads(&self) -> usize {
         self.0.lock().unwrap().loads
@@ -139,7 +152,16 @@ impl PolicySource for MemoryStore {
 
 impl PastStates for MemoryStore {
     async fn load_at(&self, revision: Revision) -> Result<Option<Dataset>, LoadError> {
-        Ok(self.0.lock().unwrap().past.get(&revision).cloned())
+        let mut kept = self.0.lock().unwrap();
+        kept.past_loads += 1;
+        Ok(kept.past.get(&revision).cloned())
+    }
+
+    async fn size_at(&self, revision: Revision) -> Result<u64, LoadError> {
+        let kept = self.0.lock().unwrap();
+        let of = |it: &Dataset| it.entities.len() + it.grants.len();
+        let changes = kept.log.iter().filter(|change| change.revision <= revision).count();
+        Ok((kept.past.get(&revision).map_or(0, of) + changes) as u64)
     }
 
     async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {

@@ -4,13 +4,15 @@ mod page;
 mod reply;
 mod request;
 mod tail;
+mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use magistrate_ledger::proof::Proof;
 use magistrate_ledger::{DecisionId, RecordedDecision, StoredCheckpoint};
 use magistrate_model::Malformed;
-use magistrate_pdp::history::replay::{NotReplayable, Replayed, Replayer, replay_by};
+use magistrate_pdp::history::replay::{NotReplayable, Replayer, replay_by};
 use magistrate_pdp::history::{self, Access, Found, Proving, Reading, Tail, check_stretches, record_access};
 use magistrate_pdp::{
     CheckError, Clock, DecisionHistory, Evidence, GlobalLog, HistoryError, LoadError, Page, PastStates, PolicySource,
@@ -19,7 +21,7 @@ use magistrate_pdp::{
 use magistrate_proto::v1::audit_service_server::AuditService;
 use magistrate_proto::v1::{self, SearchDecisionsRequest, SearchDecisionsResponse};
 use prost::Message as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tonic::{Extensions, Request, Response, Status};
 
 use crate::service::known;
@@ -39,8 +41,11 @@ const COUNTED: u32 = 1_000_000;
 const ANSWER_BYTES: usize = 3 << 20;
 /// Tails at a time; each asks the store four times a second.
 const TAILS: usize = 16;
-/// States that are kept between replays.
+/// States that are kept between replays, and entities, grants and changes that one is made of at most.
 const STATES: usize = 2;
+const LARGEST: u64 = 2_000_000;
+/// The longest that a decision is made again.
+const REPLAY: Duration = Duration::from_secs(60);
 
 /// The gRPC door of a history.
 #[derive(Debug)]
@@ -51,20 +56,20 @@ pub struct AuditDoor<S, C> {
     random: fn() -> [u8; 16],
     default_namespace: String,
     /// One decision is made again at a time: its state may be large.
-    replayer: Arc<tokio::sync::Mutex<Replayer<S>>>,
+    replayer: Mutex<Replayer<S>>,
     tails: Arc<Semaphore>,
 }
 
 impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
     /// A door to what this store holds. Bare action ids belong to `default_namespace`; empty is the root.
     pub fn new(archive: S, clock: C, random: fn() -> [u8; 16], default_namespace: String) -> Self {
-        let replayer = Replayer::new(archive.clone()).keeping(STATES);
+        let replayer = Replayer::new(archive.clone()).keeping(STATES).at_most(LARGEST);
         Self {
             archive,
             clock,
             random,
             default_namespace,
-            replayer: Arc::new(tokio::sync::Mutex::new(replayer)),
+            replayer: Mutex::new(replayer),
             tails: Arc::new(Semaphore::new(TAILS)),
         }
     }
@@ -129,23 +134,23 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
         who: &Extensions,
     ) -> Result<v1::ReplayDecisionResponse, Refusal> {
         let decision = self.find(&wire.decision_id).await?;
+        let mut replayer = turn::take(&self.replayer)?;
         self.note(who, "ReplayDecision", wire.decision_id.clone(), 1).await?;
-        let replayed = match wire.under_current {
-            false => self.replayer.lock().await.replay(&decision).await,
-            true => self.replay_by_current(&decision).await,
+        let replaying = async {
+            match wire.under_current {
+                false => replayer.replay(&decision).await,
+                true => {
+                    let head = self.archive.standing().await?.head;
+                    replay_by(&*replayer.state(head.revision).await?, &decision)
+                }
+            }
         };
-        match replayed {
+        match turn::within(REPLAY, replaying).await? {
             Err(NotReplayable::Load(why @ (LoadError::Unreachable(_) | LoadError::Replaced(_)))) => {
                 Err(HistoryError::Unreachable(why.to_string()).into())
             }
             replayed => Ok(reply::replayed(&replayed, wire.under_current)),
         }
-    }
-
-    async fn replay_by_current(&self, decision: &RecordedDecision) -> Result<Replayed, NotReplayable> {
-        let head = self.archive.standing().await?.head;
-        let view = self.replayer.lock().await.state(head.revision).await?;
-        replay_by(&view, decision)
     }
 
     async fn prove(&self, wire: &v1::ProveRequest, who: &Extensions) -> Result<v1::ProveResponse, Refusal> {

@@ -39,6 +39,19 @@ pub enum NotReplayable {
         /// What is wrong with it.
         why: String,
     },
+    /// More would have to be read than may be.
+    #[error(
+        "the state of revision {revision} is made of {size} entities, grants and changes, and at most {most} are read here; \
+         `magistrate audit replay` reads them all"
+    )]
+    TooLarge {
+        /// Which revision.
+        revision: Revision,
+        /// How many there are.
+        size: u64,
+        /// How many may be read.
+        most: u64,
+    },
     /// The store could not be read.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -57,6 +70,7 @@ impl NotReplayable {
             Self::UnknownRevision(_) => "unknown_revision",
             Self::NoPolicies(_) => "no_policies",
             Self::Unusable { .. } => "unusable_policies",
+            Self::TooLarge { .. } => "too_large",
             Self::Load(_) => "unreadable",
             Self::Refused(_) => "refused",
             Self::Erased(_) => "erased",
@@ -112,18 +126,26 @@ pub struct Replayer<S> {
     states: BTreeMap<Revision, Arc<View>>,
     /// States that are kept.
     kept: usize,
+    /// What may be read for one.
+    most: u64,
 }
 
 impl<S: PastStates> Replayer<S> {
     /// Takes states from there.
     pub fn new(source: S) -> Self {
-        Self { source, policies: None, states: BTreeMap::new(), kept: KEPT }
+        Self { source, policies: None, states: BTreeMap::new(), kept: KEPT, most: u64::MAX }
     }
 
     /// The same, keeping fewer states, or more.
     #[must_use]
     pub fn keeping(self, kept: usize) -> Self {
         Self { kept, ..self }
+    }
+
+    /// The same, reading states of at most so many entities, grants and changes.
+    #[must_use]
+    pub fn at_most(self, most: u64) -> Self {
+        Self { most, ..self }
     }
 
     /// The same, with these policies in the place of those that were live: what would they have answered?
@@ -163,6 +185,10 @@ impl<S: PastStates> Replayer<S> {
     }
 
     async fn loaded(&self, revision: Revision) -> Result<View, NotReplayable> {
+        let (size, most) = (self.source.size_at(revision).await?, self.most);
+        if size > most {
+            return Err(NotReplayable::TooLarge { revision, size, most });
+        }
         let dataset = self.source.load_at(revision).await?.ok_or(NotReplayable::UnknownRevision(revision))?;
         let snapshot = match &self.policies {
             Some(policies) => Arc::clone(policies),

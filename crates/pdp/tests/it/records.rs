@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use magistrate_ledger::{DecisionId, DecisionRecord, RecordedDecision};
-use magistrate_model::{Dataset, Malformed, Query};
+use magistrate_model::{Dataset, DurabilityClass, Malformed, Query};
 use magistrate_pdp::{Batch, BatchSemantics, CheckError, Readiness, Settings};
 use magistrate_testkit::{Running, World};
 
-use crate::small_world::world;
+use crate::small_world::{schema, world};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -320,6 +320,39 @@ async fn rounds_of_two_ledgers_are_kept_apart() {
         assert_eq!((record.leaf, record.index.request_id), (receipt.leaf(), Some(format!("r{n}"))));
     }
     assert_eq!((one.sink.records().len(), other.sink.records().len()), (10, 10));
+}
+
+/// Calls of two durability classes on one thread, in turns: none is appended with what has to wait for more, and each is told
+/// of its own record.
+#[tokio::test]
+async fn rounds_of_two_classes_are_kept_apart() {
+    let schema = schema().replace("action write", "@audit(\"disk\") action write");
+    let world = World::of(&schema, r#"@id("all") permit (principal is User, action, resource);"#).with(
+        "entities",
+        r#"{"uid":"User::\"ann\"","attributes":{"suspended":false,"level":1}}
+           {"uid":"Doc::\"d1\"","attributes":{"owner":{"__entity":{"type":"User","id":"ann"}},"secret":false}}"#,
+    );
+    let running = Running::start(served(&world), Settings::default(), world.now()).await;
+    let class = |n: usize| if n.is_multiple_of(2) { DurabilityClass::Process } else { DurabilityClass::Disk };
+    let ask = |n: usize| {
+        let action = if class(n) == DurabilityClass::Disk { "write" } else { "read" };
+        let request_id = Some(format!("r{n}").parse().unwrap());
+        let query = Query { request_id, ..world.ask("User::ann", action, "Doc::d1").query };
+        running.pdp.check(query, world.now(), PATIENCE)
+    };
+    let answers = futures_util::future::join_all((0..20).map(ask)).await;
+    for (n, answer) in answers.into_iter().enumerate() {
+        let receipt = answer.unwrap().receipt().clone();
+        let record = running.sink.records().into_iter().find(|record| record.id == receipt.id()).unwrap();
+        assert_eq!((record.leaf, record.class), (receipt.leaf(), class(n)));
+        assert_eq!(record.index.request_id, Some(format!("r{n}")));
+    }
+    let batches = running.sink.batches();
+    assert_eq!(batches.concat().len(), 20);
+    for batch in batches {
+        let first = batch.first().unwrap().class;
+        assert!(batch.iter().all(|record| record.class == first), "{batch:?}");
+    }
 }
 
 /// Should an append panic, nobody whose record was in it is answered, and nobody gets a place in that round any more.

@@ -163,3 +163,46 @@ async fn question_that_lacks_what_was_erased_is_not_decided_again() {
     let now = Replayer::new(running.store.clone()).state(decision.record.verdict.revision).await.unwrap();
     assert_eq!(replay_by(&now, &decision), Err(refused));
 }
+
+/// Policies that this version cannot read any more are a finding of their decisions, and not the end of a replay.
+#[tokio::test]
+async fn past_whose_policies_cannot_be_used_is_named() {
+    let (running, recorded) = live(&[6]).await;
+    let (first, second) = (recorded.first().unwrap(), recorded.last().unwrap());
+    running.store.forge_past(Revision::new(1), |dataset| {
+        let set = dataset.policy_set.as_mut().unwrap();
+        set.policies.first_mut().unwrap().text = "permit (in a language of then".into();
+    });
+    let mut replayer = Replayer::new(running.store.clone());
+    let refused = replayer.replay(first).await.unwrap_err();
+    assert_eq!(refused.name(), "unusable_policies");
+    assert!(refused.to_string().starts_with("the policy set of revision 1 cannot be used: "), "{refused}");
+    assert!(replayer.replay(second).await.unwrap().is_same(), "others are decided again all the same");
+    running.store.forge_past(Revision::new(1), |dataset| dataset.policy_set.as_mut().unwrap().schema = "entity".into());
+    assert_eq!(replayer.replay(first).await.unwrap_err().name(), "unusable_policies");
+}
+
+/// A state that is known is not loaded again, nor one a few changes behind it.
+#[tokio::test]
+async fn states_are_loaded_once_and_followed() {
+    let (running, recorded) = live(&[3, 9, 14, 6, 21]).await;
+    let mut replayer = Replayer::new(running.store.clone()).keeping(2);
+    for decision in recorded.iter().chain(&recorded[recorded.len() - 2..]) {
+        assert!(replayer.replay(decision).await.unwrap().is_same());
+    }
+    assert_eq!(running.store.past_loads(), 1);
+}
+
+/// What is too large is refused before it is read.
+#[tokio::test]
+async fn state_that_is_too_large_is_not_loaded() {
+    let (running, recorded) = live(&[]).await;
+    let size = magistrate_pdp::PastStates::size_at(&running.store, Revision::new(1)).await.unwrap();
+    assert!(size > 1);
+    let mut replayer = Replayer::new(running.store.clone()).at_most(size - 1);
+    let refused = replayer.replay(&recorded[0]).await.unwrap_err();
+    let expected = NotReplayable::TooLarge { revision: Revision::new(1), size, most: size - 1 };
+    assert_eq!((&refused, refused.name()), (&expected, "too_large"));
+    assert_eq!(running.store.past_loads(), 0);
+    assert!(Replayer::new(running.store.clone()).at_most(size).replay(&recorded[0]).await.unwrap().is_same());
+}

@@ -5,7 +5,7 @@ use magistrate_pap::rows::{self, InconsistentRow, stored};
 use magistrate_pdp::Standing;
 
 use super::read_error::ReadError;
-use super::statements::{LINEAGE, SINCE, STANDING};
+use super::statements::{LINEAGE, SINCE, SIZE_AS_OF, STANDING};
 use crate::connect::Session;
 
 /// Where the store stands now, and its clock.
@@ -19,6 +19,14 @@ pub(crate) async fn standing(session: &mut Session) -> Result<Standing, ReadErro
 /// Where the store stands now.
 pub(crate) async fn head(session: &mut Session) -> Result<Head, ReadError> {
     Ok(standing(session).await?.head)
+}
+
+/// How much there was at a revision.
+pub(crate) async fn size_as_of(session: &mut Session, revision: Revision) -> Result<u64, ReadError> {
+    let number = stored(revision).unwrap_or(i64::MAX);
+    let size = sqlx::query_scalar(SIZE_AS_OF).bind(number).persistent(session.prepares);
+    let size: i64 = size.fetch_one(&mut session.connection).await?;
+    Ok(u64::try_from(size).unwrap_or(u64::MAX))
 }
 
 /// What a store says of an earlier revision.

@@ -34,6 +34,10 @@ impl PastStates for PostgresStore {
         Ok(read!(self.administration(), Purpose::Read, session => dataset_at(session, revision))?)
     }
 
+    async fn size_at(&self, revision: Revision) -> Result<u64, LoadError> {
+        Ok(read!(self.administration(), Purpose::Read, session => revision::size_as_of(session, revision))?)
+    }
+
     async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
         Ok(read!(self.administration(), Purpose::Read, session => policy_sets::as_of(session, revision))?)
     }

@@ -78,6 +78,13 @@ macro_rules! matching_grants {
     };
 }
 
+/// How many rows of a table were live at a revision.
+macro_rules! as_of {
+    ($table:literal) => {
+        concat!("(SELECT count(*) FROM ", $table, " WHERE valid_from <= $1 AND (valid_to IS NULL OR valid_to > $1))")
+    };
+}
+
 statements! {
     /// Where the store stands, and its clock in microseconds.
     STANDING = "SELECT value, lineage, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint
@@ -97,6 +104,11 @@ statements! {
     LOG = "SELECT l.revision, l.ordinal::bigint, l.kind, l.key, l.before, l.after, l.actor, l.reason, l.at
         FROM magistrate.change_log l WHERE l.revision > $1 AND l.revision <= $2 ORDER BY l.revision, l.ordinal";
 
+    /// How many entities and grants there were at a revision, and changes up to it.
+    SIZE_AS_OF = concat!(
+        "SELECT ", as_of!("magistrate.entity"), " + ", as_of!("magistrate.role_assignment"), " + ", as_of!("magistrate.scope_assignment"),
+        " + (SELECT count(*) FROM magistrate.change_log WHERE revision <= $1)"
+    );
     /// Live entities by filter.
     ENTITIES = matching_entities!("magistrate.entity e", "$1::text[] IS NULL AND $2::text[] IS NULL");
     /// Live entities by filter, among those listed.

@@ -1,11 +1,11 @@
 //! Where the store stands.
 
-use magistrate_model::{Digest, Head};
+use magistrate_model::{Digest, Head, Revision};
 use magistrate_pap::rows;
 use sqlx::SqliteConnection;
 
 use super::read_error::ReadError;
-use super::statements::{ADVANCE, HEAD, SET_LINEAGE};
+use super::statements::{ADVANCE, HEAD, SET_LINEAGE, SIZE_AS_OF};
 
 /// Revision and lineage as stored.
 type Row = (i64, Vec<u8>);
@@ -14,6 +14,13 @@ type Row = (i64, Vec<u8>);
 pub(crate) async fn head(connection: &mut SqliteConnection) -> Result<Head, ReadError> {
     let row: Row = sqlx::query_as(HEAD).fetch_one(connection).await?;
     head_from(&row)
+}
+
+/// How much there was at a revision.
+pub(crate) async fn size_as_of(connection: &mut SqliteConnection, revision: Revision) -> Result<u64, ReadError> {
+    let number = rows::stored(revision).unwrap_or(i64::MAX);
+    let size: i64 = sqlx::query_scalar(SIZE_AS_OF).bind(number).fetch_one(connection).await?;
+    Ok(u64::try_from(size).unwrap_or(u64::MAX))
 }
 
 /// Takes the next revision and returns it with the lineage of the one before.

@@ -63,6 +63,11 @@ impl PastStates for SqliteStore {
         read.await.map_err(|error: ReadError| error.into())
     }
 
+    async fn size_at(&self, revision: Revision) -> Result<u64, LoadError> {
+        let mut connection = self.policy.acquire().await.map_err(ReadError::from)?;
+        Ok(revision::size_as_of(&mut connection, revision).await?)
+    }
+
     async fn policy_set_at(&self, revision: Revision) -> Result<Option<PolicySet>, LoadError> {
         let mut connection = self.policy.acquire().await.map_err(ReadError::from)?;
         Ok(policy_sets::as_of(&mut connection, revision).await?)

@@ -77,6 +77,13 @@ macro_rules! matching_grants {
     };
 }
 
+/// How many rows of a table were live at a revision.
+macro_rules! as_of {
+    ($table:literal) => {
+        concat!("(SELECT count(*) FROM ", $table, " WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1))")
+    };
+}
+
 statements! {
     /// Where the store stands.
     HEAD = "SELECT value, lineage FROM revision WHERE id = 1";
@@ -105,6 +112,11 @@ statements! {
     /// The change log after a revision, up to another one.
     LOG = "SELECT revision, ordinal, kind, key, before, after, actor, reason, at FROM change_log
         WHERE revision > ?1 AND revision <= ?2 ORDER BY revision, ordinal";
+    /// How many entities and grants there were at a revision, and changes up to it.
+    SIZE_AS_OF = concat!(
+        "SELECT ", as_of!("entity"), " + ", as_of!("role_assignment"), " + ", as_of!("scope_assignment"),
+        " + (SELECT count(*) FROM change_log WHERE revision <= ?1)"
+    );
     /// How many changes were made after a revision.
     COUNT_LOG = "SELECT count(*) FROM change_log WHERE revision > ?1";
 
