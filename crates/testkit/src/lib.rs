@@ -12,13 +12,15 @@
 mod memory;
 mod past;
 pub mod postgres;
+mod running;
 mod scenario;
 pub mod store_suite;
 mod straight;
 mod world;
 
-pub use memory::{FakeClock, MemorySink, MemoryStore, Running, nonce};
+pub use memory::{FakeClock, MemorySink, MemoryStore, nonce};
 pub use past::Past;
+pub use running::Running;
 pub use scenario::{Scale, Scenario};
 pub use straight::Straight;
 pub use world::{Ask, World, example_policies, instant};

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use magistrate_ledger::{
-    Append, CommitFailed, DecisionId, Durable, PlacedRecord, Room, SealedHeader, SealedRecord, SignedCheckpoint, Sink,
-    StreamId, Writer, lineage,
+    Append, CommitFailed, DecisionId, Durable, PlacedRecord, SealedHeader, SealedRecord, SignedCheckpoint, Sink,
+    StreamId, lineage,
 };
 use magistrate_model::{Authorship, Change, Dataset, Head, Instant, LoggedChange, PolicySet, Revision, Span};
 use magistrate_pap::commit::Touched;
-use magistrate_pdp::{Clock, Follower, Intake, LoadError, PastStates, Pdp, PolicySource, Settings, Since, Standing};
+use magistrate_pdp::{Clock, Intake, LoadError, PastStates, PolicySource, Since, Standing};
 
 /// A clock that moves when told to.
 #[derive(Debug, Clone)]
@@ -387,33 +387,5 @@ impl Sink for MemorySink {
             .filter(|record| record.id.stream == stream)
             .map(|record| record.id.seq)
             .max())
-    }
-}
-
-/// A decision point over memory. The follower polls when told to.
-#[derive(Debug)]
-pub struct Running {
-    /// The decision point.
-    pub pdp: Arc<Pdp>,
-    /// The follower.
-    pub follower: Follower<MemoryStore>,
-    /// What it follows.
-    pub store: MemoryStore,
-    /// What is recorded.
-    pub sink: MemorySink,
-    /// The room of its journal.
-    pub room: Arc<Room>,
-}
-
-impl Running {
-    /// Starts a decision point over a dataset that holds a policy set; the first poll is made.
-    pub async fn start(dataset: Dataset, settings: Settings, now: Instant) -> Self {
-        let store = MemoryStore::of(dataset);
-        let sink = MemorySink::default();
-        let room = Room::unlimited();
-        let writer = Writer::new(sink.clone(), Arc::clone(&room), StreamId::new(nonce()), nonce);
-        let (pdp, mut follower, _comparer) = Pdp::new(store.clone(), settings, Arc::new(writer));
-        follower.poll(&now).await.unwrap();
-        Self { pdp: Arc::new(pdp), follower, store, sink, room }
     }
 }
