@@ -45,7 +45,7 @@ const TAILS: usize = 16;
 const STATES: usize = 2;
 const LARGEST: u64 = 2_000_000;
 /// The longest that a decision is made again.
-const REPLAY: Duration = Duration::from_secs(60);
+const REPLAY: Duration = Duration::from_mins(1);
 
 /// The gRPC door of a history.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
                 false => replayer.replay(&decision).await,
                 true => {
                     let head = self.archive.standing().await?.head;
-                    replay_by(&*replayer.state(head.revision).await?, &decision)
+                    replay_by(&replayer.state(head.revision).await?, &decision)
                 }
             }
         };

@@ -67,7 +67,8 @@ impl Evidence for SqliteStore {
     async fn openings(&self, after: Option<StoredOpening>, limit: u32) -> Result<Vec<StoredOpening>, HistoryError> {
         let (stream, seq) = after.map_or((Vec::new(), 0), |it| (it.id.stream.as_bytes().to_vec(), it.id.seq));
         let Ok(seq) = i64::try_from(seq) else { return Ok(Vec::new()) };
-        let rows = sqlx::query_as(OPENINGS).bind(stream).bind(seq).bind(i64::from(limit));
+        let rows =
+            sqlx::query_as::<_, (i64, Vec<u8>, i64, bool)>(OPENINGS).bind(stream).bind(seq).bind(i64::from(limit));
         let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
         Ok(rows.into_iter().filter_map(StoredOpening::of_columns).collect())
     }
