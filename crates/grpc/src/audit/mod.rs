@@ -141,7 +141,8 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
                 false => replayer.replay(&decision).await,
                 true => {
                     let head = self.archive.standing().await?.head;
-                    replay_by(&replayer.state(head.revision).await?, &decision)
+                    let view = replayer.state(head.revision).await?;
+                    replay_by(&view, &decision)
                 }
             }
         };
@@ -149,7 +150,7 @@ impl<S: Archive, C: Clock + Clone> AuditDoor<S, C> {
             Err(NotReplayable::Load(why @ (LoadError::Unreachable(_) | LoadError::Replaced(_)))) => {
                 Err(HistoryError::Unreachable(why.to_string()).into())
             }
-            replayed => Ok(reply::replayed(&replayed, wire.under_current)),
+            outcome => Ok(reply::replayed(&outcome, wire.under_current)),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::merkle::Tree;
 use crate::record::{InvalidRecord, SealedRecord};
 use crate::sealer::origin;
 use crate::stored::{StoredDecision, StoredHeader};
-use crate::stream::{DecisionId, StreamId};
+use crate::stream::DecisionId;
 
 mod gaps;
 

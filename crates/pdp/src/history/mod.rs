@@ -92,9 +92,14 @@ pub struct StoredOpening {
 
 impl StoredOpening {
     /// From the columns of a store: day, stream, place, and whether it is stray.
-    pub fn of_columns((day, stream, seq, is_stray): (i64, Vec<u8>, i64, bool)) -> Option<Self> {
-        let id = DecisionId { stream: StreamId::from_column(&stream)?, seq: u64::try_from(seq).ok()? };
-        Some(Self { day, id, is_stray })
+    pub fn of_columns((day, stream, seq, is_stray): (i64, Vec<u8>, i64, bool)) -> Result<Self, HistoryError> {
+        let place = StreamId::from_column(&stream).zip(u64::try_from(seq).ok());
+        let nowhere = || {
+            let why = "private values lie at a place that no decision can have: find out who can write to the store";
+            HistoryError::Unreachable(why.to_owned())
+        };
+        let (stream, seq) = place.ok_or_else(nowhere)?;
+        Ok(Self { day, id: DecisionId { stream, seq }, is_stray })
     }
 }
 

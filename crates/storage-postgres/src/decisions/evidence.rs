@@ -94,6 +94,6 @@ impl Evidence for PostgresStore {
         let Ok(seq) = i64::try_from(seq) else { return Ok(Vec::new()) };
         let question = sqlx::query_as(OPENINGS).bind(day).bind(stream).bind(seq).bind(i64::from(limit));
         let rows: Vec<(i64, Vec<u8>, i64, bool)> = read!(self, question, fetch_all)?;
-        Ok(rows.into_iter().filter_map(StoredOpening::of_columns).collect())
+        rows.into_iter().map(StoredOpening::of_columns).collect()
     }
 }

@@ -70,7 +70,7 @@ impl Evidence for SqliteStore {
         let rows =
             sqlx::query_as::<_, (i64, Vec<u8>, i64, bool)>(OPENINGS).bind(stream).bind(seq).bind(i64::from(limit));
         let rows = rows.fetch_all(&self.decisions).await.map_err(|e| unreached(&e))?;
-        Ok(rows.into_iter().filter_map(StoredOpening::of_columns).collect())
+        rows.into_iter().map(StoredOpening::of_columns).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use magistrate_ledger::{SealedRecord, Selection, Sink};
+use magistrate_pdp::Evidence as _;
 use magistrate_pdp::erasing::{Eraser, erase};
 use magistrate_pdp::history::stray_openings;
 use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};

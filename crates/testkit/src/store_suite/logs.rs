@@ -1,5 +1,7 @@
 //! The global log: one appends to it, nothing in it changes, and what it lacks is found.
 
+/// How the decision of [`sealed_difference`] was made the second time.
+pub use magistrate_ledger::SecondWay;
 use magistrate_ledger::{
     Act, ActId, ActRecord, Answered, Asked, Checkpoint, DecisionId, DifferingDecision, Entry, LogBatch, LogId,
     NoteSigner, Opening, Policies, RefusedCall, Run, SealedAct, SealedHeader, Sealer, Sequencer, SignedCheckpoint,
@@ -162,7 +164,7 @@ pub async fn acts_are_kept_once_and_in_order<S: StoreUnderTest>() {
     assert_eq!(names, [(1, act(5, "q")), (2, act(3, "q")), (3, act(4, "q"))]);
     assert_eq!(store.acts(Some("access"), 1, 1).await.unwrap(), kept[1..2]);
     assert_eq!(store.acts(Some("enrolment"), 0, 10).await.unwrap(), []);
-    for refused in [refusal(), refused(), difference()] {
+    for refused in [refusal(), refused(), difference(SecondWay::Authorizer)] {
         let sealed = ActRecord { act: refused, ..act(9, "q").record };
         let sealed = ActRecord { id: ActId(crate::memory::nonce()), ..sealed }.seal().unwrap();
         store.record_act(&sealed).await.unwrap();
@@ -171,14 +173,18 @@ pub async fn acts_are_kept_once_and_in_order<S: StoreUnderTest>() {
     }
 }
 
-/// An act of a node that found a difference, as long as one can be.
-pub fn sealed_difference() -> SealedAct {
+/// An act of a node that found a difference in this way, as long as one can be.
+pub fn sealed_difference(second: SecondWay) -> SealedAct {
     let at = instant("2026-01-01T00:00:00Z");
-    let record = ActRecord { id: ActId([11; 16]), at, actor: "node/n".parse().unwrap(), act: difference() };
+    let id = match second {
+        SecondWay::Authorizer => 11,
+        SecondWay::Evaluation => 12,
+    };
+    let record = ActRecord { id: ActId([id; 16]), at, actor: "node/n".parse().unwrap(), act: difference(second) };
     record.seal().unwrap()
 }
 
-fn difference() -> Act {
+fn difference(second: SecondWay) -> Act {
     let longest = |n: u64| format!("p{n}{}", "x".repeat(120)).parse().unwrap();
     let policies = || Policies { first: (0..16).map(longest).collect(), count: 10_000 };
     let said = |cause| Answered { cause, determining: policies(), errored: policies() };
@@ -190,7 +196,7 @@ fn difference() -> Act {
         revision: Revision::new(i64::MAX as u64),
         policy_set: Digest::new([6; 32]),
         answered: said(Cause::Permitted),
-        second: magistrate_ledger::SecondWay::Evaluation,
+        second,
         says: said(Cause::ForbidErrored),
     }))
 }
