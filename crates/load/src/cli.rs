@@ -10,6 +10,7 @@ use magistrate_testkit::Scale;
 use crate::arrivals::Spacing;
 use crate::drive::{Pace, Plan};
 use crate::echo::Echoing;
+use crate::flat::FlatArgs;
 use crate::profile::ProfileArgs;
 use crate::report::ReportArgs;
 use crate::scale::ScaleArgs;
@@ -96,6 +97,8 @@ pub(crate) enum Verb {
     },
     /// Make every table of `docs/benchmarks.md` that this tool can make, within 10 minutes
     Report(ReportArgs),
+    /// Load one program with few policies and with many, in turn, and tell how flat its cost is
+    Flat(FlatArgs),
     /// Measure a large store on PostgreSQL: starts, memory, and how soon changes are answered by
     Scale(ScaleArgs),
     /// Sample a server under load with `perf` and tell by layer where its processor time goes
@@ -124,7 +127,7 @@ macro_rules! misused {
 pub(crate) use misused;
 
 /// What `--program`, `--a` and `--b` say.
-const PROGRAM: &str = "A `magistrate` to start, with variables for its environment, arguments for `serve` and the \
+pub(crate) const PROGRAM: &str = "A `magistrate` to start, with variables for its environment, arguments for `serve` and the \
     kind of its store: `PROGRAM[,NAME=value…][,--flag=value…][,store=postgres]`; or `echo`, or a peer that is installed:\n    `cerbos`, `cerbos-local`, `cerbos-off` (how decisions are logged), `cedar-agent`";
 
 #[derive(Debug, Args)]
@@ -177,7 +180,7 @@ pub(crate) struct Load {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ScenarioArgs {
-    /// Policies in all, at most 20,000; at least the 62 of the example
+    /// Policies in all, at most 200,000; at least the 62 of the example
     #[arg(long, default_value_t = 62)]
     policies: usize,
     /// Role assignments besides the example's, at most 1,000,000
@@ -229,10 +232,15 @@ impl Load {
 }
 
 impl ScenarioArgs {
+    /// The same with another number of policies.
+    pub(crate) fn with_policies(&self, policies: usize) -> Self {
+        Self { policies, ..self.clone() }
+    }
+
     /// The size, if it is one.
     pub(crate) fn scale(&self) -> anyhow::Result<Scale> {
-        if self.policies > 20_000 || self.assignments > 1_000_000 || self.entities > 1_000_000 {
-            misused!("`--policies` is at most 20,000, `--assignments` and `--entities` at most 1,000,000");
+        if self.policies > 200_000 || self.assignments > 1_000_000 || self.entities > 1_000_000 {
+            misused!("`--policies` is at most 200,000, `--assignments` and `--entities` at most 1,000,000");
         }
         if !(1..=4_096).contains(&self.questions) {
             misused!("`--questions` is between 1 and 4,096");
@@ -255,6 +263,7 @@ mod tests {
             Verb::Ab { .. }
             | Verb::Scenario { .. }
             | Verb::Baselines { .. }
+            | Verb::Flat(_)
             | Verb::Scale(_)
             | Verb::Report(_)
             | Verb::Profile(_)
@@ -279,7 +288,7 @@ mod tests {
             &["--rate", "0"],
             &["--rate", "NaN"],
             &["--batch", "1001"],
-            &["--policies", "20001"],
+            &["--policies", "200001"],
             &["--questions", "0"],
             &["--deny-share", "2"],
             &["--deny-share", "NaN"],

@@ -8,6 +8,7 @@ mod collector;
 mod drive;
 mod echo;
 mod figures;
+mod flat;
 mod install;
 mod output;
 mod process;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Verb::Profile(args) => profile::profile(&args),
+        Verb::Flat(args) => flat::flat(&args),
         Verb::Scale(args) => scale::scale(&args),
         Verb::Report(args) => report::report(&args),
         Verb::Echo(echoing) => echo::serve(&echoing),

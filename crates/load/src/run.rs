@@ -39,7 +39,7 @@ pub(crate) struct How<'a> {
 }
 
 impl Load {
-    fn how(&self, verify_history: bool) -> anyhow::Result<How<'_>> {
+    pub(crate) fn how(&self, verify_history: bool) -> anyhow::Result<How<'_>> {
         Ok(How {
             plan: self.plan()?,
             batch: self.batch,
@@ -57,7 +57,7 @@ impl Load {
     }
 
     /// What figures are worth nothing without.
-    fn circumstances(&self, plan: &Plan) -> Json {
+    pub(crate) fn circumstances(&self, plan: &Plan) -> Json {
         let (processors, load) = machine();
         let loop_ = plan.pace.map_or(
             json!("closed"),
@@ -72,7 +72,7 @@ impl Load {
 }
 
 impl ScenarioArgs {
-    fn generate(&self) -> anyhow::Result<Asked> {
+    pub(crate) fn generate(&self) -> anyhow::Result<Asked> {
         Asked::generate(self.seed, self.scale()?, self.questions, self.deny_share)
     }
 }
@@ -201,7 +201,7 @@ fn load(prepared: &Prepared, running: &Running, how: &How<'_>) -> anyhow::Result
     ran.with_context(|| format!("while `{}` was loaded", prepared.name()))
 }
 
-fn conclude(figures: &Figures, how: &How<'_>) -> anyhow::Result<()> {
+pub(crate) fn conclude(figures: &Figures, how: &How<'_>) -> anyhow::Result<()> {
     figures.judge(how.refusals_are_fine)?;
     match figures.history_verified {
         Some(false) => {

@@ -34,7 +34,7 @@ pub(crate) struct ScaleArgs {
     /// The `magistrate` to measure, on PostgreSQL
     #[arg(long, default_value = "target/dist/magistrate")]
     program: String,
-    /// Policies in all, at most 20,000
+    /// Policies in all, at most 200,000
     #[arg(long, default_value_t = 10_000)]
     policies: usize,
     /// Role assignments, at most 1,000,000
@@ -59,8 +59,8 @@ pub(crate) struct ScaleArgs {
 
 /// `scale`
 pub(crate) fn scale(args: &ScaleArgs) -> anyhow::Result<()> {
-    if args.policies > 20_000 || args.assignments > 1_000_000 || args.entities > 1_000_000 {
-        misused!("`--policies` is at most 20,000, `--assignments` and `--entities` at most 1,000,000");
+    if args.policies > 200_000 || args.assignments > 1_000_000 || args.entities > 1_000_000 {
+        misused!("`--policies` is at most 200,000, `--assignments` and `--entities` at most 1,000,000");
     }
     if !(1..=20).contains(&args.starts) || !(1..=100).contains(&args.changes) || !(1.0..=100_000.0).contains(&args.rate)
     {

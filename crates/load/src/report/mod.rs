@@ -2,7 +2,7 @@
 
 mod loops;
 mod peers;
-mod ratios;
+pub(crate) mod ratios;
 pub(crate) mod starting;
 pub(crate) mod table;
 

@@ -93,7 +93,7 @@ fn side_by_side(
 }
 
 /// The median cost of rounds.
-pub(super) fn median(figures: &[Figures]) -> String {
+pub(crate) fn median(figures: &[Figures]) -> String {
     let costs = figures.iter().filter_map(Figures::cpu_micros).collect();
     crate::figures::spread(costs).map_or("–".into(), |[median, ..]| number(median))
 }
