@@ -13,6 +13,8 @@ mod finding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod health;
+#[doc(hidden)]
+pub mod measured;
 mod observe;
 mod query;
 mod refuse;
