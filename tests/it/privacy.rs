@@ -1,5 +1,6 @@
 //! Private values on both stores: recorded beside decisions, found by, decided again with, erased, and verified.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,6 +51,15 @@ fn number(told: &Json, at: &str) -> u64 {
 
 fn text<'a>(told: &'a Json, at: &str) -> &'a str {
     told.pointer(at).and_then(Json::as_str).unwrap_or_else(|| panic!("no text at {at}: {told}"))
+}
+
+/// The files of records of an export, by name.
+fn records(dir: &Path) -> BTreeMap<String, String> {
+    let named = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        name.ends_with(".records.jsonl").then(|| (name, std::fs::read_to_string(path).unwrap()))
+    };
+    std::fs::read_dir(dir).unwrap().filter_map(|entry| named(entry.unwrap().path())).collect()
 }
 
 /// Files below a directory that hold a text.
@@ -112,10 +122,24 @@ impl Deployed<'_> {
         let (without, with) = (self.home.join("without"), self.home.join("with"));
         let export = |dir: &Path, more: &[&str]| {
             let told = read(&[&["audit", "export", dir.to_str().unwrap()], more].concat());
-            assert_eq!(number(&told, "/records"), 3);
+            (number(&told, "/records"), number(&told, "/filled"))
         };
-        export(&without, &[]);
-        export(&with, &["--with-private"]);
+        assert_eq!(export(&without, &[]), (3, 0));
+        assert_eq!(export(&with, &["--with-private"]), (3, 0));
+        // What was exported without values gets them, once; records are those that were exported.
+        let later = self.home.join("later");
+        assert_eq!(export(&later, &[]), (3, 0));
+        assert_eq!(export(&later, &["--with-private"]), (0, 3));
+        assert_eq!(export(&later, &["--with-private"]), (0, 0));
+        assert_eq!(records(&later), records(&with), "as if they had been exported with them");
+        // So does what was added without them since.
+        for (path, lines) in records(&later) {
+            let but_one = lines.trim_end().rsplit_once('\n').unwrap().0;
+            std::fs::write(later.join(path), format!("{but_one}\n")).unwrap();
+        }
+        assert_eq!(export(&later, &[]), (1, 0));
+        assert_eq!(export(&later, &["--with-private"]), (0, 1));
+        assert_eq!(records(&later), records(&with));
     }
 
     /// What was erased is known as erased, and nothing else is.
@@ -190,14 +214,11 @@ impl Deployed<'_> {
 
     /// Files hold what was wanted when they were written.
     fn check_files(&self, key: &str) {
-        let (without, with) = (self.home.join("without"), self.home.join("with"));
-        let opened = |dir: &Path| {
-            let records = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-            let records = records.filter(|path| path.to_string_lossy().ends_with(".records.jsonl"));
-            records.map(|path| std::fs::read_to_string(path).unwrap().matches("\"opening\":").count()).sum::<usize>()
-        };
-        assert_eq!((opened(&without), opened(&with)), (0, 3));
-        for (dir, lacking) in [(without, 3), (with, 0)] {
+        let [without, with, later] = ["without", "with", "later"].map(|dir| self.home.join(dir));
+        let opened =
+            |dir: &Path| records(dir).values().map(|lines| lines.matches("\"opening\":").count()).sum::<usize>();
+        assert_eq!((opened(&without), opened(&with), opened(&later)), (0, 3, 3));
+        for (dir, lacking) in [(without, 3), (with, 0), (later, 0)] {
             let verify = ["-o", "json", "audit", "verify", "--from", dir.to_str().unwrap(), "--key", key];
             let told = (self.read)(&verify).code(0).json();
             assert_eq!(number(&told, "/counts/erased"), lacking, "{told}");

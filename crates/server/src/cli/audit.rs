@@ -103,8 +103,8 @@ if it decided nothing and was live for all of it. A forbid that decided nothing 
 
 const EXPORT_HELP: &str = "\
 JSON lines: every record and header as it was sealed, in base64, by stream, and every checkpoint; private values, which lie
-beside the records, with --with-private only. What was interrupted is
-taken up where it ended. `magistrate audit verify --from DIR --key KEY` verifies it, and needs no store.";
+beside the records, with --with-private only, which also adds those of records that were exported without. What was
+interrupted is taken up where it ended. `magistrate audit verify --from DIR --key KEY` verifies it, and needs no store.";
 
 const VERIFY_HELP: &str = "\
 Nothing that is stored is believed. What is believed are keys that were pinned elsewhere (--key) and checkpoints that were

@@ -1,5 +1,7 @@
 //! `audit export`: the history into files.
 
+mod filling;
+
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
@@ -36,6 +38,8 @@ struct Added {
     headers: u64,
     checkpoints: u64,
     entries: u64,
+    /// Records that were there, and have their private values now.
+    filled: u64,
 }
 
 /// Copies what is not in the directory yet.
@@ -54,7 +58,11 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path, with_private: bool)
     let query = if with_private { "with private values" } else { "" };
     audit::note(store, "export", query.to_owned(), total).await?;
     let (mut added, mut counting) = (Added::default(), Counting::new("exporting", total));
+    let are_lacking = filling::are_lacking(dir, with_private)?;
     for stream in &streams {
+        if are_lacking {
+            added.filled += filling::fill(store, dir, *stream).await?;
+        }
         let last = last_header(store, dir, *stream).await?;
         added.records += records(store, dir, *stream, with_private, &mut counting).await?;
         added.headers += headers(store, dir, *stream, last).await?;
@@ -64,18 +72,25 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path, with_private: bool)
         added.entries = entries(store, dir, log, size).await?;
     }
     added.checkpoints = append_checkpoints(dir, &checkpoints)?;
+    if are_lacking {
+        filling::complete(dir)?;
+    }
     counting.end();
-    let Added { records, headers, checkpoints, entries } = added;
+    let Added { records, headers, checkpoints, entries, filled } = added;
     let told = || {
+        let filled = match filled {
+            0 => String::new(),
+            _ => format!("; {filled} records that were there have their private values now"),
+        };
         format!(
-            "{records} records, {headers} headers, {checkpoints} checkpoints and {entries} entries of the log were added to `{}`, of {} streams",
+            "{records} records, {headers} headers, {checkpoints} checkpoints and {entries} entries of the log were added to `{}`, of {} streams{filled}",
             dir.display(),
             streams.len()
         )
     };
     let json = || {
         json!({ "records": records, "headers": headers, "checkpoints": checkpoints, "entries": entries,
-            "streams": streams.len() })
+            "streams": streams.len(), "filled": filled })
     };
     Ok(out.either(told, json)?)
 }

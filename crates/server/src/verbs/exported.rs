@@ -109,7 +109,7 @@ struct HeaderPlace {
 
 /// Lines of a file that were read, and bytes.
 #[derive(Debug, Clone, Copy, Default)]
-struct LinePlace {
+pub(super) struct LinePlace {
     lines: u64,
     bytes: u64,
 }
@@ -173,7 +173,7 @@ pub(super) fn each_line(path: &Path, mut take: impl FnMut(u64, &[u8]) -> anyhow:
 }
 
 /// The same from a place on, until no more are wanted; the place is then behind the last line that was given.
-fn lines_from(
+pub(super) fn lines_from(
     path: &Path,
     place: &mut LinePlace,
     mut take: impl FnMut(&[u8]) -> anyhow::Result<bool>,
