@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use magistrate_client::structure::Struct;
 use magistrate_client::v1::audit_service_client::AuditServiceClient;
 use magistrate_client::v1::{CheckRequest, Environment, GetDecisionRequest, ReplayDecisionRequest};
+use magistrate_testkit::ForgedErasure;
 use magistrate_tests::postgres::{Deployment, Login};
 use magistrate_tests::{ADMIN, Ran, Running, Store, ran, request, skip};
 use serde_json::Value as Json;
 
-use crate::tampering::edit;
+use crate::tampering::{edit, restore};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const CONFIG: &str = "[ledger]
@@ -20,6 +22,9 @@ private_fields = [\"context.topic\", \"environment.user_agent\", \"environment.d
 /// What Ana's requests hold, and what Ben's holds.
 const ANAS: &str = "anas-secret-topic";
 const BENS: &str = "bens-secret-topic";
+/// Why values are missing.
+const UNTOLD: &str = "no act says that they were erased";
+const UNSIGNED: &str = "is not signed by a key that is pinned for it";
 
 /// A store, and how to use it.
 struct Deployed<'a> {
@@ -29,6 +34,16 @@ struct Deployed<'a> {
     erase: &'a dyn Fn(&[&str]) -> Ran,
     home: &'a Path,
     journal: PathBuf,
+    /// The key that signs what is erased, which verifiers pin.
+    keeper: String,
+}
+
+/// What a history has when its private values were erased as they should be.
+struct Erased {
+    /// The key of the node.
+    key: String,
+    /// The decision whose values are there.
+    bens: String,
 }
 
 async fn ask(node: &Running, user: &str, topic: &str) -> String {
@@ -79,15 +94,17 @@ fn holding(dir: &Path, text: &str) -> Vec<PathBuf> {
 
 impl Deployed<'_> {
     /// The whole life of private values. Ends with what is verified when the node has stopped.
-    async fn check(&mut self) -> String {
+    async fn check(&mut self) -> Erased {
+        (self.read)(&["audit", "key", "--make", "keeper.key"]).code(0).out.trim().clone_into(&mut self.keeper);
         let (first, _second) = (ask(&self.node, "ana", ANAS).await, ask(&self.node, "ana", ANAS).await);
         let third = ask(&self.node, "ben", BENS).await;
         self.check_before(&first);
         let erase = ["audit", "erase", "--principal", "Company::User::ana", "--reason", "ticket 7"];
+        let _told = (self.erase)(&erase).code(2).says(&["--signing-key"]);
         let json = |more: &[&'static str]| [&["-o", "json"], &erase[..], more].concat();
         let told = (self.erase)(&json(&["--dry-run"])).code(6).json();
         assert_eq!((number(&told, "/erasable"), number(&told, "/erased")), (2, 0), "{told}");
-        let told = (self.erase)(&json(&[])).code(0).json();
+        let told = (self.erase)(&json(&["--signing-key", "keeper.key"])).code(0).json();
         assert_eq!((number(&told, "/erased"), number(&told, "/held")), (2, 0), "{told}");
         self.check_after(&first, &third);
         self.check_service(&first, &third).await;
@@ -100,12 +117,35 @@ impl Deployed<'_> {
         let key = (self.read)(&["audit", "key"]).code(0).out.trim().to_owned();
         let told = self.verify(&key, 0);
         assert_eq!((number(&told, "/counts/erased"), number(&told, "/erased_by_acts")), (2, 2), "{told}");
+        assert_eq!(number(&told, "/erased_by_unsigned_acts"), 0, "{told}");
+        // To those who pinned another key, or none for this, nobody said so.
+        let told = (self.read)(&["-o", "json", "audit", "verify", "--key", &key]).code(7).json();
+        expect_missing(&told, 2, UNSIGNED);
+        let told = self.verify_more(&key, 7, &["--retention-key", &key]);
+        expect_missing(&told, 2, UNSIGNED);
         self.check_files(&key);
-        key
+        Erased { key, bens: third }
     }
 
+    /// As somebody who pinned the keys of the node and of whoever may erase.
     fn verify(&self, key: &str, code: i32) -> Json {
-        (self.read)(&["-o", "json", "audit", "verify", "--key", key]).code(code).json()
+        let keeper = self.keeper.clone();
+        self.verify_more(key, code, &["--retention-key", &keeper])
+    }
+
+    fn verify_more(&self, key: &str, code: i32, more: &[&str]) -> Json {
+        (self.read)(&[&["-o", "json", "audit", "verify", "--key", key], more].concat()).code(code).json()
+    }
+
+    /// Whoever has another key erases as well, with all that the store asks for: whoever verifies is told.
+    fn erase_as_a_thief(&self, erased: &Erased) {
+        let thief = (self.read)(&["audit", "key", "--make", "thief.key"]).code(0).out.trim().to_owned();
+        let erase =
+            ["audit", "erase", "--principal", "Company::User::ben", "--reason", "r", "--signing-key", "thief.key"];
+        assert!((self.erase)(&erase).code(0).out.contains("values of 1 decisions"));
+        expect_missing(&self.verify(&erased.key, 7), 1, UNSIGNED);
+        let told = self.verify_more(&erased.key, 0, &["--retention-key", &self.keeper, "--retention-key", &thief]);
+        assert_eq!(number(&told, "/counts/erased"), 3, "{told}");
     }
 
     /// Everything is there, as if it were in the records.
@@ -192,6 +232,7 @@ impl Deployed<'_> {
         );
         // Nothing is left to be erased, and no act is recorded of it.
         let again = ["audit", "erase", "--principal", "Company::User::ana", "--reason", "again"];
+        let again = [&again[..], &["--signing-key", "keeper.key"]].concat();
         assert!((self.erase)(&again).code(0).out.contains("values of 0 decisions"));
         assert_eq!(read(&["audit", "acts", "--kind", "erasure"]).as_array().unwrap().len(), 1);
         let _told = (self.erase)(&["audit", "erase", "--reason", "all"]).code(2).says(&["--principal"]);
@@ -233,20 +274,40 @@ async fn embedded_values_are_erased_and_only_by_whoever_says_so() {
     let run = |arguments: &[&str]| store.run(arguments);
     let node = Running::with(&store, &[(ADMIN, "127.0.0.1:0")]);
     let journal = store.data().join("journal");
-    let mut deployed = Deployed { node, read: &run, erase: &run, home: store.home(), journal };
-    let key = deployed.check().await;
+    let mut deployed = Deployed { node, read: &run, erase: &run, home: store.home(), journal, keeper: String::new() };
+    let erased = deployed.check().await;
     assert_eq!(holding(&store.data(), ANAS), Vec::<PathBuf>::new(), "no file holds what was erased");
     assert!(!holding(&store.data(), BENS).is_empty(), "what was not erased is there");
-    // Whoever keeps the file takes more away than acts tell of.
     let database = store.data().join("decisions.db");
+    let copy = store.home().join("kept.db");
+    std::fs::copy(&database, &copy).unwrap();
+    // Whoever keeps the file takes more away than acts tell of.
     if !edit(&database, "DELETE FROM opening") {
         return skip("embedded_values_are_erased_and_only_by_whoever_says_so", "no python3 to change the file with");
     }
-    expect_missing(&deployed.verify(&key, 7));
+    expect_missing(&deployed.verify(&erased.key, 7), 1, UNTOLD);
     // Or puts something else in the place of a value.
     assert!(edit(&database, "INSERT INTO opening SELECT stream, seq, day, x'80' FROM decision WHERE seq = 3"));
-    let told = deployed.verify(&key, 7);
+    let told = deployed.verify(&erased.key, 7);
     assert_eq!(number(&told, "/counts/altered"), 1, "{told}");
+    // Or writes an act that excuses it.
+    let bens = erased.bens.as_str();
+    let body = act_of(&database);
+    let earlier = ForgedErasure::unsigned("Company::User::\"ben\"");
+    let with_the_signature = ForgedErasure::with_the_signature_of(&body, bens);
+    for forged in [&with_the_signature, &ForgedErasure::by_another_key(bens), &earlier] {
+        restore(&copy, &database);
+        assert!(edit(&database, &format!("DELETE FROM opening; {}", forged.sqlite())));
+        expect_missing(&deployed.verify(&erased.key, 7), 1, UNSIGNED);
+    }
+    // One from before acts were signed is believed by those who say that they know it.
+    let known = ["--retention-key", &deployed.keeper, "--unsigned-erasure", &earlier.id()];
+    let told = deployed.verify_more(&erased.key, 0, &known);
+    assert_eq!((number(&told, "/erased_by_acts"), number(&told, "/erased_by_unsigned_acts")), (3, 1), "{told}");
+    let other = ["--retention-key", &deployed.keeper, "--unsigned-erasure", &with_the_signature.id()];
+    expect_missing(&deployed.verify_more(&erased.key, 7, &other), 1, UNSIGNED);
+    restore(&copy, &database);
+    deployed.erase_as_a_thief(&erased);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -264,9 +325,15 @@ async fn shared_values_are_erased_and_only_by_whoever_says_so() {
     command.env("MAGISTRATE_JOURNAL", &journal).env(ADMIN, "127.0.0.1:0");
     command.env("MAGISTRATE_AUDITOR_DATABASE_URL_FILE", &url);
     let (read, erase) = (|it: &[&str]| run(Login::Auditor, it), |it: &[&str]| run(Login::Retention, it));
-    let mut deployed =
-        Deployed { node: Running::launch(command), read: &read, erase: &erase, home, journal: journal.clone() };
-    let key = deployed.check().await;
+    let mut deployed = Deployed {
+        node: Running::launch(command),
+        read: &read,
+        erase: &erase,
+        home,
+        journal: journal.clone(),
+        keeper: String::new(),
+    };
+    let erased = deployed.check().await;
     let holding = |table: &str, secret: &str| {
         deployment.sql(&format!("SELECT count(*) FROM audit.{table} WHERE position('{secret}'::bytea IN body) > 0"))
     };
@@ -274,20 +341,45 @@ async fn shared_values_are_erased_and_only_by_whoever_says_so() {
     assert_eq!((holding("decision", ANAS), holding("decision", BENS)), ("0".to_owned(), "0".to_owned()));
     // Others erase nothing.
     for login in [Login::App, Login::Admin, Login::Auditor] {
-        let refused = run(login, &["audit", "erase", "--principal", "Company::User::ben", "--reason", "r"]);
+        let erase = ["audit", "erase", "--principal", "Company::User::ben", "--reason", "r"];
+        let refused = run(login, &[&erase[..], &["--signing-key", "keeper.key"]].concat());
         let _told = refused.code(1).says(&["may not do this"]);
     }
-    deployment.sql("ALTER TABLE audit.opening DISABLE TRIGGER ALL; DELETE FROM audit.opening");
-    expect_missing(&deployed.verify(&key, 7));
+    deployment.sql(
+        "ALTER TABLE audit.opening DISABLE TRIGGER ALL;
+         CREATE TABLE kept AS SELECT * FROM audit.opening; DELETE FROM audit.opening",
+    );
+    expect_missing(&deployed.verify(&erased.key, 7), 1, UNTOLD);
+    let body = deployment.sql("SELECT encode(body, 'hex') FROM audit.act WHERE kind = 'erasure'");
+    let bens = erased.bens.as_str();
+    for forged in [
+        ForgedErasure::with_the_signature_of(body.trim(), bens),
+        ForgedErasure::by_another_key(bens),
+        ForgedErasure::unsigned("Company::User::\"ben\""),
+    ] {
+        deployment.sql(&forged.postgres());
+        expect_missing(&deployed.verify(&erased.key, 7), 1, UNSIGNED);
+    }
+    deployment.sql("INSERT INTO audit.opening SELECT * FROM kept; ALTER TABLE audit.opening ENABLE TRIGGER ALL");
+    let _whole = deployed.verify(&erased.key, 0);
+    deployed.erase_as_a_thief(&erased);
+}
+
+/// The body of the act of erasure in a file, in hexadecimal digits.
+fn act_of(database: &Path) -> String {
+    let python = "import sqlite3, sys
+print(sqlite3.connect(sys.argv[1]).execute(\"SELECT hex(body) FROM act WHERE kind = 'erasure'\").fetchone()[0])";
+    let read = Command::new("python3").args(["-c", python]).arg(database).output().unwrap();
+    String::from_utf8(read.stdout).unwrap().trim().to_owned()
 }
 
 #[track_caller]
-fn expect_missing(told: &Json) {
+fn expect_missing(told: &Json, records: u64, why: &str) {
     let findings = told.get("findings").and_then(Json::as_array).unwrap();
     let failures: Vec<&Json> = findings.iter().filter(|it| it.get("failure") == Some(&Json::Bool(true))).collect();
     let [failure] = failures[..] else { panic!("one failure: {told}") };
-    assert_eq!((text(failure, "/kind"), number(failure, "/records")), ("missing", 1), "{told}");
-    assert!(text(failure, "/why").contains("no act says that they were erased"), "{told}");
+    assert_eq!((text(failure, "/kind"), number(failure, "/records")), ("missing", records), "{told}");
+    assert!(text(failure, "/why").contains(why), "{told}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use minicbor::decode::{Decoder, Error};
 
 use crate::cbor::{self, Encoded, In, Out, expect_key, fixed, optional, parsed, put_instant, put_optional};
 use crate::difference::{self, DifferingDecision, SecondWay};
+use crate::erasure::SignedErasure;
 use crate::leaf;
 use crate::record::InvalidRecord;
 use crate::refused::{self, RefusedCall};
@@ -23,6 +24,14 @@ const LONGEST: usize = 4_096;
 /// The name of an act: 16 random bytes. They also keep a leaf from telling what its act was to whoever guesses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActId(pub [u8; 16]);
+
+impl ActId {
+    /// From 32 lower-case hexadecimal digits, if it is that.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let id = u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))?;
+        (id.to_string() == text).then_some(id)
+    }
+}
 
 impl fmt::Display for ActId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,8 +103,8 @@ pub enum Act {
     },
     /// A call of a known caller was refused.
     Refused(Box<RefusedCall>),
-    /// Private values of decisions were erased.
-    Erasure {
+    /// Private values of decisions were erased, as was recorded before such acts were signed.
+    UnsignedErasure {
         /// Of which decisions.
         of: Selection,
         /// Why.
@@ -103,6 +112,8 @@ pub enum Act {
         /// Of how many.
         decisions: u64,
     },
+    /// Private values of decisions were erased.
+    Erasure(Box<SignedErasure>),
     /// A decision is made otherwise by Cedar's own authorizer, which answers from then on.
     Difference(Box<DifferingDecision>),
 }
@@ -128,7 +139,7 @@ impl Act {
             Self::Refusal { .. } => "refusal",
             Self::Hold { .. } => "hold",
             Self::Refused(_) => "refused",
-            Self::Erasure { .. } => "erasure",
+            Self::Erasure(_) | Self::UnsignedErasure { .. } => "erasure",
             Self::Difference(_) => "difference",
         }
     }
@@ -152,10 +163,11 @@ impl Act {
                 out.str(reason)?.bool(*released)?;
             }
             Self::Refused(call) => call.put(out.array(refused::LENGTH)?.u8(6)?)?,
-            Self::Erasure { of, reason, decisions } => {
+            Self::UnsignedErasure { of, reason, decisions } => {
                 of.put(out.array(7)?.u8(5)?)?;
                 out.str(reason)?.u64(*decisions)?;
             }
+            Self::Erasure(signed) => signed.put(out.array(2)?.u8(10)?)?,
             Self::Difference(it) => it.put(out.array(difference::LENGTH)?.u8(it.second.kind())?)?,
         }
         Ok(())
@@ -184,8 +196,9 @@ impl Act {
             (6, Some(refused::LENGTH)) => Ok(Self::Refused(Box::new(RefusedCall::take(input)?))),
             (5, Some(7)) => {
                 let of = Selection::take(input)?;
-                Ok(Self::Erasure { of, reason: text(input)?, decisions: input.u64()? })
+                Ok(Self::UnsignedErasure { of, reason: text(input)?, decisions: input.u64()? })
             }
+            (10, Some(2)) => Ok(Self::Erasure(Box::new(SignedErasure::take(input)?))),
             (7, Some(difference::LENGTH)) => differing(input, SecondWay::Authorizer),
             (9, Some(difference::LENGTH)) => differing(input, SecondWay::Evaluation),
             _ => Err(cbor::refused("an act of a kind that is not known")),
@@ -260,135 +273,4 @@ pub(crate) fn text(input: &mut In<'_>) -> Result<String, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::difference::{Answered, Policies};
-    use crate::refused::Asked;
-    use crate::stream::{DecisionId, StreamId};
-
-    fn record(act: Act) -> ActRecord {
-        let at = Instant::from_micros(1_780_315_200_000_001).unwrap();
-        ActRecord { id: ActId([7; 16]), at, actor: "os/mia".parse().unwrap(), act }
-    }
-
-    fn refused(address: Option<&str>, asked: Asked) -> Act {
-        Act::Refused(Box::new(RefusedCall {
-            cause: "NOT_READY".to_owned(),
-            caller: "abcdefghijklmnop".parse().unwrap(),
-            address: address.map(|it| it.parse().unwrap()),
-            method: "Check".to_owned(),
-            asked,
-            trace: address.map(|_| magistrate_model::TraceId::new([3; 16])),
-            why: "not ready".to_owned(),
-        }))
-    }
-
-    fn difference(seq: Option<u64>, asked: Asked, count: u64, second: SecondWay) -> Act {
-        let policies = |count: u64| Policies {
-            first: (0..count.min(16)).map(|n| format!("p{n}").parse().unwrap()).collect(),
-            count,
-        };
-        let said = |cause, determining, errored| Answered { cause, determining, errored };
-        Act::Difference(Box::new(DifferingDecision {
-            decision: seq.map(|seq| DecisionId { stream: StreamId::new([5; 16]), seq }),
-            question: Digest::new([6; 32]),
-            asked,
-            revision: magistrate_model::Revision::new(8),
-            policy_set: Digest::new([7; 32]),
-            answered: said(magistrate_model::Cause::Permitted, policies(count), policies(0)),
-            second,
-            says: said(magistrate_model::Cause::NoPermit, policies(0), policies(1)),
-        }))
-    }
-
-    fn selection() -> Selection {
-        let (principal, since) = (Some("User::\"ana\"".to_owned()), Instant::from_micros(5).ok());
-        Selection { principal, resource: None, since, until: None }
-    }
-
-    fn acts() -> Vec<Act> {
-        let (first, last) = (Instant::from_micros(3).unwrap(), Instant::from_micros(4).unwrap());
-        vec![
-            Act::Access { verb: "audit search".to_owned(), query: "--since 7d".to_owned(), records: 9 },
-            Act::Enrolment { node: "node-1".to_owned(), key: [9; 32], revoked: false },
-            Act::Retention(crate::retention::tests::signed()),
-            Act::Refusal { cause: "malformed".to_owned(), source: "10.0.0.1".to_owned(), count: 5, first, last },
-            hold(Some(20_001), false),
-            hold(None, true),
-            refused(Some("::1"), Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() }),
-            refused(None, Asked::default()),
-            Act::Erasure { of: selection(), reason: "ticket 7".to_owned(), decisions: 2 },
-            difference(
-                Some(3),
-                Asked { principal: Some("User::\"a\"".to_owned()), ..Asked::default() },
-                2,
-                SecondWay::Authorizer,
-            ),
-            difference(None, Asked::default(), 40, SecondWay::Authorizer),
-            difference(Some(3), Asked::default(), 1, SecondWay::Evaluation),
-        ]
-    }
-
-    fn hold(last: Option<i64>, released: bool) -> Act {
-        Act::Hold { name: "case-7".to_owned(), first: 20_000, last, reason: "asked for".to_owned(), released }
-    }
-
-    #[test]
-    fn act_is_read_as_it_was_written_and_no_bit_of_it_is_free() {
-        for act in acts() {
-            let sealed = record(act).seal().unwrap();
-            assert_eq!(SealedAct::decode(&sealed.bytes), Ok(sealed.clone()));
-            for at in 0..sealed.bytes.len() {
-                for bit in 0..8 {
-                    let mut other = sealed.bytes.clone();
-                    other[at] ^= 1 << bit;
-                    assert!(SealedAct::decode(&other).map_or(true, |it| it.leaf != sealed.leaf), "byte {at}");
-                }
-            }
-            let longer = [&sealed.bytes[..], &[0]].concat();
-            assert_eq!(SealedAct::decode(&longer), Err(InvalidRecord::NotCanonical));
-        }
-    }
-
-    #[test]
-    fn act_with_a_text_that_is_too_long_is_none() {
-        let access = |length| Act::Access { verb: String::new(), query: "x".repeat(length), records: 0 };
-        assert!(record(access(LONGEST)).seal().is_ok());
-        assert!(matches!(record(access(LONGEST + 1)).seal(), Err(InvalidRecord::Format(_))));
-    }
-
-    #[test]
-    fn selection_covers_what_fits_every_part_of_it() {
-        let at = |micros| Instant::from_micros(micros).unwrap();
-        let ana = "User::\"ana\"";
-        let until = Selection { until: Some(at(7)), ..selection() };
-        for (covered, principal, micros) in
-            [(true, ana, 5), (true, ana, 6), (false, ana, 4), (false, ana, 7), (false, "x", 5)]
-        {
-            assert_eq!(until.covers(principal, "r", at(micros)), covered, "{principal} {micros}");
-        }
-        let resource = Selection { resource: Some("r".to_owned()), ..Selection::default() };
-        assert!(resource.covers(ana, "r", at(0)) && !resource.covers(ana, "q", at(0)));
-    }
-
-    /// The bytes of version 1 stay what they are: a change here breaks every stored log.
-    #[test]
-    fn format_version_1_does_not_change() {
-        let leaves: Vec<String> = acts().into_iter().map(|act| record(act).seal().unwrap().leaf.short()).collect();
-        let expected = [
-            "1580a0da18e5",
-            "03ffd172ab1f",
-            "b7e7f403ef19",
-            "7dde18181d25",
-            "f3c455509733",
-            "cb1224a4730c",
-            "6cd05e96d0b1",
-            "f18dc107534b",
-            "e4bb606e9be0",
-            "965918c7a7e1",
-            "1f0a663c1d92",
-            "5e3e3aae785d",
-        ];
-        assert_eq!(leaves, expected);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ mod cbor;
 mod change;
 mod decision;
 mod difference;
+mod erasure;
 mod header;
 mod leaf;
 pub mod lineage;
@@ -34,6 +35,7 @@ pub use act::{Act, ActId, ActRecord, SealedAct};
 pub use change::{ChangeRecord, SealedChange, Told};
 pub use decision::DecisionRecord;
 pub use difference::{Answered, DifferingDecision, Policies, SecondWay, question_digest};
+pub use erasure::{Erasure, SignedErasure};
 pub use header::{Covered, Header, LeftStream, Opening, Says, SealedHeader};
 pub use leaf::leaf;
 pub use log::{ActColumns, Entry, EntryColumns, LogId, StoredAct, StoredEntry};
@@ -43,7 +45,9 @@ pub use private::{
     Committed, InvalidOpening, InvalidPrivateField, InvalidPrivatePath, Opened, OpenedValues, PrivateFields,
     PrivatePath,
 };
-pub use record::{Draft, IndexColumns, InvalidRecord, Nonce, PlacedRecord, RecordedDecision, SealedRecord};
+pub use record::{
+    Draft, IndexColumns, InvalidRecord, Nonce, PlacedRecord, RecordedDecision, SealedRecord, holds_commitments,
+};
 pub use refused::{Asked, RefusedCall};
 pub use retention::{Expiry, Places, SignedExpiry};
 pub use room::{Promise, Room};

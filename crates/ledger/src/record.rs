@@ -297,7 +297,7 @@ fn take(input: &mut In<'_>) -> Result<(RecordedDecision, Nonce), Error> {
 }
 
 /// Whether bytes say that they are a record with commitments to private values.
-pub(crate) fn holds_commitments(bytes: &[u8]) -> bool {
+pub fn holds_commitments(bytes: &[u8]) -> bool {
     let mut input = Decoder::new(bytes);
     input.map().is_ok() && expect_key(&mut input, 0).is_ok() && input.u8().is_ok_and(|version| version >= 3)
 }

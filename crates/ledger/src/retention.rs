@@ -61,11 +61,11 @@ impl Places {
         (self.last + 1).saturating_sub(self.first)
     }
 
-    fn put(&self, out: &mut Out<'_>) -> Encoded {
+    pub(crate) fn put(&self, out: &mut Out<'_>) -> Encoded {
         out.array(3)?.bytes(self.stream.as_bytes())?.u64(self.first)?.u64(self.last).map(drop)
     }
 
-    fn take(input: &mut In<'_>) -> Result<Self, Error> {
+    pub(crate) fn take(input: &mut In<'_>) -> Result<Self, Error> {
         expect_array(input, 3)?;
         let places = Self { stream: StreamId::new(fixed(input)?), first: input.u64()?, last: input.u64()? };
         match (1..u64::MAX).contains(&places.last) && places.first <= places.last {
@@ -73,6 +73,16 @@ impl Places {
             false => Err(refused("places go from a first to a last one")),
         }
     }
+}
+
+/// Whether they follow each other, by stream and place, and none is in two.
+pub(crate) fn ascend(places: &[Places]) -> bool {
+    places.windows(2).all(|pair| matches!(pair, [one, next] if (one.stream, one.last) < (next.stream, next.first)))
+}
+
+/// How many places these are: whoever forged them may have named more than can be counted.
+pub(crate) fn count(places: &[Places]) -> u64 {
+    places.iter().fold(0, |count, places| count.saturating_add(places.count()))
 }
 
 impl Expiry {
@@ -89,10 +99,7 @@ impl Expiry {
         expect_array(input, 7)?;
         let (day, records) = (input.i64()?, input.u64()?);
         let places: Vec<Places> = all(input, Places::take)?;
-        let ascend = places
-            .windows(2)
-            .all(|pair| matches!(pair, [one, next] if (one.stream, one.last) < (next.stream, next.first)));
-        if !ascend || places.len() > Self::MOST_PLACES || places.iter().map(Places::count).sum::<u64>() != records {
+        if !ascend(&places) || places.len() > Self::MOST_PLACES || count(&places) != records {
             return Err(refused("the places of an expiry ascend, are as many as it says, and 512 stretches at most"));
         }
         let (checkpoint, reason) = (text(input)?, text(input)?);
@@ -177,8 +184,13 @@ pub(crate) mod tests {
             Expiry::take(&mut minicbor::Decoder::new(&bytes))
         };
         assert_eq!(read(&expiry()).ok(), Some(expiry()));
-        let edits: [fn(&mut Expiry); 6] = [
+        let edits: [fn(&mut Expiry); 7] = [
             |it| it.records = 5,
+            // More than can be counted.
+            |it| {
+                it.places.remove(1);
+                it.places.iter_mut().for_each(|places| places.last = u64::MAX - 1);
+            },
             |it| it.places.swap(0, 1),
             |it| it.places.swap(1, 2),
             |it| it.places[1].first = 3,

@@ -9,6 +9,7 @@
     reason = "test harness: a broken premise should end the test at once"
 )]
 
+mod forged;
 mod memory;
 mod past;
 pub mod postgres;
@@ -18,6 +19,7 @@ pub mod store_suite;
 mod straight;
 mod world;
 
+pub use forged::ForgedErasure;
 pub use memory::{FakeClock, MemorySink, MemoryStore, nonce};
 pub use past::Past;
 pub use running::Running;

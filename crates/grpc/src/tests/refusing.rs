@@ -57,7 +57,8 @@ fn told(served: &Served) -> (Vec<RefusedCall>, Vec<String>) {
             | Act::Enrolment { .. }
             | Act::Retention(_)
             | Act::Hold { .. }
-            | Act::Erasure { .. }
+            | Act::Erasure(_)
+            | Act::UnsignedErasure { .. }
             | Act::Difference(_) => {
                 panic!("{act:?}")
             }

@@ -1,7 +1,8 @@
 //! Whether the private values that are not there are those that acts say were erased.
 //!
-//! Acts are in the global log: whoever takes a value away without one, or the act with it, is told. What acts tell of are
-//! decisions by principal, resource and time, and how many; which ones among these, only a copy tells.
+//! Acts are in the global log: whoever takes a value away without one, or the act with it, is told. An act that a pinned key
+//! signed tells of decisions one by one. Those from before acts were signed tell of decisions by principal, resource and time,
+//! and how many; which ones among these, only a copy tells.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use magistrate_model::Instant;
 
 use super::{Finding, Kind, Verified};
-use crate::act::{Act, ActRecord};
+use crate::act::{Act, ActId, ActRecord};
+use crate::erasure::SignedErasure;
+use crate::note::NoteVerifier;
 use crate::record::{IndexColumns, RecordedDecision, holds_commitments};
 use crate::sealer::origin;
 use crate::selection::Selection;
@@ -22,14 +25,46 @@ use crate::stream::{DecisionId, StreamId};
 const KEPT: usize = 100_000;
 
 /// What acts say was erased.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Erasures {
-    /// With the days that were held when it was said.
-    selections: BTreeSet<(Selection, Vec<Held>)>,
-    decisions: u64,
+    /// Who may say so; nobody in particular where no key is pinned at all.
+    pinned: Option<Vec<NoteVerifier>>,
+    /// Acts that are believed though nobody signed them, each once.
+    known: BTreeSet<ActId>,
+    /// Places of decisions.
+    named: BTreeMap<Said, BTreeMap<StreamId, Stretches>>,
+    /// What was asked for, by acts that name no places.
+    selected: BTreeSet<(Said, Selection)>,
+    /// Of how many decisions acts tell that are believed: signed ones, and others.
+    named_count: u64,
+    selected_count: u64,
     /// Days that are held, by name, as far as acts were taken.
     holds: BTreeMap<String, Held>,
 }
+
+/// How an act is to be taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    /// Why it is not believed, if it is not.
+    doubt: Option<&'static str>,
+    /// Days that were held when it was said.
+    held: Vec<Held>,
+}
+
+/// How an act that is believed tells of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Name,
+    Selection,
+}
+
+const UNTOLD: &str = "no act says that they were erased";
+const UNSIGNED: &str = "the act of erasure that tells of them is not signed by a key that is pinned for it";
+const REWRAPPED: &str = "the act of erasure that tells of them is not the one that was signed, by whom and when";
+const HELD: &str = "the act of erasure that tells of them came while their day was held";
+
+/// Places in a row, by the first: none overlap, and none are next to each other.
+type Stretches = BTreeMap<u64, u64>;
 
 /// The first and the last day that is held.
 type Held = (i64, Option<i64>);
@@ -39,10 +74,12 @@ type Held = (i64, Option<i64>);
 pub struct GoneValues {
     erasures: Arc<Erasures>,
     decisions: u64,
-    /// Those that no act told of, when it was looked: one may have been recorded since.
+    /// Those that only acts tell of that name no places.
+    selected: u64,
+    /// Those that no act explained, when it was looked: one may have been recorded since.
     unexplained: Vec<Gone>,
-    /// More of these than are kept.
-    more: u64,
+    /// More of these than are kept, by why not.
+    more: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +91,22 @@ struct Gone {
 }
 
 impl Erasures {
+    /// Acts are believed if one of these keys signed what they say, or they are known; all are where no key is pinned at all,
+    /// of nodes neither.
+    pub fn new(pinned: &[NoteVerifier], is_pinned: bool, known: BTreeSet<ActId>) -> Self {
+        Self { pinned: is_pinned.then(|| pinned.to_vec()), known, ..Self::default() }
+    }
+
     /// Takes the next act.
     pub fn take(&mut self, record: &ActRecord) {
         match &record.act {
-            Act::Erasure { of, decisions, .. } => {
-                self.selections.insert((of.clone(), self.holds.values().copied().collect()));
-                self.decisions = self.decisions.saturating_add(*decisions);
+            Act::Erasure(signed) => self.erase(record, signed),
+            Act::UnsignedErasure { of, decisions, .. } => {
+                let is_believed = self.known.remove(&record.id) || self.pinned.is_none();
+                let said = self.said((!is_believed).then_some(UNSIGNED));
+                self.selected.insert((said, of.clone()));
+                let counted = if is_believed { *decisions } else { 0 };
+                self.selected_count = self.selected_count.saturating_add(counted);
             }
             Act::Hold { name, released: true, .. } => drop(self.holds.remove(name)),
             Act::Hold { name, first, last, .. } => drop(self.holds.insert(name.clone(), (*first, *last))),
@@ -72,46 +119,112 @@ impl Erasures {
         }
     }
 
-    /// Of how many decisions.
+    fn erase(&mut self, record: &ActRecord, signed: &SignedErasure) {
+        let doubt = match &self.pinned {
+            Some(pinned) if !signed.is_signed_by(pinned) => Some(UNSIGNED),
+            Some(_) | None => (!signed.is_of(record)).then_some(REWRAPPED),
+        };
+        let counted = if doubt.is_none() { signed.erasure.decisions() } else { 0 };
+        self.named_count = self.named_count.saturating_add(counted);
+        let streams = self.named.entry(self.said(doubt)).or_default();
+        for places in &signed.erasure.places {
+            insert(streams.entry(places.stream).or_default(), places.first, places.last);
+        }
+    }
+
+    fn said(&self, doubt: Option<&'static str>) -> Said {
+        Said { doubt, held: self.holds.values().copied().collect() }
+    }
+
+    /// Of how many decisions, by acts that are believed.
     pub fn decisions(&self) -> u64 {
-        self.decisions
+        self.named_count.saturating_add(self.selected_count)
+    }
+
+    /// Of how many of these, by acts that nobody signed.
+    pub fn unsigned(&self) -> u64 {
+        self.selected_count
     }
 
     /// Compares with what is gone of all streams. The acts are those that are there when every record was read.
     pub fn judge<'a>(&self, streams: impl Iterator<Item = (StreamId, &'a Verified)>) -> Vec<Finding> {
-        let (mut findings, mut gone) = (Vec::new(), 0_u64);
-        for (stream, Verified { gone: of, .. }) in streams {
-            gone += of.decisions;
-            let mut untold = of.unexplained.iter().filter(|gone| !self.explain(gone)).peekable();
-            let first = untold.peek().map(|first| first.id.to_string());
-            // What was not kept is judged by the acts that were known then, if these are all there are.
-            let more = if *of.erasures == *self { of.more } else { 0 };
-            let untold = untold.count() as u64 + more;
-            if untold > 0 {
-                let at = first.unwrap_or_else(|| origin(stream));
-                let why = format!(
-                    "the private values of {untold} decisions are not there, and no act says that they were erased"
-                );
-                findings.push(Finding { kind: Kind::Missing, at, records: untold, why });
+        let (mut findings, mut selected) = (Vec::new(), 0_u64);
+        for (stream, Verified { gone, .. }) in streams {
+            selected += gone.selected;
+            let mut untold = BTreeMap::<&str, (Option<DecisionId>, u64)>::new();
+            for one in &gone.unexplained {
+                match self.explain(one) {
+                    Ok(By::Name) => {}
+                    Ok(By::Selection) => selected += 1,
+                    Err(why) => untold.entry(why).or_insert((Some(one.id), 0)).1 += 1,
+                }
             }
+            // What was not kept is judged by the acts that were known then, if these are all there are.
+            for (why, count) in gone.more.iter().filter(|_| *gone.erasures == *self) {
+                untold.entry(why).or_insert((None, 0)).1 += count;
+            }
+            findings.extend(untold.into_iter().map(|(why, (first, records))| {
+                let at = first.map_or_else(|| origin(stream), |id| id.to_string());
+                let why = format!("the private values of {records} decisions are not there, and {why}");
+                Finding { kind: Kind::Missing, at, records, why }
+            }));
         }
-        let told = self.decisions;
-        if gone > told && findings.is_empty() {
+        let told = self.selected_count;
+        if selected > told && findings.is_empty() {
             let why = format!(
-                "the private values of {gone} decisions are not there, and acts say that those of {told} were erased"
+                "the private values of {selected} decisions are not there that no signed act names, and acts say that those of {told} were erased"
             );
-            findings.push(Finding { kind: Kind::Missing, at: "private values".to_owned(), records: gone - told, why });
+            let at = "private values".to_owned();
+            findings.push(Finding { kind: Kind::Missing, at, records: selected - told, why });
         }
         findings
     }
 
-    fn explain(&self, gone: &Gone) -> bool {
-        let day = gone.at.day();
-        let is_held =
-            |held: &[Held]| held.iter().any(|(first, last)| day >= *first && last.is_none_or(|last| day <= last));
-        let mut all = self.selections.iter();
-        all.any(|(of, held)| of.covers(&gone.principal, &gone.resource, gone.at) && !is_held(held))
+    /// How an act explains that values are gone, or why none does.
+    fn explain(&self, gone: &Gone) -> Result<By, &'static str> {
+        let (day, mut untold) = (gone.at.day(), UNTOLD);
+        for (said, streams) in &self.named {
+            let is_named = streams.get(&gone.id.stream).is_some_and(|stretches| holds(stretches, gone.id.seq));
+            match said.doubt(day) {
+                None if is_named => return Ok(By::Name),
+                Some(why) if is_named => untold = why,
+                None | Some(_) => {}
+            }
+        }
+        for (said, of) in &self.selected {
+            let is_meant = of.covers(&gone.principal, &gone.resource, gone.at);
+            match said.doubt(day) {
+                None if is_meant => return Ok(By::Selection),
+                Some(why) if is_meant => untold = why,
+                None | Some(_) => {}
+            }
+        }
+        Err(untold)
     }
+}
+
+impl Said {
+    /// Why it does not explain what is gone of a day, if it does not.
+    fn doubt(&self, day: i64) -> Option<&'static str> {
+        let is_held = || self.held.iter().any(|(first, last)| day >= *first && last.is_none_or(|last| day <= last));
+        self.doubt.or_else(|| is_held().then_some(HELD))
+    }
+}
+
+fn holds(stretches: &Stretches, seq: u64) -> bool {
+    stretches.range(..=seq).next_back().is_some_and(|(_, last)| *last >= seq)
+}
+
+/// Adds a stretch, and makes one of those that it touches.
+fn insert(stretches: &mut Stretches, mut first: u64, mut last: u64) {
+    while let Some((from, to)) = stretches.range(..=last.saturating_add(1)).next_back().map(|(from, to)| (*from, *to)) {
+        if to.saturating_add(1) < first {
+            break;
+        }
+        stretches.remove(&from);
+        (first, last) = (first.min(from), last.max(to));
+    }
+    stretches.insert(first, last);
 }
 
 impl GoneValues {
@@ -133,9 +246,10 @@ impl GoneValues {
         let IndexColumns { principal, resource, .. } = IndexColumns::of(&decision.record);
         let gone = Gone { id: decision.id, principal, resource, at: decision.recorded_at };
         match (self.erasures.explain(&gone), self.unexplained.len() < KEPT) {
-            (true, _) => {}
-            (false, true) => self.unexplained.push(gone),
-            (false, false) => self.more += 1,
+            (Ok(By::Name), _) => {}
+            (Ok(By::Selection), _) => self.selected += 1,
+            (Err(_), true) => self.unexplained.push(gone),
+            (Err(why), false) => *self.more.entry(why).or_default() += 1,
         }
     }
 

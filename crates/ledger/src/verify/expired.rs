@@ -51,7 +51,8 @@ impl Expired {
             | Act::Enrolment { .. }
             | Act::Refusal { .. }
             | Act::Refused(_)
-            | Act::Erasure { .. }
+            | Act::Erasure(_)
+            | Act::UnsignedErasure { .. }
             | Act::Difference(_) => {}
         }
     }

@@ -251,7 +251,8 @@ fn count_of(act: &Act) -> u64 {
         | Act::Enrolment { .. }
         | Act::Retention(_)
         | Act::Hold { .. }
-        | Act::Erasure { .. }
+        | Act::Erasure(_)
+        | Act::UnsignedErasure { .. }
         | Act::Difference(_) => 0,
     }
 }

@@ -51,7 +51,8 @@ fn told(acts: &[(Instant, Act)]) -> BTreeMap<String, u64> {
             | Act::Enrolment { .. }
             | Act::Retention(_)
             | Act::Hold { .. }
-            | Act::Erasure { .. }
+            | Act::Erasure(_)
+            | Act::UnsignedErasure { .. }
             | Act::Difference(_) => {
                 panic!("{act:?}")
             }
@@ -87,7 +88,8 @@ fn refusals_of_a_caller_stand_alone_up_to_the_quota() {
         | Act::Enrolment { .. }
         | Act::Retention(_)
         | Act::Hold { .. }
-        | Act::Erasure { .. }
+        | Act::Erasure(_)
+        | Act::UnsignedErasure { .. }
         | Act::Difference(_) => None,
     });
     assert_eq!(summary, Some((at(2), at(4))));

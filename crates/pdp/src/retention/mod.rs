@@ -93,7 +93,8 @@ pub fn hold_of(act: &SealedAct) -> Result<HoldRow<'_>, LogError> {
         | Act::Retention(_)
         | Act::Refusal { .. }
         | Act::Refused(_)
-        | Act::Erasure { .. }
+        | Act::Erasure(_)
+        | Act::UnsignedErasure { .. }
         | Act::Difference(_) => Err(LogError::Refused("this act holds no days".to_owned())),
     }
 }

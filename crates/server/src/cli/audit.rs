@@ -36,7 +36,7 @@ pub(crate) enum AuditVerb {
         #[arg(long)]
         with_private: bool,
     },
-    /// Erase the private values of decisions, after a record that says so; the decisions stay, and verify
+    /// Erase the private values of decisions, after a signed record that says so; the decisions stay, and verify
     #[command(after_help = ERASE_HELP)]
     Erase(EraseArgs),
     /// Take out days that are old enough, after a signed record that says so; headers stay, and what stays verifies
@@ -109,8 +109,8 @@ interrupted is taken up where it ended. `magistrate audit verify --from DIR --ke
 const VERIFY_HELP: &str = "\
 Nothing that is stored is believed. What is believed are keys that were pinned elsewhere (--key) and checkpoints that were
 kept elsewhere (--seen): whoever can write to the store can still take away, unseen, what was recorded after the newest of
-them. What retention took out is believed if a key signed it that was pinned for that (--retention-key), and is missing
-otherwise. Exit code 7: something is missing, altered, reordered, forked, rolled_back or untrusted. What is only to be known,
+them. What retention took out, and what was erased, is believed if a key signed it that was pinned for that
+(--retention-key), and is missing otherwise. Exit code 7: something is missing, altered, reordered, forked, rolled_back or untrusted. What is only to be known,
 such as expired, lost_in_crash, not_covered and silent, is told, and is no failure.";
 
 const EXPIRE_HELP: &str = "\
@@ -122,7 +122,8 @@ not covered yet; it stays.";
 
 const ERASE_HELP: &str = "\
 Private are the values of the fields in `ledger.private_fields`, as each was configured when it was recorded. In PostgreSQL run
-as the role `retention`. Days that are held keep theirs. What was decided in the last seconds may still be on its way from a
+as the role `retention`. The signing key is that of whoever keeps the rule of retention, or another one that verifiers pin
+with `audit verify --retention-key`. Days that are held keep theirs. What was decided in the last seconds may still be on its way from a
 node's journal: run it again. Copies, exported files and PostgreSQL's own log are not reached.";
 
 const PROVE_HELP: &str = "\
@@ -192,9 +193,14 @@ pub(crate) struct VerifyArgs {
     /// Checkpoints that were seen before, such as a node's `checkpoints` file; replaced by the newest when all is well
     #[arg(long, value_name = "FILE")]
     pub(crate) seen: Option<PathBuf>,
-    /// A verifier key of whoever may take out what is old (`audit expire`), or a file of them; may be repeated
+    /// A verifier key of whoever may take out what is old (`audit expire`) or erase (`audit erase`), or a file of them; may be
+    /// repeated
     #[arg(long, value_name = "KEY|FILE")]
     pub(crate) retention_key: Vec<String>,
+    /// An act of erasure from before these were signed, by its id in `audit acts -o json`, or a file of such ids, that is
+    /// believed all the same; may be repeated
+    #[arg(long, value_name = "ID|FILE")]
+    pub(crate) unsigned_erasure: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -246,6 +252,9 @@ pub(crate) struct EraseArgs {
     /// Why, for whoever reads the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// The key that signs what is erased
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    pub(crate) signing_key: Option<PathBuf>,
     /// Show how many would be erased, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use magistrate_ledger::{
-    Act, ActRecord, Answered, Asked, DifferingDecision, Policies, RefusedCall, SecondWay, Selection, SignedExpiry,
-    StoredAct,
+    Act, ActRecord, Answered, Asked, DifferingDecision, Erasure, Policies, RefusedCall, SecondWay, Selection,
+    SignedExpiry, StoredAct,
 };
 use magistrate_model::Instant;
 use magistrate_pdp::Unlogged as _;
@@ -85,7 +85,8 @@ fn cause_of(act: &Act) -> Option<&str> {
         | Act::Enrolment { .. }
         | Act::Retention(_)
         | Act::Hold { .. }
-        | Act::Erasure { .. }
+        | Act::Erasure(_)
+        | Act::UnsignedErasure { .. }
         | Act::Difference(_) => None,
     }
 }
@@ -98,7 +99,8 @@ fn caller_of(act: &Act) -> Option<&str> {
         | Act::Enrolment { .. }
         | Act::Retention(_)
         | Act::Hold { .. }
-        | Act::Erasure { .. }
+        | Act::Erasure(_)
+        | Act::UnsignedErasure { .. }
         | Act::Difference(_) => None,
     }
 }
@@ -130,11 +132,17 @@ fn what(act: &Act) -> String {
             format!("{cause} from {source}: {count}, from {first} to {last}")
         }
         Act::Refused(call) => refused(call),
-        Act::Erasure { of, reason, decisions } => {
-            format!("the private values of {decisions} decisions were erased, {}: {reason}", words(of))
+        Act::Erasure(signed) => {
+            let Erasure { of, reason, .. } = &signed.erasure;
+            erased(of, reason, signed.erasure.decisions())
         }
+        Act::UnsignedErasure { of, reason, decisions } => erased(of, reason, *decisions),
         Act::Difference(decision) => differing(decision),
     }
+}
+
+fn erased(of: &Selection, reason: &str, decisions: u64) -> String {
+    format!("the private values of {decisions} decisions were erased, {}: {reason}", words(of))
 }
 
 /// The parts of a question that are known.
@@ -214,10 +222,8 @@ fn details(act: &Act) -> Json {
             "cause": cause, "source": source, "count": count,
             "first": first.to_string(), "last": last.to_string(),
         }),
-        Act::Erasure { of, reason, decisions } => json!({
-            "principal": of.principal, "resource": of.resource, "since": of.since.map(|it| it.to_string()),
-            "until": of.until.map(|it| it.to_string()), "reason": reason, "decisions": decisions,
-        }),
+        Act::Erasure(signed) => erasure(&signed.erasure.of, &signed.erasure.reason, signed.erasure.decisions(), true),
+        Act::UnsignedErasure { of, reason, decisions } => erasure(of, reason, *decisions, false),
         Act::Difference(it) => json!({
             "decision_id": it.decision.map(|id| id.to_string()),
             "question_digest": it.question.to_string(),
@@ -242,6 +248,13 @@ fn details(act: &Act) -> Json {
             "why": call.why,
         }),
     }
+}
+
+fn erasure(of: &Selection, reason: &str, decisions: u64, is_signed: bool) -> Json {
+    json!({
+        "principal": of.principal, "resource": of.resource, "since": of.since.map(|it| it.to_string()),
+        "until": of.until.map(|it| it.to_string()), "reason": reason, "decisions": decisions, "signed": is_signed,
+    })
 }
 
 fn said(it: &Answered) -> Json {

@@ -1,5 +1,6 @@
 //! `audit erase`: private values, for good.
 
+use anyhow::Context as _;
 use magistrate_ledger::Selection;
 use magistrate_model::Instant;
 use magistrate_pdp::Clock as _;
@@ -11,6 +12,7 @@ use crate::cli::EraseArgs;
 use crate::exit::Exit;
 use crate::os::{self, SystemClock};
 use crate::output::Out;
+use crate::signing;
 use crate::store::Store;
 
 pub(super) async fn run(store: &Store, out: Out, args: &EraseArgs, now: Instant) -> anyhow::Result<Exit> {
@@ -19,8 +21,10 @@ pub(super) async fn run(store: &Store, out: Out, args: &EraseArgs, now: Instant)
     let erased = match args.dry_run {
         true => 0,
         false => {
-            let actor = os::actor().parse()?;
-            let by = Eraser { actor, reason: args.reason.clone(), act_id: os::random, now: || SystemClock.now() };
+            let key = args.signing_key.as_deref().context("say which key signs what is erased: --signing-key")?;
+            let (signer, actor) = (signing::signer_of(key)?, os::actor().parse()?);
+            let (reason, act_id) = (args.reason.clone(), os::random);
+            let by = Eraser { signer, actor, reason, act_id, now: || SystemClock.now() };
             Box::pin(erase(store, &of, &by)).await?
         }
     };

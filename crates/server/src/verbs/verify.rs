@@ -2,16 +2,16 @@
 
 mod log;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use magistrate_ledger::verify::{
-    Asked, Enrolment, Expired, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog,
+    Asked, Enrolment, Erasures, Expired, Finding, Kind, StreamVerifier, Trusted, Verified, VerifiedLog,
 };
-use magistrate_ledger::{Checkpoint, LeftStream, LogId, NoteVerifier, StreamId, open_note, read_note};
+use magistrate_ledger::{ActId, Checkpoint, LeftStream, LogId, NoteVerifier, StreamId, open_note, read_note};
 use magistrate_model::{Digest, Instant};
 use magistrate_pdp::Evidence;
 use serde_json::Value as Json;
@@ -23,7 +23,7 @@ use crate::output::Out;
 use crate::signing;
 use crate::store::Store;
 pub(crate) use log::LogOf;
-use log::{Global, OfStream, VerifiedGlobal};
+use log::{ErasedByActs, Global, OfStream, VerifiedGlobal};
 use magistrate_pdp::history::{HEADER_PAGE, by_place, chained, give_headers};
 
 /// Findings that are told one by one; all are in JSON.
@@ -34,8 +34,8 @@ struct Report {
     streams: Vec<(StreamId, Verified)>,
     /// Of no stream that is there.
     others: Vec<Finding>,
-    /// Of so many decisions acts say that their private values were erased.
-    erased: u64,
+    /// Of so many decisions acts that are believed say that their private values were erased.
+    erased: ErasedByActs,
     global: VerifiedGlobal,
     keys: usize,
 }
@@ -83,8 +83,10 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
     });
     trusted.findings.extend(disagree);
     let retention = keys_of(&args.retention_key)?;
-    let expired = Expired::new(&retention, !(keys.is_empty() && retention.is_empty()));
-    let report = verify(store, trusted, expired, &keys, now).await?;
+    let is_pinned = !(keys.is_empty() && retention.is_empty());
+    let expired = Expired::new(&retention, is_pinned);
+    let erasures = Erasures::new(&retention, is_pinned, acts_of(&args.unsigned_erasure)?);
+    let report = verify(store, trusted, (expired, erasures), &keys, now).await?;
     report.tell(out)?;
     if report.failures().next().is_some() {
         return Ok(Exit::Integrity);
@@ -98,11 +100,11 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
 async fn verify(
     store: &impl Records,
     trusted: Trusted,
-    expired: Expired,
+    acts: (Expired, Erasures),
     keys: &[NoteVerifier],
     now: Instant,
 ) -> anyhow::Result<Report> {
-    let mut global = Global::read(store.log(), &trusted, expired).await?;
+    let mut global = Global::read(store.log(), &trusted, acts).await?;
     let known = store.streams().await?;
     // What runs say of earlier ones is read first: what they speak of was in the store before they could say so.
     let (mut told, mut total) = (BTreeMap::<StreamId, (Instant, LeftStream)>::new(), 0);
@@ -139,7 +141,7 @@ async fn verify(
     let outcomes: Vec<_> = outcomes.into_iter().map(|(id, verified, _)| (id, verified)).collect();
     counting.end();
     others.splice(0..0, trusted.findings);
-    let (untold, erased) = Global::untold(store.log(), &outcomes).await?;
+    let (untold, erased) = global.untold(store.log(), &outcomes).await?;
     others.extend(untold);
     let global = global.finish(store.log(), keys).await?;
     Ok(Report { streams: outcomes, others, erased, global, keys: keys.len() })
@@ -220,6 +222,23 @@ pub(super) fn keys_of(given: &[String]) -> anyhow::Result<Vec<NoteVerifier>> {
     Ok(keys)
 }
 
+/// Acts that are believed though nobody signed them, by their ids and files of such.
+fn acts_of(given: &[String]) -> anyhow::Result<BTreeSet<ActId>> {
+    let mut acts = BTreeSet::new();
+    for given in given {
+        if let Some(id) = ActId::from_hex(given) {
+            acts.insert(id);
+            continue;
+        }
+        let text = std::fs::read_to_string(given);
+        let text = text.with_context(|| format!("neither the id of an act nor a file of them: `{given}`"))?;
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            acts.insert(ActId::from_hex(line).with_context(|| format!("`{line}` in `{given}` is no id of an act"))?);
+        }
+    }
+    Ok(acts)
+}
+
 /// Keeps the newest checkpoint of each log: the next run expects at least these. The file is replaced as a whole.
 fn keep<'a>(path: &Path, keys: &[NoteVerifier], notes: impl Iterator<Item = &'a String>) -> anyhow::Result<()> {
     let mut newest: BTreeMap<String, (u64, &String)> = BTreeMap::new();
@@ -265,10 +284,11 @@ impl Report {
             let did = if *revoked { "revoked" } else { "enrolled" };
             out.line(&format!("{actor} {did} the key of {node} at {at}"))?;
         }
-        if self.erased > 0 {
+        let ErasedByActs { decisions, unsigned } = self.erased;
+        if decisions > 0 {
+            let unsigned = if unsigned > 0 { format!(", for {unsigned} of them unsigned ones") } else { String::new() };
             out.line(&format!(
-                "acts say that the private values of {} decisions were erased; `magistrate audit acts --kind erasure` shows by whom",
-                self.erased
+                "acts say that the private values of {decisions} decisions were erased{unsigned}; `magistrate audit acts --kind erasure` shows by whom",
             ))?;
         }
         // What shows that history was touched comes first.
@@ -317,7 +337,8 @@ impl Report {
             "log": self.global.log.as_ref().map(|it| serde_json::json!({ "entries": it.entries, "covered": it.covered })),
             "enrolments": self.global.enrolments.iter().map(enrolment).collect::<Vec<_>>(),
             "streams": self.streams.iter().map(stream).collect::<Vec<_>>(),
-            "erased_by_acts": self.erased,
+            "erased_by_acts": self.erased.decisions,
+            "erased_by_unsigned_acts": self.erased.unsigned,
             "counts": counts,
             "findings": self.findings().map(finding).collect::<Vec<_>>(),
         })

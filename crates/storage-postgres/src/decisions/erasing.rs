@@ -2,7 +2,7 @@
 
 use magistrate_ledger::{DecisionId, SealedAct, Selection, StreamId};
 use magistrate_model::Instant;
-use magistrate_pdp::erasing::{Erasable, ErasableCount, Erasing};
+use magistrate_pdp::erasing::{Erasable, ErasableCount, Erasing, check_names};
 use magistrate_pdp::{HistoryError, LogError};
 
 use super::erasing_statements::{COUNT_ERASABLE, ERASABLE, ERASE};
@@ -38,6 +38,7 @@ impl Erasing for PostgresStore {
     }
 
     async fn erase(&self, act: &SealedAct, decisions: &[Erasable]) -> Result<(), LogError> {
+        check_names(act, decisions)?;
         let seqs: Option<Vec<i64>> = decisions.iter().map(|it| i64::try_from(it.id.seq).ok()).collect();
         let seqs = seqs.ok_or_else(|| LogError::Refused("a place is out of range".to_owned()))?;
         let erased = sqlx::query(ERASE)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use magistrate_ledger::{DecisionId, SealedAct, Selection, StreamId};
 use magistrate_model::Instant;
-use magistrate_pdp::erasing::{Erasable, ErasableCount, Erasing};
+use magistrate_pdp::erasing::{Erasable, ErasableCount, Erasing, check_names};
 use magistrate_pdp::{HistoryError, LogError};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Sqlite, SqliteConnection};
@@ -34,6 +34,7 @@ impl Erasing for SqliteStore {
     }
 
     async fn erase(&self, act: &SealedAct, decisions: &[Erasable]) -> Result<(), LogError> {
+        check_names(act, decisions)?;
         let mut transaction = self.decisions.begin_with("BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
         erase(&mut transaction, act, decisions).await?;
         transaction.commit().await.map_err(|error| failed(&error))

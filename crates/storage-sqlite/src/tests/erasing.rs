@@ -4,10 +4,11 @@ use std::path::Path;
 
 use magistrate_ledger::{SealedRecord, Selection, Sink};
 use magistrate_pdp::Evidence as _;
-use magistrate_pdp::erasing::{Eraser, erase};
+use magistrate_pdp::erasing::erase;
 use magistrate_pdp::history::stray_openings;
+use magistrate_testkit::instant;
+use magistrate_testkit::store_suite::private::eraser;
 use magistrate_testkit::store_suite::sample::{Decided, sealed, stream};
-use magistrate_testkit::{instant, nonce};
 
 use super::{Fresh, run};
 
@@ -28,14 +29,8 @@ async fn filled(count: usize) -> (Fresh, Vec<SealedRecord>) {
 async fn values_are_neither_changed_nor_deleted_nor_put_back_without_an_act() {
     let (fresh, records) = filled(3).await;
     let mut connection = fresh.connect("decisions.db").await;
-    let by = Eraser {
-        actor: "os:mia".parse().unwrap(),
-        reason: "r".to_owned(),
-        act_id: nonce,
-        now: || instant("2026-06-02T00:00:00Z"),
-    };
     let until = Some(instant("2026-06-01T12:00:00.000001Z"));
-    erase(&fresh.store, &Selection { until, ..Selection::default() }, &by).await.unwrap();
+    erase(&fresh.store, &Selection { until, ..Selection::default() }, &eraser()).await.unwrap();
     let more = [
         records[..3].to_vec(),
         sealed(
@@ -97,14 +92,8 @@ async fn some_erased_values_are_in_no_byte_of_the_files() {
             fresh.store.sink().await.unwrap().commit(some).await.unwrap();
         }
     }
-    let by = Eraser {
-        actor: "os:mia".parse().unwrap(),
-        reason: "r".to_owned(),
-        act_id: nonce,
-        now: || instant("2026-06-02T00:00:00Z"),
-    };
     let of = Selection { until: Some(until), ..Selection::default() };
-    assert_eq!(erase(&fresh.store, &of, &by).await, Ok(1_000));
+    assert_eq!(erase(&fresh.store, &of, &eraser()).await, Ok(1_000));
     assert_eq!(holds(fresh.dir.path()), Vec::<String>::new());
 }
 
@@ -113,13 +102,7 @@ async fn some_erased_values_are_in_no_byte_of_the_files() {
 async fn erased_values_are_in_no_byte_of_the_files() {
     let (fresh, _) = filled(1_500).await;
     assert!(!holds(fresh.dir.path()).is_empty());
-    let by = Eraser {
-        actor: "os:mia".parse().unwrap(),
-        reason: "r".to_owned(),
-        act_id: nonce,
-        now: || instant("2026-06-02T00:00:00Z"),
-    };
-    assert_eq!(erase(&fresh.store, &Selection::default(), &by).await, Ok(1_500));
+    assert_eq!(erase(&fresh.store, &Selection::default(), &eraser()).await, Ok(1_500));
     assert_eq!(holds(fresh.dir.path()), Vec::<String>::new());
 }
 

@@ -1,7 +1,9 @@
 //! Private values: beside their records until they are erased.
 
-use magistrate_ledger::{Act, ActId, ActRecord, RecordedDecision, SealedAct, SealedRecord, Selection, Sink};
-use magistrate_model::{Caller, Channel, Instant, Span};
+use magistrate_ledger::{
+    Act, ActId, ActRecord, Erasure, NoteSigner, Places, RecordedDecision, SealedAct, SealedRecord, Selection, Sink,
+};
+use magistrate_model::{Actor, Caller, Channel, Instant, Span};
 use magistrate_pdp::erasing::{AT_ONCE, Erasable, ErasableCount, Eraser, Erasing, count_erasable, erase};
 use magistrate_pdp::history::{Reading, Wanted, search, stray_openings};
 use magistrate_pdp::retention::Retention;
@@ -55,17 +57,39 @@ fn of_principal(principal: &str) -> Selection {
     Selection { principal: Some(principal.to_owned()), ..Selection::default() }
 }
 
-fn eraser() -> Eraser {
+/// Somebody who may erase.
+pub fn eraser() -> Eraser {
     let now = || instant("2026-06-07T00:00:00Z");
-    Eraser { actor: "os:mia".parse().unwrap(), reason: "asked for".to_owned(), act_id: nonce, now }
+    Eraser { signer: signer(), actor: "os:mia".parse().unwrap(), reason: "asked for".to_owned(), act_id: nonce, now }
+}
+
+fn signer() -> NoteSigner {
+    NoteSigner::new("records", &[5; 32])
 }
 
 fn act(act: Act) -> SealedAct {
     ActRecord { id: ActId(nonce()), at: day(9), actor: "os:mia".parse().unwrap(), act }.seal().unwrap()
 }
 
-fn erasure(of: Selection, decisions: usize) -> SealedAct {
-    act(Act::Erasure { of, reason: "asked for".to_owned(), decisions: decisions as u64 })
+/// An act of these decisions, which ascend.
+fn erasure(of: Selection, decisions: &[Erasable]) -> SealedAct {
+    let place = |it: &Erasable| Places { stream: it.id.stream, first: it.id.seq, last: it.id.seq };
+    let (id, at, actor) = (ActId(nonce()), day(9), "os:mia".parse::<Actor>().unwrap());
+    let (places, reason) = (decisions.iter().map(place).collect(), "asked for".to_owned());
+    let erasure = Erasure { act: id, of, places, reason, actor: actor.clone(), at };
+    ActRecord { id, at, actor, act: Act::Erasure(Box::new(erasure.sign(&signer()))) }.seal().unwrap()
+}
+
+/// What acts of erasure say, which whoever pinned the key believes.
+async fn told<S: StoreUnderTest>(subject: &S) -> Vec<Erasure> {
+    let acts = subject.store().acts(Some("erasure"), 0, 10).await.unwrap();
+    let said = acts.iter().map(|row| {
+        let record = row.decode().unwrap().record;
+        let Act::Erasure(signed) = &record.act else { panic!("{record:?}") };
+        assert!(signed.is_signed_by(&[signer().verifier()]) && signed.is_of(&record), "{record:?}");
+        signed.erasure.clone()
+    });
+    said.collect()
 }
 
 /// Places whose values are not there.
@@ -151,10 +175,10 @@ pub async fn what_is_erased_is_what_was_meant<S: StoreUnderTest>() {
         assert_eq!(erase(store, &of, &eraser()).await, Ok(count), "{of:?}");
         assert_eq!(gone(&subject).await, expected, "{of:?}");
         assert_eq!(store.count_erasable(&of).await.unwrap(), ErasableCount::default());
-        let acts = store.acts(Some("erasure"), 0, 10).await.unwrap();
-        let told: Vec<Act> = acts.iter().map(|row| row.decode().unwrap().record.act).collect();
-        let act = || Act::Erasure { of: of.clone(), reason: "asked for".to_owned(), decisions: count };
-        assert_eq!(told, (count > 0).then(act).into_iter().collect::<Vec<_>>());
+        let told = told(&subject).await;
+        let named = told.iter().flat_map(|it| &it.places).flat_map(|it| it.first..=it.last);
+        assert_eq!(named.collect::<Vec<_>>(), expected, "{of:?}");
+        assert!(told.len() == usize::from(count > 0) && told.iter().all(|it| it.of == of && it.reason == "asked for"));
     }
 }
 
@@ -164,14 +188,27 @@ pub async fn an_act_erases_all_or_nothing<S: StoreUnderTest>() {
     let store = subject.store();
     let place = |record: &SealedRecord| Erasable { day: record.recorded_at.day(), id: record.id };
     let without: Vec<_> = [&records[0], &records[3]].map(place).to_vec();
-    let refused = store.erase(&erasure(of_principal(ANA), 2), &without).await;
+    let refused = store.erase(&erasure(of_principal(ANA), &without), &without).await;
     assert!(matches!(refused, Err(LogError::Refused(_))), "{refused:?}");
     assert!(gone(&subject).await.is_empty() && store.acts(None, 0, 10).await.unwrap().is_empty());
-    let told = erasure(of_principal(ANA), 1);
-    store.erase(&told, &[place(&records[0])]).await.unwrap();
-    // An act that was recorded erases nothing more.
-    assert!(store.erase(&told, &[place(&records[2])]).await.is_err());
-    assert_eq!(gone(&subject).await, [1]);
+    let (first, third) = (place(&records[0]), place(&records[2]));
+    let told = erasure(of_principal(ANA), &[first]);
+    store.erase(&told, &[first]).await.unwrap();
+    // An act that was recorded erases nothing more, nor does one erase what it does not name, or without a signature.
+    let reason = "asked for".to_owned();
+    let unsigned = act(Act::UnsignedErasure { of: of_principal(ANA), reason, decisions: 1 });
+    let both = [place(&records[1]), third];
+    for (act, decisions) in [
+        (&told, &[third][..]),
+        (&told, &[first]),
+        (&erasure(of_principal(ANA), &[place(&records[1])]), &[third]),
+        (&erasure(of_principal(ANA), &[third]), &both),
+        (&erasure(of_principal(ANA), &both), &[third]),
+        (&unsigned, &[third]),
+    ] {
+        assert!(matches!(store.erase(act, decisions).await, Err(LogError::Refused(_))), "{decisions:?}");
+    }
+    assert_eq!((gone(&subject).await, store.acts(None, 0, 10).await.unwrap().len()), (vec![1], 1));
 }
 
 /// A hold is stronger than whoever asks.
@@ -187,11 +224,11 @@ pub async fn held_days_keep_their_values<S: StoreUnderTest>() {
     assert_eq!(store.count_erasable(&all).await.unwrap(), ErasableCount { erasable: 1, held: 2 });
     assert_eq!(count_erasable(store, &all).await, store.count_erasable(&all).await, "day by day");
     let third = [Erasable { day: day(3).day(), id: records[2].id }];
-    let refused = store.erase(&erasure(all.clone(), 1), &third).await;
+    let refused = store.erase(&erasure(all.clone(), &third), &third).await;
     assert!(matches!(&refused, Err(LogError::Refused(why)) if why.contains("is held")), "{refused:?}");
     // Nor under another day than its own.
     let elsewhere = [Erasable { day: day(1).day(), id: records[2].id }];
-    assert!(store.erase(&erasure(all.clone(), 1), &elsewhere).await.is_err());
+    assert!(store.erase(&erasure(all.clone(), &elsewhere), &elsewhere).await.is_err());
     assert_eq!(erase(store, &all, &eraser()).await, Ok(1));
     assert_eq!(gone(&subject).await, [1]);
     store.hold(&hold(true)).await.unwrap();
@@ -210,11 +247,7 @@ pub async fn values_of_more_decisions_than_one_act_are_erased<S: StoreUnderTest>
     }
     let store = subject.store();
     assert_eq!(erase(store, &of_principal(ANA), &eraser()).await, Ok(u64::from(AT_ONCE) + 5));
-    let acts = store.acts(Some("erasure"), 0, 10).await.unwrap();
-    let decisions = acts.iter().map(|row| {
-        let act = row.decode().unwrap().record.act;
-        if let Act::Erasure { decisions, .. } = act { decisions } else { panic!("{act:?}") }
-    });
-    assert_eq!(decisions.collect::<Vec<_>>(), [u64::from(AT_ONCE), 5]);
+    let told: Vec<u64> = told(&subject).await.iter().map(Erasure::decisions).collect();
+    assert_eq!(told, [u64::from(AT_ONCE), 5]);
     assert_eq!(store.count_erasable(&Selection::default()).await.unwrap(), ErasableCount::default());
 }

@@ -46,9 +46,19 @@ pub(super) struct Global {
     expired: Expired,
     /// The place of the last act that was read.
     acts_read: u64,
-    /// What acts say was erased.
+    /// Which acts of erasure are believed, and what those say that were read first.
+    nothing_erased: Erasures,
     erasures: Arc<Erasures>,
     findings: Vec<Finding>,
+}
+
+/// Of how many decisions acts say that their private values were erased.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ErasedByActs {
+    /// By acts that are believed.
+    pub(super) decisions: u64,
+    /// By those among them that nobody signed.
+    pub(super) unsigned: u64,
 }
 
 /// What is compared of a stream with the log and with acts.
@@ -71,9 +81,21 @@ pub(super) struct VerifiedGlobal {
 
 impl Global {
     /// Reads every entry: first, so that all that they are over was in the store before.
-    pub(super) async fn read(source: LogOf<'_>, trusted: &Trusted, expired: Expired) -> anyhow::Result<Self> {
-        let (erasures, findings) = (Arc::default(), Vec::new());
-        let mut global = Self { id: None, verifier: None, enrolled: None, expired, acts_read: 0, erasures, findings };
+    pub(super) async fn read(
+        source: LogOf<'_>,
+        trusted: &Trusted,
+        (expired, nothing_erased): (Expired, Erasures),
+    ) -> anyhow::Result<Self> {
+        let mut global = Self {
+            id: None,
+            verifier: None,
+            enrolled: None,
+            expired,
+            acts_read: 0,
+            nothing_erased,
+            erasures: Arc::default(),
+            findings: Vec::new(),
+        };
         match source {
             LogOf::Store(store) => global.stored(store, trusted).await?,
             LogOf::Files(files) => global.exported(files, trusted)?,
@@ -82,7 +104,7 @@ impl Global {
     }
 
     async fn stored(&mut self, store: &Store, trusted: &Trusted) -> anyhow::Result<()> {
-        self.erasures = Arc::new(erasures(store).await?);
+        self.erasures = Arc::new(erasures(store, self.nothing_erased.clone()).await?);
         self.id = store.log_id().await?;
         self.enrolled = Some(Enrolled::default());
         self.verifier = self.id.map(|id| LogVerifier::new(id, trusted));
@@ -154,18 +176,19 @@ impl Global {
     /// Compares private values that are not there, or belong nowhere, with what acts say now; of files there is nothing to be
     /// compared. Tells as well of how many decisions acts say that they were erased.
     pub(super) async fn untold(
+        &self,
         source: LogOf<'_>,
         streams: &[(StreamId, Verified)],
-    ) -> anyhow::Result<(Vec<Finding>, u64)> {
-        let LogOf::Store(store) = source else { return Ok((Vec::new(), 0)) };
-        let erasures = erasures(store).await?;
+    ) -> anyhow::Result<(Vec<Finding>, ErasedByActs)> {
+        let LogOf::Store(store) = source else { return Ok((Vec::new(), ErasedByActs::default())) };
+        let erasures = erasures(store, self.nothing_erased.clone()).await?;
         let mut findings = erasures.judge(streams.iter().map(|(stream, verified)| (*stream, verified)));
         let stray = stray_openings(store, STRAYS, OPENINGS).await?;
         findings.extend(stray.iter().map(|id| {
             let why = "private values lie here that belong to no record".to_owned();
             Finding { kind: Kind::Altered, at: id.to_string(), records: 1, why }
         }));
-        Ok((findings, erasures.decisions()))
+        Ok((findings, ErasedByActs { decisions: erasures.decisions(), unsigned: erasures.unsigned() }))
     }
 
     /// Compares what the log has of a stream, and who opened it.
@@ -212,8 +235,7 @@ impl Global {
     }
 }
 
-async fn erasures(store: &Store) -> anyhow::Result<Erasures> {
-    let mut erasures = Erasures::default();
+async fn erasures(store: &Store, mut erasures: Erasures) -> anyhow::Result<Erasures> {
     acts::each(store, None, 0, |row| {
         row.decode().iter().for_each(|act| erasures.take(&act.record));
         Ok(())
