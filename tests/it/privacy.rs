@@ -172,12 +172,15 @@ impl Deployed<'_> {
         assert_eq!(export(&later, &["--with-private"]), (0, 3));
         assert_eq!(export(&later, &["--with-private"]), (0, 0));
         assert_eq!(records(&later), records(&with), "as if they had been exported with them");
-        // So does what was added without them since.
+        // So does what was added without them since, whatever was written half.
         for (path, lines) in records(&later) {
             let but_one = lines.trim_end().rsplit_once('\n').unwrap().0;
             std::fs::write(later.join(path), format!("{but_one}\n")).unwrap();
         }
         assert_eq!(export(&later, &[]), (1, 0));
+        for (path, lines) in records(&later) {
+            std::fs::write(later.join(path), format!("{lines}{{\"seq\":4,\"rec")).unwrap();
+        }
         assert_eq!(export(&later, &["--with-private"]), (0, 1));
         assert_eq!(records(&later), records(&with));
     }
@@ -259,7 +262,19 @@ impl Deployed<'_> {
         let opened =
             |dir: &Path| records(dir).values().map(|lines| lines.matches("\"opening\":").count()).sum::<usize>();
         assert_eq!((opened(&without), opened(&with), opened(&later)), (0, 3, 3));
-        for (dir, lacking) in [(without, 3), (with, 0), (later, 0)] {
+        std::fs::create_dir(self.home.join("partly")).unwrap();
+        for (name, lines) in records(&without) {
+            std::fs::write(self.home.join("partly").join(name), lines).unwrap();
+        }
+        // What was erased since is not there to be added, and what was exported before stays.
+        let fill = |dir: &Path| {
+            let export = ["-o", "json", "audit", "export", dir.to_str().unwrap(), "--with-private"];
+            let told = (self.read)(&export).code(0).json();
+            (number(&told, "/filled"), number(&told, "/without_values"))
+        };
+        let partly = self.home.join("partly");
+        assert_eq!((fill(&later), fill(&partly)), ((0, 0), (1, 2)), "Ben has values, and Ana has none any more");
+        for (dir, lacking) in [(without, 3), (with, 0), (later, 0), (partly, 2)] {
             let verify = ["-o", "json", "audit", "verify", "--from", dir.to_str().unwrap(), "--key", key];
             let told = (self.read)(&verify).code(0).json();
             assert_eq!(number(&told, "/counts/erased"), lacking, "{told}");
@@ -290,6 +305,7 @@ async fn embedded_values_are_erased_and_only_by_whoever_says_so() {
     assert!(edit(&database, "INSERT INTO opening SELECT stream, seq, day, x'80' FROM decision WHERE seq = 3"));
     let told = deployed.verify(&erased.key, 7);
     assert_eq!(number(&told, "/counts/altered"), 1, "{told}");
+    check_filling(&store, &database, &copy);
     // Or writes an act that excuses it.
     let bens = erased.bens.as_str();
     let body = act_of(&database);
@@ -363,6 +379,27 @@ async fn shared_values_are_erased_and_only_by_whoever_says_so() {
     deployment.sql("INSERT INTO audit.opening SELECT * FROM kept; ALTER TABLE audit.opening ENABLE TRIGGER ALL");
     let _whole = deployed.verify(&erased.key, 0);
     deployed.erase_as_a_thief(&erased);
+}
+
+/// What the store has is put beside a record that was exported only where it belongs to it; everything else is exported.
+fn check_filling(store: &Store, database: &Path, copy: &Path) {
+    let export = |more: &[&str]| store.run(&[&["audit", "export", "filled"], more].concat());
+    let records_of = || records(&store.home().join("filled"));
+    restore(copy, database);
+    let _told = export(&[]).code(0);
+    let exported = records_of();
+    for (script, why) in [
+        ("UPDATE opening SET body = x'80'", "do not belong to"),
+        ("UPDATE decision SET body = (SELECT body FROM decision WHERE seq = 2) WHERE seq = 3", "has another record at"),
+    ] {
+        restore(copy, database);
+        assert!(edit(database, script));
+        let _told = export(&["--with-private"]).code(1).says(&[why, "export into another one"]);
+        assert_eq!(records_of(), exported, "{script}");
+    }
+    restore(copy, database);
+    let _told = export(&["--with-private"]).code(0).says(&[]);
+    assert_ne!(records_of(), exported, "what there is is added once the store is right again");
 }
 
 /// The body of the act of erasure in a file, in hexadecimal digits.

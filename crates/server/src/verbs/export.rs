@@ -15,6 +15,8 @@ use magistrate_pdp::{Evidence as _, GlobalLog as _};
 use serde::Serialize;
 use serde_json::json;
 
+use filling::Filled;
+
 use super::audit;
 use super::exported::{
     CHECKPOINTS, EntryLine, HeaderLine, LeafLine, RecordLine, each_line, headers_of, leaves_of, log_of, records_of,
@@ -38,8 +40,8 @@ struct Added {
     headers: u64,
     checkpoints: u64,
     entries: u64,
-    /// Records that were there, and have their private values now.
-    filled: u64,
+    /// Records that were there without their private values.
+    lacking: Filled,
 }
 
 /// Copies what is not in the directory yet.
@@ -60,9 +62,6 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path, with_private: bool)
     let (mut added, mut counting) = (Added::default(), Counting::new("exporting", total));
     let are_lacking = filling::are_lacking(dir, with_private)?;
     for stream in &streams {
-        if are_lacking {
-            added.filled += filling::fill(store, dir, *stream).await?;
-        }
         let last = last_header(store, dir, *stream).await?;
         added.records += records(store, dir, *stream, with_private, &mut counting).await?;
         added.headers += headers(store, dir, *stream, last).await?;
@@ -72,25 +71,33 @@ pub(crate) async fn run(store: &Store, out: Out, dir: &Path, with_private: bool)
         added.entries = entries(store, dir, log, size).await?;
     }
     added.checkpoints = append_checkpoints(dir, &checkpoints)?;
+    // Behind all else: whatever is wrong with private values, everything that is sealed is there, and what was written half is
+    // not any more.
     if are_lacking {
+        for stream in &streams {
+            filling::fill(store, dir, *stream, &mut added.lacking).await?;
+        }
         filling::complete(dir)?;
     }
     counting.end();
-    let Added { records, headers, checkpoints, entries, filled } = added;
+    let Added { records, headers, checkpoints, entries, lacking: Filled { filled, without } } = added;
     let told = || {
-        let filled = match filled {
-            0 => String::new(),
-            _ => format!("; {filled} records that were there have their private values now"),
+        let private = match (filled, without) {
+            (0, 0) => String::new(),
+            (filled, 0) => format!("; {filled} records that were there have their private values now"),
+            (filled, without) => format!(
+                "; {filled} records that were there have their private values now, and of {without} the store has none any more"
+            ),
         };
         format!(
-            "{records} records, {headers} headers, {checkpoints} checkpoints and {entries} entries of the log were added to `{}`, of {} streams{filled}",
+            "{records} records, {headers} headers, {checkpoints} checkpoints and {entries} entries of the log were added to `{}`, of {} streams{private}",
             dir.display(),
             streams.len()
         )
     };
     let json = || {
         json!({ "records": records, "headers": headers, "checkpoints": checkpoints, "entries": entries,
-            "streams": streams.len(), "filled": filled })
+            "streams": streams.len(), "filled": filled, "without_values": without })
     };
     Ok(out.either(told, json)?)
 }

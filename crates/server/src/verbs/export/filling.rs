@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use data_encoding::BASE64;
-use magistrate_ledger::StreamId;
+use magistrate_ledger::{DecisionId, RecordedDecision, StoredDecision, StreamId, holds_commitments};
 use magistrate_pdp::history::by_place;
 
 use super::super::exported::{LinePlace, RecordLine, lines_from, records_of};
@@ -16,6 +16,15 @@ use crate::store::Store;
 const COMPLETE: &str = "private-values";
 /// Lines of a file that are held at a time.
 const AT_ONCE: usize = 1_000;
+
+/// What became of records that were there without their private values.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Filled {
+    /// Of so many the values were added.
+    pub(super) filled: u64,
+    /// Of so many the store has them no more.
+    pub(super) without: u64,
+}
 
 /// A record as it was exported.
 struct Exported {
@@ -42,9 +51,9 @@ pub(super) fn complete(dir: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// Adds the values that the store has to the records of a stream that lack them, and returns how many do now. The file is
-/// written anew beside the one that is there, so that nothing is lost wherever this ends; records stay as they were exported.
-pub(super) async fn fill(store: &Store, dir: &Path, stream: StreamId) -> anyhow::Result<u64> {
+/// Adds the values that the store has to the records of a stream that lack them. The file is written anew beside the one that
+/// is there, so that nothing is lost wherever this ends; records stay as they were exported.
+pub(super) async fn fill(store: &Store, dir: &Path, stream: StreamId, all: &mut Filled) -> anyhow::Result<()> {
     let (path, aside): (PathBuf, PathBuf) = (records_of(dir, stream), dir.join("records.new"));
     drop(std::fs::remove_file(&aside));
     let (mut file, mut place, mut filled) = (Lines::open(&aside, |_| Ok(0))?, LinePlace::default(), 0);
@@ -54,8 +63,17 @@ pub(super) async fn fill(store: &Store, dir: &Path, stream: StreamId) -> anyhow:
         if some.iter().any(|it| it.opening.is_none()) {
             let mut known = values(store, stream, first, last).await?;
             for lacking in some.iter_mut().filter(|it| it.opening.is_none()) {
-                lacking.opening = known.remove(&lacking.seq);
-                filled += u64::from(lacking.opening.is_some());
+                let record = BASE64.decode(lacking.record.as_bytes())?;
+                if !holds_commitments(&record) {
+                    continue;
+                }
+                if let Some(row) = known.remove(&lacking.seq) {
+                    lacking.opening = opening(stream, lacking.seq, &record, &row).with_context(|| refused(&path))?;
+                }
+                match lacking.opening {
+                    Some(_) => filled += 1,
+                    None => all.without += 1,
+                }
             }
         }
         for Exported { seq, record, opening } in &some {
@@ -68,7 +86,27 @@ pub(super) async fn fill(store: &Store, dir: &Path, stream: StreamId) -> anyhow:
         _ => std::fs::rename(&aside, &path),
     }
     .with_context(|| format!("cannot write `{}`", path.display()))?;
-    Ok(filled)
+    all.filled += filled;
+    Ok(())
+}
+
+fn refused(path: &Path) -> String {
+    format!(
+        "no private values are added to `{}`, where all else is; verify the store and the directory, and export into another one meanwhile",
+        path.display()
+    )
+}
+
+/// What the store has beside a record, in base64. What does not belong to the record that was exported is not put beside it.
+fn opening(stream: StreamId, seq: u64, record: &[u8], row: &StoredDecision) -> anyhow::Result<Option<String>> {
+    if row.body != record {
+        bail!("the store has another record at {stream}-{seq}");
+    }
+    let Some(opening) = &row.opening else { return Ok(None) };
+    let decision =
+        RecordedDecision::decode(DecisionId { stream, seq }, record).map_err(|why| anyhow::anyhow!("{why}"))?;
+    let opened = decision.open(opening).map(|_| Some(BASE64.encode(opening)));
+    opened.map_err(|why| anyhow::anyhow!("the values that the store has do not belong to {stream}-{seq}: {why}"))
 }
 
 fn read(path: &Path, place: &mut LinePlace) -> anyhow::Result<Vec<Exported>> {
@@ -81,12 +119,16 @@ fn read(path: &Path, place: &mut LinePlace) -> anyhow::Result<Vec<Exported>> {
     Ok(some)
 }
 
-/// The values that the store has of records between two places, in base64.
-async fn values(store: &Store, stream: StreamId, first: u64, last: u64) -> anyhow::Result<BTreeMap<u64, String>> {
+/// What the store has between two places.
+async fn values(
+    store: &Store,
+    stream: StreamId,
+    first: u64,
+    last: u64,
+) -> anyhow::Result<BTreeMap<u64, StoredDecision>> {
     let mut known = BTreeMap::new();
     by_place(store, stream, first.saturating_sub(1), last, async |rows| {
-        let opened = rows.iter().filter_map(|row| Some((row.seq(), BASE64.encode(row.opening.as_ref()?))));
-        known.extend(opened);
+        known.extend(rows.iter().map(|row| (row.seq(), StoredDecision::clone(row))));
         Ok::<_, anyhow::Error>(())
     })
     .await?;
