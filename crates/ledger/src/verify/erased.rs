@@ -151,23 +151,7 @@ impl Erasures {
         let (mut findings, mut selected) = (Vec::new(), 0_u64);
         for (stream, Verified { gone, .. }) in streams {
             selected += gone.selected;
-            let mut untold = BTreeMap::<&str, (Option<DecisionId>, u64)>::new();
-            for one in &gone.unexplained {
-                match self.explain(one) {
-                    Ok(By::Name) => {}
-                    Ok(By::Selection) => selected += 1,
-                    Err(why) => untold.entry(why).or_insert((Some(one.id), 0)).1 += 1,
-                }
-            }
-            // What was not kept is judged by the acts that were known then, if these are all there are.
-            for (why, count) in gone.more.iter().filter(|_| *gone.erasures == *self) {
-                untold.entry(why).or_insert((None, 0)).1 += count;
-            }
-            findings.extend(untold.into_iter().map(|(why, (first, records))| {
-                let at = first.map_or_else(|| origin(stream), |id| id.to_string());
-                let why = format!("the private values of {records} decisions are not there, and {why}");
-                Finding { kind: Kind::Missing, at, records, why }
-            }));
+            findings.extend(self.untold(stream, gone, &mut selected));
         }
         let told = self.selected_count;
         if selected > told && findings.is_empty() {
@@ -178,6 +162,28 @@ impl Erasures {
             findings.push(Finding { kind: Kind::Missing, at, records: selected - told, why });
         }
         findings
+    }
+
+    /// What no act explains; what only acts do that name no places is counted.
+    fn untold(&self, stream: StreamId, gone: &GoneValues, selected: &mut u64) -> Vec<Finding> {
+        let mut untold = BTreeMap::<&str, (Option<DecisionId>, u64)>::new();
+        for one in &gone.unexplained {
+            match self.explain(one) {
+                Ok(By::Name) => {}
+                Ok(By::Selection) => *selected += 1,
+                Err(why) => untold.entry(why).or_insert((Some(one.id), 0)).1 += 1,
+            }
+        }
+        // What was not kept is judged by the acts that were known then, if these are all there are.
+        for (why, count) in gone.more.iter().filter(|_| *gone.erasures == *self) {
+            untold.entry(why).or_insert((None, 0)).1 += count;
+        }
+        let finding = |(why, (first, records)): (&str, (Option<DecisionId>, u64))| {
+            let at = first.map_or_else(|| origin(stream), |id| id.to_string());
+            let why = format!("the private values of {records} decisions are not there, and {why}");
+            Finding { kind: Kind::Missing, at, records, why }
+        };
+        untold.into_iter().map(finding).collect()
     }
 
     /// How an act explains that values are gone, or why none does.
@@ -267,6 +273,11 @@ impl GoneValues {
                 decision.open(opening).map(drop).map_err(|why| format!("its opening does not fit: {why}"))
             }
         }
+    }
+
+    /// What no act explains of those that were known when it was looked.
+    pub fn untold(&self, stream: StreamId) -> Vec<Finding> {
+        self.erasures.untold(stream, self, &mut 0)
     }
 
     pub(super) fn finding(&self, stream: StreamId) -> Option<Finding> {

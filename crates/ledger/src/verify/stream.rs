@@ -266,12 +266,14 @@ impl StreamVerifier {
         first
     }
 
-    /// Records up to this place were taken, from [`StreamVerifier::begin_at`] on: what was found of these.
+    /// Records up to this place were taken, from [`StreamVerifier::begin_at`] on: what was found of these, and what of their
+    /// private values no act explains that was given before.
     pub fn stop(mut self, last: u64) -> Vec<Finding> {
         self.must_have(last);
         if self.last_seq < last {
             self.skip_to(last + 1);
         }
+        self.findings.extend(self.gone.untold(self.chain.stream));
         self.findings
     }
 

@@ -1,8 +1,9 @@
 //! Whether a day may go, and what stays for the sake of others: everything in it is verified once more before.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use magistrate_ledger::verify::{Asked, Expired, Finding, HeaderChain, Kind, StreamVerifier, Trusted};
+use magistrate_ledger::verify::{Asked, Erasures, Expired, Finding, HeaderChain, Kind, StreamVerifier, Trusted};
 use magistrate_ledger::{
     Checkpoint, Covered, DecisionId, LeftStream, NoteVerifier, Path, Places, SealedHeader, StreamId, is_included,
     open_note, resume, runs_of,
@@ -31,6 +32,8 @@ pub struct Keeping<'a> {
     pub trusted: &'a Trusted,
     /// What went before.
     pub expired: &'a Expired,
+    /// Whose private values were erased: where others are gone, their day would take the evidence with it.
+    pub erasures: &'a Arc<Erasures>,
     /// Whether records may go that nothing covers: what a node left that never came back.
     pub with_uncovered: bool,
     /// The clock.
@@ -116,6 +119,7 @@ async fn plan_stream<S: Evidence + GlobalLog>(
     let mut places = keeping.expired.of(stream);
     store.kept_leaves(stream).await?.into_iter().for_each(|(seq, leaf)| places.keep(seq, leaf));
     verifier.expired(places);
+    verifier.erasures(Arc::clone(keeping.erasures));
     let mut going = Going { day: plan.day, over: None, under: Vec::new(), plan };
     by_place(store, stream, begin.saturating_sub(1), end.unwrap_or(u64::MAX), async |rows| {
         for row in rows {
@@ -134,7 +138,11 @@ async fn plan_stream<S: Evidence + GlobalLog>(
     give_headers(store, &mut verifier, end.unwrap_or(u64::MAX), HEADER_PAGE).await?;
     let findings = match end {
         Some(end) => verifier.stop(end),
-        None => verifier.finish(store.last_place(stream).await?, keeping.now).findings,
+        None => {
+            let found = verifier.finish(store.last_place(stream).await?, keeping.now);
+            let untold = found.gone.untold(stream);
+            found.findings.into_iter().chain(untold).collect()
+        }
     };
     let found = findings.into_iter().find(|finding| finding.kind.is_failure());
     Ok(found.map_or(Ok(()), |finding| Err(NotCovered::Touched(finding))))

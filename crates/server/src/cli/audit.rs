@@ -117,8 +117,8 @@ const EXPIRE_HELP: &str = "\
 Run by whoever keeps the rule of retention, in PostgreSQL as the role `retention`, with a signing key of its own (`magistrate
 audit key --make FILE` makes one) that verifiers pin with `audit verify --retention-key`. A day goes if it is over, is not
 held, every record in it is what was sealed, and the newest of the given checkpoints, which was kept outside the store,
-covers it. Run again, it takes up what was left. Exit code 7: something in a day was touched; it stays. Exit code 1: a day is
-not covered yet; it stays.";
+covers it; nor may private values be gone that nobody signed for. Run again, it takes up what was left. Exit code 7:
+something in a day was touched; it stays. Exit code 1: a day is not covered yet; it stays.";
 
 const ERASE_HELP: &str = "\
 Private are the values of the fields in `ledger.private_fields`, as each was configured when it was recorded. In PostgreSQL run
@@ -220,9 +220,12 @@ pub(crate) struct ExpireArgs {
     /// The key that signs what is taken out
     #[arg(long, value_name = "FILE")]
     pub(crate) signing_key: PathBuf,
-    /// A verifier key of what was taken out before, or a file of them, where it is another one; may be repeated
+    /// A verifier key of what was taken out or erased before, or a file of them, where it is another one; may be repeated
     #[arg(long, value_name = "KEY|FILE")]
     pub(crate) retention_key: Vec<String>,
+    /// An act of erasure from before these were signed, by its id, or a file of such ids, that is believed; may be repeated
+    #[arg(long, value_name = "ID|FILE")]
+    pub(crate) unsigned_erasure: Vec<String>,
     /// The rule that is followed, for whoever reads the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

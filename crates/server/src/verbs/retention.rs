@@ -1,9 +1,10 @@
 //! `audit expire` and `audit hold`: taking out what is old enough, and keeping it all the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use magistrate_ledger::verify::{Expired, Trusted};
+use magistrate_ledger::verify::{Erasures, Expired, Trusted};
 use magistrate_ledger::{Act, ActId, ActRecord, Expiry, NoteSigner, NoteVerifier, Places, SealedAct};
 use magistrate_model::{Instant, Span};
 use magistrate_pdp::Evidence as _;
@@ -14,7 +15,7 @@ use serde_json::{Value as Json, json};
 
 use super::acts;
 use super::progress::Counting;
-use super::verify::keys_of;
+use super::verify::{keys_of, known_acts};
 use crate::cli::{ExpireArgs, HoldArgs};
 use crate::exit::Exit;
 use crate::os;
@@ -53,17 +54,26 @@ pub(super) async fn expire(store: &Store, out: Out, args: &ExpireArgs, now: Inst
         bail!("a checkpoint is not to be trusted, and so nothing is taken out: {finding}");
     }
     let pinned: Vec<NoteVerifier> = keys_of(&args.retention_key)?.into_iter().chain([signer.verifier()]).collect();
-    let mut expired = expired(store, &pinned).await?;
+    let known = known_acts(&args.unsigned_erasure)?;
+    let nothing = || (Expired::new(&pinned, true), Erasures::new(&pinned, true, known.clone()));
+    let (mut expired, mut erasures) = read_acts(store, nothing()).await?;
     let days: Vec<StoredDay> = store.days().await?.into_iter().filter(|it| it.day < cutoff).collect();
     let mut outcomes = Vec::new();
     for StoredDay { day, held } in days {
         let outcome = match held {
             true => Outcome::stays(day, "held", "see `magistrate audit hold`".to_owned(), Exit::Ok),
             false => {
-                let with_uncovered = args.with_uncovered;
+                let (covering, trusted, with_uncovered) = (&covering, &trusted, args.with_uncovered);
                 let keeping =
-                    Keeping { covering: &covering, trusted: &trusted, expired: &expired, with_uncovered, now };
-                let (outcome, acts) = one_day(store, args, &keeping, &signer, day).await?;
+                    Keeping { covering, trusted, expired: &expired, erasures: &erasures, with_uncovered, now };
+                let (mut outcome, mut acts) = one_day(store, args, &keeping, &signer, day).await?;
+                if outcome.exit == Exit::Integrity {
+                    // Values may have been erased since acts were read.
+                    (expired, erasures) = read_acts(store, nothing()).await?;
+                    let keeping =
+                        Keeping { covering, trusted, expired: &expired, erasures: &erasures, with_uncovered, now };
+                    (outcome, acts) = one_day(store, args, &keeping, &signer, day).await?;
+                }
                 // The next day shares headers with this one.
                 acts.iter().for_each(|act| expired.take(&act.record));
                 outcome
@@ -150,15 +160,20 @@ fn acts_of(
     plan.places.chunks(Expiry::MOST_PLACES).map(act).collect()
 }
 
-/// What went before, by a key that is known.
-async fn expired(store: &Store, pinned: &[NoteVerifier]) -> anyhow::Result<Expired> {
-    let mut expired = Expired::new(pinned, true);
+/// What went before, and what was erased.
+async fn read_acts(
+    store: &Store,
+    (mut expired, mut erasures): (Expired, Erasures),
+) -> anyhow::Result<(Expired, Arc<Erasures>)> {
     acts::each(store, None, 0, |row| {
-        row.decode().iter().for_each(|act| expired.take(&act.record));
+        row.decode().iter().for_each(|act| {
+            expired.take(&act.record);
+            erasures.take(&act.record);
+        });
         Ok(())
     })
     .await?;
-    Ok(expired)
+    Ok((expired, Arc::new(erasures)))
 }
 
 /// The first day that stays.

@@ -85,7 +85,7 @@ pub(crate) async fn run(store: &impl Records, out: Out, args: &VerifyArgs, now: 
     let retention = keys_of(&args.retention_key)?;
     let is_pinned = !(keys.is_empty() && retention.is_empty());
     let expired = Expired::new(&retention, is_pinned);
-    let erasures = Erasures::new(&retention, is_pinned, acts_of(&args.unsigned_erasure)?);
+    let erasures = Erasures::new(&retention, is_pinned, known_acts(&args.unsigned_erasure)?);
     let report = verify(store, trusted, (expired, erasures), &keys, now).await?;
     report.tell(out)?;
     if report.failures().next().is_some() {
@@ -223,7 +223,7 @@ pub(super) fn keys_of(given: &[String]) -> anyhow::Result<Vec<NoteVerifier>> {
 }
 
 /// Acts that are believed though nobody signed them, by their ids and files of such.
-fn acts_of(given: &[String]) -> anyhow::Result<BTreeSet<ActId>> {
+pub(super) fn known_acts(given: &[String]) -> anyhow::Result<BTreeSet<ActId>> {
     let mut acts = BTreeSet::new();
     for given in given {
         if let Some(id) = ActId::from_hex(given) {

@@ -150,6 +150,7 @@ macro_rules! store_suite {
                 a_day_that_must_stay_is_refused
                 what_went_does_not_come_back
                 a_day_is_looked_at_before_it_goes
+                a_day_whose_values_nobody_erased_stays
                 a_checkpoint_that_covers_is_one_that_was_kept
             }
             private {

@@ -1,177 +1,26 @@
 //! Days that are taken out: what goes, what stays, and what keeps them in the store.
 
-use magistrate_ledger::verify::{Asked, Expired, Finding, Kind, StreamVerifier, Trusted};
+use magistrate_ledger::verify::{Finding, Kind};
 use magistrate_ledger::{
-    Act, ActId, ActRecord, Checkpoint, DecisionId, Entry, Expiry, LogId, NoteSigner, Opening, SealedAct, SealedHeader,
-    SealedRecord, Sealer, Sequencer, SignedCheckpoint, Sink, StreamId, Tree,
+    Act, ActId, ActRecord, Checkpoint, DecisionId, Entry, LogId, Opening, SealedAct, Sealer, Selection,
+    SignedCheckpoint, Sink, StreamId,
 };
-use magistrate_model::{Instant, Span};
-use magistrate_pdp::history::{chained, give_headers};
-use magistrate_pdp::retention::{
-    Covering, DayExpiry, DayPlan, Hold, Keeping, NotCovered, Retention, covering, plan_day,
-};
-use magistrate_pdp::{DecisionFilter, DecisionHistory, Evidence, GlobalLog, LogError, Page, Sequencing, Unlogged};
+use magistrate_model::Instant;
+use magistrate_pdp::erasing::{Eraser, erase};
+use magistrate_pdp::retention::{DayExpiry, Hold, NotCovered, Retention, covering};
+use magistrate_pdp::{DecisionFilter, DecisionHistory, Evidence, GlobalLog, LogError, Page, Unlogged};
 
 use super::StoreUnderTest;
 use super::sample::{Decided, sealed, stream};
+
+mod recorded;
+
+use recorded::{Past, decided, eraser, first_day, keeper, node, now};
 
 const LOG: LogId = LogId::new([8; 16]);
 const DAY: i64 = 86_400_000_000;
 /// Days before today on which the first records were made.
 const AGO: i64 = 5;
-
-fn node() -> NoteSigner {
-    NoteSigner::new("node-1", &[1; 32])
-}
-
-fn keeper() -> NoteSigner {
-    NoteSigner::new("records", &[5; 32])
-}
-
-fn now() -> Instant {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-    Instant::from_micros(i64::try_from(since.as_micros()).unwrap()).unwrap()
-}
-
-/// The first day of which there are records.
-fn first_day() -> i64 {
-    now().day() - AGO
-}
-
-/// Ten records over midnight: six before, four after.
-fn decided() -> Vec<Decided> {
-    let midnight = Instant::from_micros((first_day() + 1) * DAY).unwrap();
-    (0..10).map(|n| Decided::at(midnight.plus(Span::millis(n - 6)))).collect()
-}
-
-/// A store with ten records over midnight, under headers of four, four and two; the log has these, and a checkpoint covers it.
-struct Past<S> {
-    subject: S,
-    records: Vec<SealedRecord>,
-    sequencer: Sequencer,
-    term: u64,
-    note: String,
-}
-
-fn headers(records: &[SealedRecord]) -> Vec<SealedHeader> {
-    let (signer, at) = (node(), decided()[0].at);
-    let opening = Opening { node: "node-1".to_owned(), key: signer.verifier().key(), left: Vec::new() };
-    let (mut sealer, first) = Sealer::begin(stream(1), signer, opening, at);
-    let mut headers = vec![first];
-    for record in records {
-        sealer.take(record, at);
-        if record.id.seq % 4 == 0 || record.id.seq == 10 {
-            headers.extend(sealer.seal_now(at));
-        }
-    }
-    headers
-}
-
-impl<S: StoreUnderTest> Past<S> {
-    async fn begin() -> Self {
-        let subject = S::fresh().await;
-        let records = sealed(stream(1), &decided());
-        let mut sink = subject.sink().await;
-        sink.commit(&records).await.unwrap();
-        let headers = headers(&records);
-        sink.seal(&headers, None).await.unwrap();
-        let term = subject.store().lease(stream(9), LOG, Span::seconds(60)).await.unwrap().term;
-        let sequencer = Sequencer::new(LOG, Tree::default(), 0, None);
-        let mut past = Self { subject, records, sequencer, term, note: String::new() };
-        past.log(headers.into_iter().map(Entry::Header).collect()).await;
-        past
-    }
-
-    /// The log takes entries, and a checkpoint covers all of it.
-    async fn log(&mut self, entries: Vec<Entry>) {
-        let batch = self.sequencer.batch(entries);
-        self.store().append_log(self.term, &batch).await.unwrap();
-        self.sequencer.appended(batch);
-        let signed = self.sequencer.checkpoint(&node(), now(), true).unwrap();
-        self.subject.sink().await.seal(&[], Some(&signed)).await.unwrap();
-        self.sequencer.kept(&signed, now());
-        self.note = signed.note;
-    }
-
-    fn store(&self) -> &S::Store {
-        self.subject.store()
-    }
-
-    fn trusted(&self) -> Trusted {
-        Trusted::of(std::iter::once(self.note.as_str()), &[node().verifier()])
-    }
-
-    async fn covering(&self) -> Covering {
-        let notes = std::iter::once(self.note.as_str());
-        covering(self.store(), notes, &[node().verifier()]).await.unwrap().unwrap()
-    }
-
-    async fn plan(&self, day: i64, with_uncovered: bool) -> Result<DayPlan, NotCovered> {
-        let (covering, trusted, expired) = (self.covering().await, self.trusted(), self.expired().await);
-        let keeping = Keeping { covering: &covering, trusted: &trusted, expired: &expired, with_uncovered, now: now() };
-        plan_day(self.store(), day, &keeping, &mut |_| ()).await.unwrap()
-    }
-
-    async fn expiry(&self, plan: DayPlan) -> DayExpiry {
-        let DayPlan { day, records, places, kept } = plan;
-        let Covering { note, checkpoint } = self.covering().await;
-        let (reason, actor) = ("400 days".to_owned(), "os/mia".parse().unwrap());
-        let expiry = Expiry { day, records, places, checkpoint: note, reason, actor, at: at() };
-        DayExpiry {
-            day,
-            records,
-            acts: vec![act(Act::Retention(expiry.sign(&keeper())))],
-            covered: checkpoint.size,
-            kept,
-        }
-    }
-
-    async fn expire(&self, day: i64) -> Result<(), LogError> {
-        let expiry = self.expiry(self.plan(day, false).await.unwrap()).await;
-        self.store().expire(&expiry).await
-    }
-
-    async fn expired(&self) -> Expired {
-        let mut expired = Expired::new(&[keeper().verifier()], true);
-        let acts = self.store().acts(Some("retention"), 0, 100).await.unwrap();
-        acts.iter().for_each(|row| expired.take(&row.decode().unwrap().record));
-        expired
-    }
-
-    async fn days(&self) -> Vec<(i64, bool)> {
-        let days = self.store().days().await.unwrap();
-        days.iter().map(|it| (it.day - first_day(), it.held)).collect()
-    }
-
-    async fn places(&self) -> Vec<u64> {
-        let rows = self.store().records(stream(1), 0, 100).await.unwrap();
-        rows.iter().map(magistrate_ledger::StoredDecision::seq).collect()
-    }
-
-    /// What is found when the stream is verified.
-    async fn verified(&self) -> Vec<Finding> {
-        let store = self.store();
-        let chain = chained(store, stream(1), &self.trusted(), Asked::default()).await.unwrap();
-        let mut verifier = StreamVerifier::new(chain);
-        let mut expired = self.expired().await.of(stream(1));
-        store.kept_leaves(stream(1)).await.unwrap().into_iter().for_each(|(seq, leaf)| expired.keep(seq, leaf));
-        verifier.expired(expired);
-        let rows = store.records(stream(1), 0, 100).await.unwrap();
-        for row in &rows {
-            give_headers(store, &mut verifier, row.seq(), 2).await.unwrap();
-            verifier.record(row);
-        }
-        give_headers(store, &mut verifier, u64::MAX, 2).await.unwrap();
-        verifier.finish(store.last_place(stream(1)).await.unwrap(), now()).findings
-    }
-
-    async fn expect_expired(&self, records: u64) {
-        let findings = self.verified().await;
-        assert!(!findings.iter().any(|it| it.kind.is_failure()), "{findings:?}");
-        let expired = findings.iter().find(|it| it.kind == Kind::Expired);
-        assert_eq!(expired.map_or(0, |it| it.records), records);
-    }
-}
 
 fn act(act: Act) -> SealedAct {
     ActRecord { id: ActId(crate::nonce()), at: at(), actor: "os/mia".parse().unwrap(), act }.seal().unwrap()
@@ -389,4 +238,25 @@ pub async fn a_checkpoint_that_covers_is_one_that_was_kept<S: StoreUnderTest>() 
     let longer = Checkpoint { size: 5, ..said };
     assert!(ask(&node().sign(&longer)).await.contains("is not the one"));
     assert_eq!(store.log_size().await.unwrap(), 4);
+}
+
+/// What nobody who may do so erased is missing: the day would take the evidence with it.
+pub async fn a_day_whose_values_nobody_erased_stays<S: StoreUnderTest>() {
+    let private = |it: Decided| Decided { email: Some("hidden"), private: &["context.email"], ..it };
+    let past = Past::<S>::of(&decided().into_iter().map(private).collect::<Vec<_>>()).await;
+    let planned = past.plan(first_day(), false).await.unwrap();
+    let of = Selection { until: Some(decided()[2].at), ..Selection::default() };
+    let (actor, reason) = ("os/mia".parse().unwrap(), "asked for".to_owned());
+    let by = Eraser { signer: eraser(), actor, reason, act_id: crate::nonce, now: at };
+    assert_eq!(erase(past.store(), &of, &by).await, Ok(2));
+    assert_eq!(past.plan(first_day(), false).await.unwrap(), planned);
+    for with_uncovered in [false, true] {
+        let plan = past.plan_believing(&keeper(), first_day(), with_uncovered).await;
+        let is_missing = |found: &Finding| {
+            (found.kind, found.records) == (Kind::Missing, 2) && found.why.contains("is not signed by a key")
+        };
+        assert!(matches!(&plan, Err(NotCovered::Touched(found)) if is_missing(found)), "{plan:?}");
+    }
+    // Nor is it another day's business.
+    assert!(past.plan_believing(&keeper(), first_day() + 1, false).await.is_ok());
 }
